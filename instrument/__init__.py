@@ -1,0 +1,76 @@
+"""A flight recorder for machine-learning work.
+
+Add two lines to code you have, and every run is recorded: what ran, on what data, code, environment
+and hardware, what came out, and whether the record is whole.
+
+    from instrument import ExperimentContext, log_metrics, reproducible
+
+    @reproducible(name="baseline", seed=42)
+    def train(config):
+        ...
+
+    with ExperimentContext(config={"lr": 0.1}, name="baseline") as run:
+        run.log_metrics({"loss": 0.5}, step=0)
+        run.log_artifact("report", type="evaluation", data={"accuracy": 0.9})
+
+Everything is kept in a local store; no network is needed. ``instrument runs list`` shows it.
+Names are loaded when they are first used: ``import instrument`` itself costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from instrument.context import (
+        ExperimentContext as ExperimentContext,
+        current_run as current_run,
+        log_artifact as log_artifact,
+        log_metrics as log_metrics,
+        log_params as log_params,
+        use_artifact as use_artifact,
+    )
+    from instrument.decorators import (
+        checkpoint as checkpoint,
+        reproducible as reproducible,
+        track_artifacts as track_artifacts,
+    )
+    from instrument.errors import InstrumentError as InstrumentError
+    from instrument.records import (
+        ArtifactType as ArtifactType,
+        ArtifactVersion as ArtifactVersion,
+        EnvironmentCaptureLevel as EnvironmentCaptureLevel,
+        RunState as RunState,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ArtifactType": "instrument.records",
+    "ArtifactVersion": "instrument.records",
+    "EnvironmentCaptureLevel": "instrument.records",
+    "ExperimentContext": "instrument.context",
+    "InstrumentError": "instrument.errors",
+    "RunState": "instrument.records",
+    "checkpoint": "instrument.decorators",
+    "current_run": "instrument.context",
+    "log_artifact": "instrument.context",
+    "log_metrics": "instrument.context",
+    "log_params": "instrument.context",
+    "reproducible": "instrument.decorators",
+    "track_artifacts": "instrument.decorators",
+    "use_artifact": "instrument.context",
+}
+
+__all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605 - one list, kept in `_HOME`
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'instrument' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

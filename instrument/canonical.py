@@ -1,0 +1,137 @@
+"""One value, one sequence of bytes, one digest.
+
+Canonical JSON: UTF-8, keys sorted by code point, no white space, NaN and the infinities as the
+strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"`` (JSON has no such numbers). Equal values give
+equal bytes whatever the order of their keys, so that a digest names a value.
+
+    >>> canonical_bytes({"b": 1, "a": float("nan")})
+    b'{"a":"NaN","b":1}'
+    >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    True
+"""
+
+import dataclasses
+import datetime
+import enum
+import hashlib
+import math
+import os
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final
+
+import msgspec
+
+from instrument.errors import UsageError
+
+ALGORITHM: Final = "sha256"
+MAX_DEPTH: Final = 64
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def canonical_bytes(value: object) -> bytes:
+    """Canonical JSON of `value`, without a final newline.
+
+    Raises:
+        UsageError: A part of `value` has no JSON form, or it nests deeper than `MAX_DEPTH`.
+    """
+    return _encoder.encode(to_plain(value))
+
+
+def digest(value: object) -> str:
+    """Digest of the canonical bytes of `value`, as ``sha256:<64 hex>``."""
+    return digest_of_bytes(canonical_bytes(value))
+
+
+def digest_of_bytes(data: bytes | memoryview) -> str:
+    """Digest of `data`, as ``sha256:<64 hex>``."""
+    return f"{ALGORITHM}:{hashlib.sha256(data).hexdigest()}"
+
+
+def to_plain(value: object, *, fallback: Any = None) -> Any:
+    """`value` as dicts, lists, strings, numbers, booleans and None.
+
+    Understands dataclasses, msgspec structs, pydantic models, enums, paths, dates, sets (sorted),
+    numpy and torch scalars and small arrays, and any mapping or sequence.
+
+    Args:
+        value: What to convert.
+        fallback: Called with a part that has no plain form; what it returns stands in for it.
+            Without one such a part is an error.
+
+    Raises:
+        UsageError: A part has no plain form, or `value` nests deeper than `MAX_DEPTH`.
+    """
+    return _plain(value, fallback, "value", 0)
+
+
+def _plain(value: Any, fallback: Any, path: str, depth: int) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value.value if isinstance(value, enum.Enum) else value
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, fallback, path, depth)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return plain_float(float(value))
+    if depth > MAX_DEPTH:
+        raise UsageError(f"{path[:80]} nests deeper than {MAX_DEPTH} levels; flatten it")
+    if isinstance(value, Mapping):
+        return {
+            _key(key): _plain(item, fallback, f"{path}.{key}", depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, (Set, Sequence)) and not isinstance(value, (bytes, bytearray, memoryview)):
+        items = [
+            _plain(item, fallback, f"{path}[{index}]", depth + 1)
+            for index, item in enumerate(value)
+        ]
+        return sorted(items, key=_encoder.encode) if isinstance(value, Set) else items
+    return _plain_object(value, fallback, path, depth)
+
+
+def _plain_object(value: Any, fallback: Any, path: str, depth: int) -> Any:
+    """The plain form of an object that is not of a basic type."""
+    if isinstance(value, (datetime.datetime, datetime.date)):
+        return value.isoformat()
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _plain(fields, fallback, path, depth)
+    if isinstance(value, msgspec.Struct):
+        return _plain(msgspec.structs.asdict(value), fallback, path, depth)
+    for method in ("model_dump", "tolist", "item"):  # pydantic; numpy and torch; other scalars
+        convert = getattr(type(value), method, None)
+        if convert is not None:
+            return _plain(convert(value), fallback, path, depth + 1)
+    if fallback is not None:
+        return fallback(value)
+    raise UsageError(
+        f"{path[:80]} is a {type(value).__name__}, which has no JSON form; "
+        "pass a dict, a dataclass or a number, or log it as an artifact"
+    )
+
+
+def _key(key: object) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool) or key is None:
+        return {True: "true", False: "false", None: "null"}[key]
+    if isinstance(key, (int, float)):
+        return str(key)
+    raise UsageError(f"a {type(key).__name__} cannot be a JSON key; use a string")
+
+
+def plain_float(value: float) -> float | str:
+    """`value`, or its name where JSON has no number for it."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def float_from_plain(value: float | str) -> float:
+    """Inverse of `plain_float`."""
+    return float(value)

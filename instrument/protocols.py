@@ -1,0 +1,248 @@
+"""What the rooms promise each other. Each promise is checked by `instrument.testing`.
+
+A *store* keeps everything and answers questions: it is `Records` (through `Store.begin`),
+`Objects`, `Versions` and `Catalogue` in one. A *mirror* repeats what a store has; it is fed from
+the store's journals and confirms nothing that it does not have.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from instrument.naming import Reference
+from instrument.query import Condition
+from instrument.records import ArtifactVersion, Entry, File, ProcessStarted, Record
+from instrument.summary import RunSummary
+
+
+class Clock(Protocol):
+    """The time, for everyone who needs it."""
+
+    def now(self) -> datetime:
+        """The wall clock, UTC, aware."""
+
+    def monotonic_seconds(self) -> float:
+        """A clock that only runs forward; differences are durations."""
+
+
+class Recorder(Protocol):
+    """What capture, telemetry and interceptors are handed: they know no run and no store."""
+
+    def record(self, record: Record) -> None:
+        """Take `record` for the run. Never raises unless the run is strict."""
+
+    def problem(self, doing: str, error: BaseException) -> None:
+        """Count, record and show that `doing` failed. Never raises unless the run is strict."""
+
+
+class Records(Protocol):
+    """Where the records of one process go, in order. One writer; any thread may call."""
+
+    def take(self, record: Record, at: datetime) -> None:
+        """Take one record.
+
+        When it returns the record survives the death of this process (not yet of the machine).
+        It never blocks on a network and never raises for want of space: what cannot be written
+        is counted and told by a `RecordsLost` record as soon as writing works again.
+        """
+
+    def flush(self) -> None:
+        """Make all records taken so far survive the death of the machine. Idempotent."""
+
+    def close(self) -> None:
+        """Flush, and take no more. Idempotent; records taken afterwards count as lost."""
+
+    @property
+    def lost(self) -> int:
+        """How many records could not be written."""
+
+
+class Objects(Protocol):
+    """Bytes named by their SHA-256. Immutable, stored once, verified when read."""
+
+    def put_bytes(self, data: bytes) -> str:
+        """Store `data` and return its digest. Idempotent, atomic, durable on return.
+
+        Raises:
+            StoreError: It could not be stored; nothing is left behind.
+        """
+
+    def put_file(self, path: Path) -> File:
+        """Store the bytes of the regular file `path`; the file's `path` is its name.
+
+        Idempotent, atomic, durable on return. The digest is of the bytes that were stored, even
+        when somebody writes to `path` meanwhile. Memory stays bounded at any size.
+
+        Raises:
+            NotFoundError: `path` is no regular file.
+            StoreError: It could not be stored; nothing is left behind.
+        """
+
+    def get_bytes(self, digest: str) -> bytes:
+        """The bytes named `digest`, verified.
+
+        Raises:
+            NotFoundError: There is no such object.
+            IntegrityError: The stored bytes do not match `digest`.
+        """
+
+    def open(self, digest: str) -> BinaryIO:
+        """The object as a stream for reading, verified before it is handed out.
+
+        Raises:
+            NotFoundError: There is no such object.
+            IntegrityError: The stored bytes do not match `digest`.
+        """
+
+    def contains(self, digest: str) -> bool:
+        """Whether the object is there (its bytes are not checked)."""
+
+    def path_of(self, digest: str) -> Path | None:
+        """Where the bytes lie as a plain file that must not be written to; None if they do not."""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact that wants a version. Fields as in `ArtifactVersion`."""
+
+    name: str
+    type: str
+    digest: str
+    size_bytes: int
+    files: tuple[File, ...]
+    is_tree: bool
+    format: str | None
+    run_id: str | None
+    created_at: datetime
+    parents: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+
+
+class Versions(Protocol):
+    """Names for content. A version, once there, never changes and never goes."""
+
+    def claim(self, draft: Draft) -> ArtifactVersion:
+        """The version of `draft`'s name that holds its content, made if there is none.
+
+        Versions count 1, 2, 3 … without a gap, across all processes and hosts at once. Content
+        that the name already has (same digest) keeps its version, and ``latest`` moves there.
+
+        Raises:
+            UsageError: The name or type is not usable, or metadata has no JSON form.
+            NotFoundError: A parent does not exist.
+            StoreError: It could not be stored.
+        """
+
+    def resolve(self, reference: Reference) -> ArtifactVersion:
+        """The version that `reference` means now.
+
+        Raises:
+            NotFoundError: There is no such name, version or alias; the message lists what is there.
+        """
+
+    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
+        """Point `alias` (``latest`` included: a rollback) at the version `reference` means.
+
+        A new fact; earlier ones stay. Raises as `resolve`, and UsageError for a bad alias.
+        """
+
+    def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
+        """All versions of `name`, or of every name, by name and version."""
+
+
+class Catalogue(Protocol):
+    """Questions about runs."""
+
+    def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:
+        """Runs that meet `where`, newest first."""
+
+    def run(self, selector: str) -> RunSummary:
+        """The run whose id is or starts with `selector`, or the newest one for ``latest``.
+
+        Raises:
+            NotFoundError: No run, or several (the message lists some).
+        """
+
+    def entries(self, run_id: str) -> Iterator[Entry]:
+        """All entries of a run; each journal in order, journals one after another."""
+
+
+@runtime_checkable
+class Store(Objects, Versions, Catalogue, Protocol):
+    """A backend that keeps everything."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+
+    def begin(self, process: ProcessStarted) -> Records:
+        """Open this process's journal for a run and take `process` as its first record.
+
+        Never raises for want of space or permission: such records count as lost.
+        """
+
+    def seal(self, run_id: str) -> RunSummary:
+        """Write the summary of a finished run and drop its open marker. Idempotent.
+
+        Raises:
+            StoreError: It could not be written; readers then derive the summary from the journals.
+        """
+
+    def verify(self, selector: str | None = None) -> "Verification":
+        """Check every byte against its digest and every journal against its chain.
+
+        Args:
+            selector: A run or an artifact reference; None for everything.
+        """
+
+    def info(self) -> Mapping[str, Any]:
+        """Facts for `instrument doctor`: format, counts, sizes, file system."""
+
+
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that `verify` found.
+
+    Attributes:
+        kind: Such as ``object_changed``, ``chain_broken``, ``torn_tail``, ``object_missing``.
+        path: The file, relative to the store.
+        expected: What should be there.
+        found: What is there.
+        severity: ``damage``, or ``note`` for what a crash leaves behind and loses nothing.
+    """
+
+    kind: str
+    path: str
+    expected: str | None
+    found: str | None
+    severity: Literal["damage", "note"] = "damage"
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of `Store.verify`.
+
+    Attributes:
+        ok: True when nothing of severity ``damage`` was found.
+        runs: Number of runs checked.
+        objects: Number of objects checked.
+        size_bytes: Bytes read and hashed.
+        problems: What was found.
+    """
+
+    ok: bool
+    runs: int
+    objects: int
+    size_bytes: int
+    problems: tuple[Damage, ...]
+
+
+class Mirror(Protocol):
+    """A backend that repeats what the store has."""
+
+    def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> Records:
+        """Start to repeat `run`.
+
+        The records handed to the result come from the journals in order, each with the time it was
+        first taken. May raise anything: mirrors run in a process of their own.
+        """

@@ -1,0 +1,149 @@
+"""Settings: an argument beats the environment beats ``[tool.instrument]`` in pyproject.toml.
+
+| setting         | environment                  | meaning                                         |
+|-----------------|------------------------------|-------------------------------------------------|
+| store           | INSTRUMENT_STORE             | the store's directory                           |
+| mode            | INSTRUMENT_MODE              | online, offline or disabled                     |
+| backends        | INSTRUMENT_BACKENDS          | names, separated by commas                      |
+| project         | INSTRUMENT_PROJECT           | the group a run belongs to                      |
+| run_id          | INSTRUMENT_RUN_ID            | continue this run                               |
+| capture_level   | INSTRUMENT_CAPTURE_LEVEL     | 1, 2 or 3                                       |
+| strict          | INSTRUMENT_STRICT            | raise the recorder's own failures               |
+| session         | INSTRUMENT_SESSION           | the session a run belongs to                    |
+| git_commit      | INSTRUMENT_GIT_COMMIT        | the commit, where there is no ``.git``          |
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import msgspec
+
+from instrument.errors import UsageError
+
+Mode: TypeAlias = Literal["online", "offline", "disabled"]
+MODES: Final = ("online", "offline", "disabled")
+STORE_NAME: Final = ".instrument"
+_TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
+_FALSE: Final = frozenset({"0", "OFF", "NO", "FALSE", ""})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, resolved. Attributes as in the module's table."""
+
+    store: Path
+    mode: Mode = "online"
+    backends: tuple[str, ...] = ("local",)
+    project: str | None = None
+    run_id: str | None = None
+    capture_level: int = 2
+    strict: bool = False
+    session: str | None = None
+    git_commit: str | None = None
+
+
+def resolve(**arguments: Any) -> Settings:
+    """The settings in force here and now.
+
+    Args:
+        **arguments: Settings given by the caller; None means not given.
+
+    Raises:
+        UsageError: A value is not usable; the message says where it came from.
+    """
+    values = _from_file(_project_file(Path.cwd()))
+    values.update(_from_environment())
+    values.update({name: value for name, value in arguments.items() if value is not None})
+    if "store" not in values:
+        values["store"] = _default_store(Path.cwd())
+    values["store"] = Path(values["store"]).expanduser().absolute()
+    if values.get("mode", "online") not in MODES:
+        raise UsageError(f"mode {values['mode']!r} is unknown; use one of {', '.join(MODES)}")
+    if values.get("capture_level", 2) not in (1, 2, 3):
+        raise UsageError(f"capture level {values['capture_level']!r} is unknown; use 1, 2 or 3")
+    return Settings(**values)
+
+
+@cache
+def is_disabled() -> bool:
+    """Whether INSTRUMENT_MODE=disabled, read once: the hot path of an inactive decorator."""
+    return os.environ.get("INSTRUMENT_MODE", "") == "disabled"
+
+
+def _from_environment() -> dict[str, Any]:
+    """What the environment says, each value parsed."""
+    values: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        variable = f"INSTRUMENT_{name.upper()}"
+        text = os.environ.get(variable)
+        if text:
+            values[name] = _parse(name, text, variable)
+    return values
+
+
+def _parse(name: str, value: Any, source: str) -> Any:
+    """`value` of the setting `name`, in its own type."""
+    if name == "capture_level":
+        try:
+            return int(value)
+        except ValueError:
+            raise UsageError(f"{source}={value!r} is not a capture level; use 1, 2 or 3") from None
+    if name == "strict" and isinstance(value, str):
+        if value.upper() not in _TRUE | _FALSE:
+            raise UsageError(f"{source}={value!r} is neither true nor false; use 1 or 0")
+        return value.upper() in _TRUE
+    if name == "backends":
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(part.strip() for part in parts if part.strip())
+    return value
+
+
+@cache
+def _from_file_cached(path: Path, modified_ns: int) -> dict[str, Any]:
+    data = path.read_bytes()
+    if b"tool.instrument" not in data:
+        return {}
+    import tomllib
+
+    try:
+        table = tomllib.loads(data.decode()).get("tool", {}).get("instrument", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} does not parse: {error}") from None
+    known = {
+        name: _parse(name, value, f"{path.name}: {name}")
+        for name, value in cast("dict[str, Any]", table).items()
+        if name in Settings.__struct_fields__
+    }
+    if "store" in known:
+        known["store"] = path.parent / known["store"]
+    return known
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    """What ``[tool.instrument]`` in `path` says; unknown names are left to their owners."""
+    if path is None:
+        return {}
+    try:
+        return dict(_from_file_cached(path, path.stat().st_mtime_ns))
+    except OSError:
+        return {}
+
+
+def _project_file(start: Path) -> Path | None:
+    return _nearest(start, "pyproject.toml")
+
+
+def _default_store(start: Path) -> Path:
+    """``.instrument`` at the root of the repository around `start`, else in `start`."""
+    marker = _nearest(start, ".git")
+    return (marker.parent if marker else start) / STORE_NAME
+
+
+def _nearest(start: Path, name: str) -> Path | None:
+    """The nearest `name` in `start` or a directory above it."""
+    for directory in (start, *start.parents):
+        candidate = directory / name
+        if candidate.exists():
+            return candidate
+    return None

@@ -1,0 +1,280 @@
+"""A run as one value, folded from its records.
+
+The fold is a pure function of the journals: each journal is read in its own order, and what
+several journals say is merged in the order of the journals' names, metrics by their time.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from instrument.records import (
+    ArtifactLogged,
+    ArtifactUsed,
+    CallStarted,
+    CodeCaptured,
+    Entry,
+    EnvironmentCaptured,
+    ExceptionRaised,
+    GitState,
+    Metrics,
+    Params,
+    Problem,
+    ProcessFinished,
+    ProcessStarted,
+    RecordsLost,
+    RunFinished,
+    RunStarted,
+    RunState,
+    SeedsRecorded,
+    TelemetrySummarised,
+)
+
+
+class Recording(msgspec.Struct, kw_only=True):
+    """How whole the record is.
+
+    Attributes:
+        complete: True when every journal was closed in order and nothing was lost or failed.
+        problems: What is missing and why, one line each.
+        overhead: Seconds that recording cost, summed over the processes.
+    """
+
+    complete: bool = False
+    problems: list[str] = msgspec.field(default_factory=list)
+    overhead: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class RunSummary(msgspec.Struct, kw_only=True):
+    """A run in JSON (fixed: people and programs rely on these names).
+
+    Attributes:
+        id: The run's id.
+        name: What the user calls it.
+        project: The group it belongs to.
+        state: RUNNING, COMPLETED, FAILED or INTERRUPTED.
+        started_at: UTC.
+        ended_at: UTC; None while it runs, and of an interrupted run the time of its last record.
+        duration_seconds: By a monotonic clock where the run ended in order; else `ended_at` less
+            `started_at`.
+        attempts: How often it was started.
+        params: Parameters by dotted name.
+        metrics: Last value of each metric.
+        tags: Words to find it by.
+        function: ``module:qualname`` of the function that is the run.
+        parent_run_id: The run inside which it was started.
+        session_id: The session it belongs to.
+        command: Command line of its owner.
+        git: State of the repository at the start.
+        host: Host of its owner.
+        rank_count: Number of processes it was started with.
+        inputs: References of the artifacts it used, in order of first use.
+        outputs: References of the artifacts it logged, in order.
+        models: Models it loaded; None while nothing watches model loads.
+        seeds: The last `SeedsRecorded` of its owner.
+        exception: ``type`` and ``message`` of what ended it.
+        exit_code: Exit code of the recorded command.
+        telemetry: Summary of the hardware's readings.
+        recording: How whole the record is.
+        environment: Digest of the snapshot of the environment.
+    """
+
+    id: str
+    name: str = ""
+    project: str | None = None
+    state: RunState = RunState.RUNNING
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_seconds: float | None = None
+    attempts: int = 0
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    metrics: dict[str, float | str] = msgspec.field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    function: str | None = None
+    parent_run_id: str | None = None
+    session_id: str | None = None
+    command: tuple[str, ...] = ()
+    git: GitState | None = None
+    host: str | None = None
+    rank_count: int = 1
+    inputs: list[str] = msgspec.field(default_factory=list)
+    outputs: list[str] = msgspec.field(default_factory=list)
+    models: list[dict[str, Any]] | None = None
+    seeds: dict[str, Any] | None = None
+    exception: dict[str, str] | None = None
+    exit_code: int | None = None
+    telemetry: dict[str, Any] = msgspec.field(default_factory=dict)
+    recording: Recording = msgspec.field(default_factory=Recording)
+    environment: str | None = None
+
+
+def summarise(run_id: str, entries: Iterable[Entry], *, alive: bool) -> RunSummary:
+    """The summary of a run.
+
+    Args:
+        run_id: The run.
+        entries: All its entries, each journal in order.
+        alive: Whether a process that writes for it still lives; decides between RUNNING and
+            INTERRUPTED when no record tells the end.
+    """
+    fold = _Fold(run_id)
+    for entry in entries:
+        fold.add(entry)
+    return fold.result(alive=alive)
+
+
+class _Fold:
+    """Takes entries one by one; knows what to do with each kind."""
+
+    def __init__(self, run_id: str) -> None:
+        self.summary = RunSummary(id=run_id)
+        self._metric_times: dict[str, datetime] = {}
+        self._processes: dict[str, ProcessStarted] = {}
+        self._closed: set[str] = set()
+        self._finished: tuple[int, datetime, RunFinished] | None = None
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+
+    def add(self, entry: Entry) -> None:
+        self._entry = entry
+        if self._first is None or entry.at < self._first:
+            self._first = entry.at
+        if self._last is None or entry.at > self._last:
+            self._last = entry.at
+        handler = _HANDLERS.get(type(entry.record))
+        if handler is not None:
+            handler(self, entry.record)
+
+    def result(self, *, alive: bool) -> RunSummary:
+        summary = self.summary
+        summary.started_at = self._first
+        summary.attempts = max((p.attempt for p in self._processes.values()), default=0)
+        self._set_end(alive=alive)
+        recording = summary.recording
+        unclosed = sorted(set(self._processes) - self._closed)
+        if summary.state is not RunState.RUNNING:
+            recording.problems += [f"journal {name} was not closed" for name in unclosed]
+        recording.complete = summary.state is not RunState.RUNNING and not recording.problems
+        return summary
+
+    def _set_end(self, *, alive: bool) -> None:
+        summary = self.summary
+        if self._finished is None or self._finished[0] < summary.attempts:
+            summary.state = RunState.RUNNING if alive else RunState.INTERRUPTED
+            summary.ended_at = None if alive else self._last
+            if summary.ended_at and summary.started_at:
+                elapsed = summary.ended_at - summary.started_at
+                summary.duration_seconds = elapsed.total_seconds()
+            return
+        _, at, finished = self._finished
+        summary.state = finished.state
+        summary.ended_at = at
+        summary.duration_seconds = finished.duration_seconds
+        summary.exit_code = finished.exit_code
+
+    def process_started(self, record: ProcessStarted) -> None:
+        self._processes[self._entry.writer] = record
+        self.summary.rank_count = max(self.summary.rank_count, record.world_size)
+        if record.owner:
+            self.summary.host = record.host
+            self.summary.command = record.command
+
+    def run_started(self, record: RunStarted) -> None:
+        summary = self.summary
+        summary.name = record.name
+        summary.project = record.project
+        summary.tags = record.tags
+        summary.function = record.function
+        summary.parent_run_id = record.parent_run_id
+        summary.session_id = record.session_id
+
+    def code_captured(self, record: CodeCaptured) -> None:
+        self.summary.git = record.git
+
+    def environment_captured(self, record: EnvironmentCaptured) -> None:
+        if record.snapshot is not None:
+            self.summary.environment = record.snapshot
+        for health in record.health:
+            if health.status in {"failed", "timed_out"}:
+                self.summary.recording.problems.append(
+                    f"capture of {health.part} {health.status.replace('_', ' ')}: {health.reason}"
+                )
+
+    def seeds_recorded(self, record: SeedsRecorded) -> None:
+        seeds = msgspec.structs.asdict(record)
+        if record.seed is not None or self.summary.seeds is None:
+            self.summary.seeds = seeds
+
+    def params(self, record: Params) -> None:
+        self.summary.params.update(record.values)
+
+    def metrics(self, record: Metrics) -> None:
+        times, at = self._metric_times, self._entry.at
+        for name, value in record.values.items():
+            if name not in times or at >= times[name]:
+                times[name] = at
+                self.summary.metrics[name] = value
+
+    def artifact_logged(self, record: ArtifactLogged) -> None:
+        if record.ref not in self.summary.outputs:
+            self.summary.outputs.append(record.ref)
+
+    def artifact_used(self, record: ArtifactUsed) -> None:
+        if record.ref not in self.summary.inputs:
+            self.summary.inputs.append(record.ref)
+
+    def call_started(self, record: CallStarted) -> None:
+        if self.summary.function is None and record.parent_call_id is None:
+            self.summary.function = record.function
+
+    def telemetry_summarised(self, record: TelemetrySummarised) -> None:
+        self.summary.telemetry = {
+            "samples": record.samples,
+            "interval_seconds": record.interval_seconds,
+            "readings": record.values,
+        }
+
+    def problem(self, record: Problem) -> None:
+        self.summary.recording.problems.append(
+            f"could not {record.doing}: {record.error}: {record.message}"
+        )
+
+    def records_lost(self, record: RecordsLost) -> None:
+        self.summary.recording.problems.append(f"{record.count} records lost: {record.reason}")
+
+    def exception(self, record: ExceptionRaised) -> None:
+        self.summary.exception = {"type": record.type, "message": record.message}
+
+    def run_finished(self, record: RunFinished) -> None:
+        process = self._processes.get(self._entry.writer)
+        finished = (process.attempt if process else 1, self._entry.at, record)
+        if self._finished is None or finished[:2] > self._finished[:2]:
+            self._finished = finished
+
+    def process_finished(self, record: ProcessFinished) -> None:
+        self._closed.add(self._entry.writer)
+        overhead = self.summary.recording.overhead
+        for name, seconds in record.overhead.items():
+            overhead[name] = overhead.get(name, 0.0) + seconds
+
+
+_HANDLERS: dict[type, Any] = {
+    ProcessStarted: _Fold.process_started,
+    RunStarted: _Fold.run_started,
+    CodeCaptured: _Fold.code_captured,
+    EnvironmentCaptured: _Fold.environment_captured,
+    SeedsRecorded: _Fold.seeds_recorded,
+    Params: _Fold.params,
+    Metrics: _Fold.metrics,
+    ArtifactLogged: _Fold.artifact_logged,
+    ArtifactUsed: _Fold.artifact_used,
+    CallStarted: _Fold.call_started,
+    TelemetrySummarised: _Fold.telemetry_summarised,
+    Problem: _Fold.problem,
+    RecordsLost: _Fold.records_lost,
+    ExceptionRaised: _Fold.exception,
+    RunFinished: _Fold.run_finished,
+    ProcessFinished: _Fold.process_finished,
+}
