@@ -21,24 +21,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from instrument.context import (
-        ExperimentContext as ExperimentContext,
+    from instrument.context import ExperimentContext as ExperimentContext
+    from instrument.current import (
         current_run as current_run,
+    )
+    from instrument.current import (
         log_artifact as log_artifact,
+    )
+    from instrument.current import (
         log_metrics as log_metrics,
+    )
+    from instrument.current import (
         log_params as log_params,
+    )
+    from instrument.current import (
         use_artifact as use_artifact,
     )
     from instrument.decorators import (
         checkpoint as checkpoint,
+    )
+    from instrument.decorators import (
         reproducible as reproducible,
+    )
+    from instrument.decorators import (
         track_artifacts as track_artifacts,
     )
     from instrument.errors import InstrumentError as InstrumentError
     from instrument.records import (
         ArtifactType as ArtifactType,
+    )
+    from instrument.records import (
         ArtifactVersion as ArtifactVersion,
+    )
+    from instrument.records import (
         EnvironmentCaptureLevel as EnvironmentCaptureLevel,
+    )
+    from instrument.records import (
         RunState as RunState,
     )
 
@@ -52,13 +70,13 @@ _HOME = {
     "InstrumentError": "instrument.errors",
     "RunState": "instrument.records",
     "checkpoint": "instrument.decorators",
-    "current_run": "instrument.context",
-    "log_artifact": "instrument.context",
-    "log_metrics": "instrument.context",
-    "log_params": "instrument.context",
+    "current_run": "instrument.current",
+    "log_artifact": "instrument.current",
+    "log_metrics": "instrument.current",
+    "log_params": "instrument.current",
     "reproducible": "instrument.decorators",
     "track_artifacts": "instrument.decorators",
-    "use_artifact": "instrument.context",
+    "use_artifact": "instrument.current",
 }
 
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605 - one list, kept in `_HOME`

@@ -16,7 +16,8 @@ import enum
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ from instrument.errors import UsageError
 
 ALGORITHM: Final = "sha256"
 MAX_DEPTH: Final = 64
+_BYTES: Final = (bytes, bytearray, memoryview)
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -81,12 +83,14 @@ def _plain(value: Any, fallback: Any, path: str, depth: int) -> Any:
             _key(key): _plain(item, fallback, f"{path}.{key}", depth + 1)
             for key, item in value.items()
         }
-    if isinstance(value, (Set, Sequence)) and not isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, (AbstractSet, Sequence)) and not isinstance(
+        value, (bytes, bytearray, memoryview)
+    ):
         items = [
             _plain(item, fallback, f"{path}[{index}]", depth + 1)
             for index, item in enumerate(value)
         ]
-        return sorted(items, key=_encoder.encode) if isinstance(value, Set) else items
+        return sorted(items, key=_encoder.encode) if isinstance(value, AbstractSet) else items
     return _plain_object(value, fallback, path, depth)
 
 

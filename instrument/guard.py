@@ -7,8 +7,7 @@ file) is theirs to hear: `UsageError` and `NotFoundError` pass.
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import contextmanager, suppress
 
 from instrument.errors import NotFoundError, UsageError
 from instrument.records import Problem
@@ -71,16 +70,12 @@ def one_line(error: BaseException) -> str:
 
 def say(message: str) -> None:
     """Tell the user something on stderr; a closed stderr is no error."""
-    try:
+    with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"instrument: {message}\n")
-    except (OSError, ValueError, AttributeError):
-        pass
 
 
 def traceback_text(error: BaseException, limit: int = 50_000) -> str:
     """The formatted traceback of `error`, without the values of local variables."""
     import traceback
 
-    kind: type[BaseException] = type(error)
-    trace: TracebackType | None = error.__traceback__
-    return "".join(traceback.format_exception(kind, error, trace))[-limit:]
+    return "".join(traceback.format_exception(error))[-limit:]

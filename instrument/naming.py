@@ -41,7 +41,7 @@ def check_artifact_name(name: str) -> str:
     """`name`, if it can name an artifact.
 
     Raises:
-        UsageError: It is empty, too long, or has other characters than letters, digits, ``. _ + -``.
+        UsageError: It is empty, too long, or has other characters than these.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
         raise UsageError(

@@ -51,13 +51,13 @@ class All(NamedTuple):
     conditions: tuple["Condition", ...]
 
 
-class Any_(NamedTuple):
+class Some(NamedTuple):
     """Met when one of `conditions` is."""
 
     conditions: tuple["Condition", ...]
 
 
-Condition: TypeAlias = Comparison | Not | All | Any_
+Condition: TypeAlias = Comparison | Not | All | Some
 
 
 def parse(expression: str) -> Condition:
@@ -76,7 +76,7 @@ def matches(condition: Condition, run: RunSummary) -> bool:
     match condition:
         case All(conditions):
             return all(matches(part, run) for part in conditions)
-        case Any_(conditions):
+        case Some(conditions):
             return any(matches(part, run) for part in conditions)
         case Not(inner):
             return not matches(inner, run)
@@ -197,7 +197,7 @@ class _Parser:
         parts = [self._all()]
         while self._accept("or"):
             parts.append(self._all())
-        return parts[0] if len(parts) == 1 else Any_(tuple(parts))
+        return parts[0] if len(parts) == 1 else Some(tuple(parts))
 
     def _all(self) -> Condition:
         parts = [self._one()]
@@ -254,4 +254,4 @@ class _Parser:
             return re.sub(r"\\(.)", r"\1", token.text[1:-1])
         if token.kind == "word" and token.text in _CONSTANTS:
             return _CONSTANTS[self._take().text]
-        self._fail("expected a number, a quoted string, true, false or null")
+        return self._fail("expected a number, a quoted string, true, false or null")

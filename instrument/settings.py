@@ -100,7 +100,7 @@ def _parse(name: str, value: Any, source: str) -> Any:
 
 
 @cache
-def _from_file_cached(path: Path, modified_ns: int) -> dict[str, Any]:
+def _from_file_cached(path: Path, modified_ns: int) -> dict[str, Any]:  # noqa: ARG001 - cache key
     data = path.read_bytes()
     if b"tool.instrument" not in data:
         return {}

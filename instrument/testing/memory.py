@@ -193,8 +193,10 @@ class MemoryBackend:
             try:
                 self.get_bytes(digest)
             except IntegrityError as error:
-                damage = Damage(kind="object_changed", path=digest, expected=digest, found=str(error))
-                problems.append(damage)
+                found = str(error)
+                problems.append(
+                    Damage(kind="object_changed", path=digest, expected=digest, found=found)
+                )
         return Verification(
             ok=not problems,
             runs=len(self._journals),
@@ -213,5 +215,5 @@ class MemoryBackend:
 
     def _with_aliases(self, version: ArtifactVersion) -> ArtifactVersion:
         aliases = self._aliases.get(version.name, {})
-        names = tuple(sorted(alias for alias, number in aliases.items() if number == version.version))
-        return msgspec.structs.replace(version, aliases=names)
+        names = sorted(alias for alias, number in aliases.items() if number == version.version)
+        return msgspec.structs.replace(version, aliases=tuple(names))

@@ -1,0 +1,461 @@
+"""`ExperimentContext`: a run, as the user holds it in hand.
+
+    with ExperimentContext(config={"lr": 0.1}, name="baseline") as run:
+        run.log_metrics({"loss": 0.5}, step=0)
+
+Contexts nest (the inner one is a child run), work in threads, tasks and ``async with``, and restore
+exactly what they changed.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from instrument import registry, settings, stack
+from instrument.capture.config import config_values
+from instrument.capture.determinism import read_seeds, set_seeds
+from instrument.capture.redaction import redact_text
+from instrument.errors import InstrumentError, UsageError
+from instrument.guard import one_line, say, traceback_text
+from instrument.handover import Part, received
+from instrument.naming import check_run_id, checkpoint_name, new_run_id
+from instrument.protocols import Store
+from instrument.recording import Identity, Recording, open_store
+from instrument.records import (
+    ArtifactVersion,
+    ExceptionRaised,
+    Metrics,
+    Params,
+    Record,
+    RunFinished,
+    RunStarted,
+    RunState,
+)
+from instrument.run_artifacts import Content, RunArtifacts, number, numbers_by_name
+from instrument.signals import TerminationHook
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from instrument.artifacts import Artifact
+
+_adopted: set[str] = set()
+_MAX_MESSAGE = 10_000
+_INFINITY = float("inf")
+
+
+class ExperimentContext:
+    """One run: opened by ``with`` (or `start`), closed with what became of it.
+
+    Args:
+        config: Parameters: a dict, dataclass, pydantic model, argparse namespace, OmegaConf node,
+            or the path of a JSON or YAML file. Nested names become dotted.
+        name: What to call the run; the script's name by default.
+        project: The group it belongs to.
+        tags: Words to find it by.
+        capture_level: 1 basic, 2 standard, 3 complete (`EnvironmentCaptureLevel`).
+        monitor_hardware: Sample CPU, memory, disk, network and GPU while it runs.
+        offline: True: not one network system call.
+        backend: ``"local"`` (always there), or a list of names that adds mirrors; or a `Store`.
+        store: Directory of the local store.
+        strict: Raise the recorder's own failures instead of recording them.
+        run_id: Continue this run as a new attempt, or start it under this id.
+        seed: Seed to set in `random`, and in numpy and torch where they are loaded.
+
+    Raises:
+        UsageError: An argument is not usable.
+        NotFoundError: A backend is unknown.
+        MissingDependencyError: A backend's library is not installed.
+    """
+
+    handover: ClassVar[Part] = "join"
+
+    def __init__(  # noqa: PLR0913 - the options of a run, all but the first by name
+        self,
+        config: object = None,
+        *,
+        name: str | None = None,
+        project: str | None = None,
+        tags: Iterable[str] = (),
+        capture_level: int | None = None,
+        monitor_hardware: bool = True,
+        offline: bool | None = None,
+        backend: "str | Iterable[str] | Store | None" = None,
+        store: str | Path | None = None,
+        strict: bool | None = None,
+        run_id: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._given_store, backends = _split_backend(backend)
+        self._settings = settings.resolve(
+            project=project,
+            capture_level=int(capture_level) if capture_level is not None else None,
+            mode="offline" if offline else None,
+            backends=backends,
+            store=store,
+            strict=strict,
+            run_id=check_run_id(run_id) if run_id is not None else None,
+        )
+        if backends is not None:
+            _check_mirrors(backends)
+        self._params = config_values(config) if config is not None else {}
+        self._name = name
+        self._tags = tuple(str(tag) for tag in tags)
+        self._monitor_hardware = monitor_hardware
+        self._seed = seed
+        self._recording: Recording | None = None
+        self._artifacts = RunArtifacts(self)
+        self._token: Token[stack.OpenRun | None] | None = None
+        self._hook: TerminationHook | None = None
+        self.id = ""
+        self.name = name or ""
+        self.state: RunState | None = None
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Open the run. ``with`` does it for you.
+
+        Raises:
+            UsageError: It was started before; a context is one run.
+        """
+        if self.state is not None:
+            raise UsageError(f"run {self.id} was started before; make a new ExperimentContext")
+        self.state = RunState.RUNNING
+        if self._settings.mode != "disabled":
+            self._start_recording()
+        self._token = stack.enter(self)
+        return self
+
+    def finish(
+        self,
+        state: RunState | str | None = None,
+        error: BaseException | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        """Close the run. ``with`` does it for you. Idempotent.
+
+        Args:
+            state: What became of it; derived from `error` when None.
+            error: The exception that ended it.
+            exit_code: Exit code of a recorded command.
+        """
+        if self.state is not RunState.RUNNING:
+            return
+        self.state = RunState(state) if state is not None else state_after(error)
+        stack.leave(self, self._token)
+        recording = self._recording
+        if recording is None:
+            return
+        duration = recording.duration_seconds()
+        end = RunFinished(state=self.state, duration_seconds=duration, exit_code=exit_code)
+        recording.finish(end, lambda: self._record_end(error))
+        if self._hook is not None:
+            self._hook.remove()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.finish(error=error)
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.finish(error=error)
+
+    # --- what the user says --------------------------------------------------------------------
+
+    def log_params(self, values: Mapping[str, Any] | object) -> None:
+        """Record parameters; nested names become dotted, secrets are left out by name.
+
+        Raises:
+            UsageError: `values` is not a mapping or another kind of configuration.
+        """
+        plain = config_values(values)
+        self.record(Params(values=plain, source="log_params"))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record numbers at one step. On return they survive ``kill -9``.
+
+        Args:
+            metrics: Numbers by name: Python, numpy or torch scalars; NaN is allowed.
+            step: Where in the run they belong, from 0.
+
+        Raises:
+            UsageError: A value is not a number.
+        """
+        if self._recording is None:
+            return
+        values: dict[str, float | str] = {}
+        for name, value in metrics.items():
+            if type(value) is float and -_INFINITY < value < _INFINITY:
+                values[name] = value
+            else:
+                values[str(name)] = number(name, value)
+        try:
+            self._recording.take(Metrics(values=values, step=step), datetime.now(UTC))
+        except Exception as error:
+            self.problem("log metrics", error)
+
+    def log_artifact(  # noqa: PLR0913 - what an artifact consists of
+        self,
+        name: str,
+        type: str = "other",  # noqa: A002 - the field's usual name
+        data: Any = None,
+        file_path: str | Path | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        parent_artifacts: Iterable[str] | None = None,
+        *,
+        pickle: bool = False,
+    ) -> ArtifactVersion:
+        """Store a value, a file or a directory as a version of the artifact `name`.
+
+        Args:
+            name: Name of the artifact.
+            type: Type, such as ``model`` (see `ArtifactType`).
+            data: A value: serialised by what it is (docs/artifacts.md).
+            file_path: A file or directory, in place of `data`.
+            metadata: Anything to say about it.
+            parent_artifacts: References of what it was made from; by default everything that this
+                run has used so far.
+            pickle: Allow pickle for a value that has no other form.
+
+        Returns:
+            The version; its ``version`` is None when the store could not take it.
+
+        Raises:
+            UsageError: The name, the type or the value is not usable.
+            NotFoundError: The file or a parent does not exist.
+        """
+        content = Content(data, file_path, metadata, parent_artifacts, pickle)
+        return self._artifacts.log(name, str(type), content)
+
+    def use_artifact(self, reference: str) -> "Artifact":
+        """The artifact that `reference` means now, recorded as an input of the run.
+
+        Works offline and with recording disabled.
+
+        Raises:
+            UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
+            NotFoundError: There is no such artifact.
+        """
+        return self._artifacts.use(reference)
+
+    def log_model_checkpoint(
+        self,
+        path: str | Path,
+        step: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> ArtifactVersion:
+        """Store the checkpoint at `path` as a version of ``checkpoint_model_<run id>``.
+
+        Args:
+            path: File or directory.
+            step: Step or epoch it was taken at.
+            metrics: Numbers at that moment.
+
+        Raises:
+            NotFoundError: `path` does not exist.
+            UsageError: A metric is not a number.
+        """
+        return self.log_checkpoint(file_path=path, step=step, metrics=metrics)
+
+    def log_checkpoint(  # noqa: PLR0913 - what a checkpoint consists of
+        self,
+        data: Any = None,
+        *,
+        file_path: str | Path | None = None,
+        step: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        best: bool = False,
+        kind: str = "model",
+    ) -> ArtifactVersion:
+        """Store a checkpoint, given as a value or a path; see `log_model_checkpoint`.
+
+        Args:
+            data: The state: a module, a state dict, anything `log_artifact` takes.
+            file_path: A file or directory, in place of `data`.
+            step: Step or epoch it was taken at.
+            metrics: Numbers at that moment.
+            best: Whether it is the best so far; the alias ``best`` then points to it.
+            kind: What is checkpointed; part of the artifact's name.
+        """
+        name = checkpoint_name(kind, self.id or "disabled")
+        numbers = numbers_by_name(metrics or {})
+        return self._artifacts.checkpoint(name, Content(data, file_path), step, numbers, best=best)
+
+    # --- for the rooms above -------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store | None:
+        """The store this run is recorded in; None when it cannot be used."""
+        if self._recording is not None:
+            return self._recording.store
+        return self._given_store or open_store(self._settings)
+
+    @property
+    def recording(self) -> Recording | None:
+        """What records this run; None when recording is disabled."""
+        return self._recording
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """References of what the run has used so far."""
+        return self._artifacts.used
+
+    def record(self, record: Record) -> None:
+        """Take a record; does nothing when recording is disabled."""
+        if self._recording is not None:
+            self._recording.record(record)
+
+    def problem(self, doing: str, error: BaseException) -> None:
+        """Count, record and show a failure of recording."""
+        if self._recording is not None:
+            self._recording.problem(doing, error)
+        else:
+            say(f"could not {doing}: {one_line(error)}")
+
+    def __repr__(self) -> str:
+        return f"<ExperimentContext {self.name or '-'} {self.id or 'not started'} {self.state}>"
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _start_recording(self) -> None:
+        adopted = self._adopt()
+        identity = adopted or self._new_identity()
+        self.id = identity.run_id
+        self.name = identity.started.name if identity.started is not None else ""
+        store = self._given_store or open_store(self._settings)
+        self._recording = Recording(
+            identity, self._settings, store, monitor_hardware=self._monitor_hardware
+        )
+        self._recording.start(self._record_start)
+        if identity.owner:
+            self._hook = TerminationHook(lambda: self.finish(RunState.INTERRUPTED))
+            self._hook.install()
+
+    def _adopt(self) -> Identity | None:
+        """The run that ``instrument run`` opened for this process, the first time it is asked."""
+        handed = received()
+        if handed is None or handed.part != "adopt" or handed.run_id in _adopted:
+            return None
+        _adopted.add(handed.run_id)
+        return Identity(
+            run_id=handed.run_id,
+            attempt=handed.attempt,
+            owner=False,
+            started=self._run_started(parent=None),
+        )
+
+    def _new_identity(self) -> Identity:
+        handed = received()
+        outer = stack.innermost()
+        parent = outer.id if outer is not None else handed.run_id if handed is not None else None
+        attempt = 1
+        run_id = self._settings.run_id
+        if run_id is None or outer is not None:
+            run_id = new_run_id(datetime.now(UTC))
+        else:
+            attempt = self._previous_attempts(run_id) + 1
+        return Identity(
+            run_id=run_id,
+            attempt=attempt,
+            owner=True,
+            started=self._run_started(parent=parent),
+            part=self.handover,
+        )
+
+    def _previous_attempts(self, run_id: str) -> int:
+        store = self._given_store or open_store(self._settings)
+        try:
+            return store.run(run_id).attempts if store is not None else 0
+        except InstrumentError:
+            return 0
+
+    def _run_started(self, parent: str | None) -> RunStarted:
+        return RunStarted(
+            name=self._name or _script_name(),
+            project=self._settings.project,
+            tags=self._tags,
+            function=None,
+            parent_run_id=parent,
+            session_id=self._settings.session,
+            capture_level=self._settings.capture_level,
+        )
+
+    def _record_start(self) -> None:
+        if self._params:
+            self.record(Params(values=self._params, source="config"))
+        set_in = set_seeds(self._seed) if self._seed is not None else ()
+        self.record(read_seeds(self._seed, set_in))
+
+    def _record_end(self, error: BaseException | None) -> None:
+        if error is None or self.state is RunState.COMPLETED:
+            return
+        kind = type(error)
+        self.record(
+            ExceptionRaised(
+                type=f"{kind.__module__}.{kind.__qualname__}",
+                message=redact_text(_message(error)),
+                traceback=redact_text(traceback_text(error)),
+            )
+        )
+
+
+def state_after(error: BaseException | None) -> RunState:
+    """What becomes of a run that `error` ends."""
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return RunState.COMPLETED
+    if isinstance(error, (KeyboardInterrupt, GeneratorExit)) or _is_cancelled(error):
+        return RunState.INTERRUPTED
+    return RunState.FAILED
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether a task was cancelled; asyncio costs 20 ms to import and is there if it was."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+
+
+def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:
+    """A store given as an object, and the names of backends, from what the user passed."""
+    if backend is None:
+        return None, None
+    if isinstance(backend, str):
+        return None, (backend,)
+    if isinstance(backend, Store):
+        return backend, None
+    return None, tuple(backend)
+
+
+def _check_mirrors(names: Iterable[str]) -> None:
+    for name in names:
+        if name != "local":
+            registry.check_mirror(name)
+
+
+def _script_name() -> str:
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(path).stem if path else "interactive"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:_MAX_MESSAGE]
+    except Exception:
+        return "(its message cannot be read)"

@@ -1,0 +1,381 @@
+"""One run being recorded by this process: what is started, in which order, and how it ends.
+
+`Recording` is the machine room behind `instrument.context.ExperimentContext`. Its order of work:
+
+start   git is asked first (it answers while the rest goes on); the journal is opened; identity,
+        parameters, code and seeds are written; the snapshot of the environment, the patch and the
+        telemetry follow in the background.
+finish  the background is joined, the end is written, the journal closed, the run sealed.
+"""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from instrument import registry
+from instrument.capture.code import CodeReading, begin_code, code_directory
+from instrument.capture.process import process_started
+from instrument.clock import SystemClock
+from instrument.errors import InstrumentError
+from instrument.guard import Guard, say
+from instrument.handover import Handover, Offer, Part
+from instrument.protocols import Records, Store
+from instrument.records import (
+    CodeCaptured,
+    EnvironmentCaptured,
+    ProcessFinished,
+    Record,
+    RunFinished,
+    RunStarted,
+)
+from instrument.settings import Settings
+
+if TYPE_CHECKING:
+    from instrument.mirroring import Follower
+    from instrument.telemetry import Sampler
+
+BACKGROUND_DEADLINE_SECONDS: Final = 10.0
+MIRROR_DEADLINE_SECONDS: Final = 30.0
+
+
+class Nowhere:
+    """Stands in for a journal when there is no store: everything is lost, and counted."""
+
+    lost = 0
+
+    def take(self, record: Record, at: datetime) -> None:  # noqa: ARG002 - the protocol's signature
+        """Count the record as lost."""
+        self.lost += 1
+
+    def flush(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Which run this process records, and its part in it.
+
+    Attributes:
+        run_id: The run.
+        attempt: Its attempt, from 1.
+        owner: Whether this process starts and ends the run.
+        started: How the run presents itself; None where this process only takes part in it.
+        part: What child processes get (see `instrument.handover`).
+    """
+
+    run_id: str
+    attempt: int
+    owner: bool
+    started: RunStarted | None
+    part: Part = "join"
+
+
+class Recording:
+    """Records one run; implements `instrument.protocols.Recorder`.
+
+    Args:
+        identity: The run and this process's part in it.
+        settings: Settings in force.
+        store: The store, or None when it could not be opened.
+        monitor_hardware: Whether telemetry is sampled.
+    """
+
+    def __init__(
+        self, identity: Identity, settings: Settings, store: Store | None, *, monitor_hardware: bool
+    ) -> None:
+        self.identity = identity
+        self.store = store
+        self.clock = SystemClock()
+        self.guard = Guard(self._take_now, strict=settings.strict)
+        self.blocking_seconds = 0.0
+        self._settings = settings
+        self._monitor_hardware = monitor_hardware
+        self._records: Records = Nowhere()
+        self._owner = identity.owner
+        self._background: threading.Thread | None = None
+        self._background_cpu_seconds = 0.0
+        self._sampler: Sampler | None = None
+        self._followers: list[Follower] = []
+        self._offer: Offer | None = None
+        self._started_at = 0.0
+        self._finishing = threading.Lock()
+
+    # --- start -------------------------------------------------------------------------------
+
+    def start(self, first: Callable[[], None]) -> None:
+        """Begin to record.
+
+        Args:
+            first: Takes what the context knows at once (parameters, seeds).
+        """
+        before = time.perf_counter()
+        self._started_at = before
+        reading = self._begin_code()
+        self._open_journal()
+        if self.identity.started is not None:
+            self.record(self.identity.started)
+        with self.guard.protect("record the parameters"):
+            first()
+        self._capture_in_background(reading)
+        self._offer_to_children()
+        _active.add(self)
+        self.blocking_seconds += time.perf_counter() - before
+
+    def _begin_code(self) -> CodeReading | None:
+        if not self._owner:
+            return None
+        with self.guard.protect("ask git"):
+            return begin_code(code_directory(), commit=self._settings.git_commit)
+        return None
+
+    def _open_journal(self) -> None:
+        """Open this process's journal; what fails here is told and the run goes on."""
+        identity = self.identity
+        with self.guard.protect("open the journal"):
+            process = process_started(
+                run_id=identity.run_id, attempt=identity.attempt, owner=self._owner
+            )
+            if self.store is not None:
+                self._records = self.store.begin(process)
+        if self._records.lost:
+            say(f"the store {self._where()} cannot be written: this run is not recorded")
+
+    def _capture_in_background(self, reading: CodeReading | None) -> None:
+        """Take the code's state now; leave the patch, the snapshot and telemetry to a thread."""
+        if self._owner and reading is not None:
+            with self.guard.protect("read the state of the code"):
+                self.record(reading.finish())
+        if self._owner:
+            self._background = threading.Thread(
+                target=self._capture, args=(reading,), name="instrument-capture", daemon=True
+            )
+            self._background.start()
+            self._start_mirrors()
+
+    def _capture(self, reading: CodeReading | None) -> None:
+        """Runs in the background thread."""
+        level = self._settings.capture_level
+        if level > 1 and reading is not None:
+            with self.guard.protect("keep the patch of the code"):
+                self._keep_patch(reading)
+        with self.guard.protect("capture the environment"):
+            self._keep_snapshot(level)
+        if self._monitor_hardware:
+            with self.guard.protect("start telemetry"):
+                from instrument.telemetry import Sampler
+
+                self._sampler = Sampler(self, self.clock)
+                self._sampler.start()
+        self._background_cpu_seconds = time.thread_time()
+
+    def _keep_patch(self, reading: CodeReading) -> None:
+        patch = reading.patch()
+        if patch and self.store is not None:
+            code = reading.finish()
+            digest = self.store.put_bytes(patch)
+            self.record(CodeCaptured(git=code.git, reason=code.reason, patch=digest))
+
+    def _keep_snapshot(self, level: int) -> None:
+        from instrument.canonical import canonical_bytes
+        from instrument.capture.snapshot import capture_snapshot
+
+        snapshot, health = capture_snapshot(level)
+        digest = None
+        if self.store is not None:
+            with self.guard.protect("store the snapshot of the environment"):
+                digest = self.store.put_bytes(canonical_bytes(snapshot))
+        self.record(EnvironmentCaptured(level=level, snapshot=digest, health=health))
+
+    def _start_mirrors(self) -> None:
+        names = [name for name in self._settings.backends if name != "local"]
+        if not names or self.store is None:
+            return
+        from instrument.mirroring import start_follower
+
+        for name in names:
+            with self.guard.protect(f"start the {name} mirror"):
+                offline = self._settings.mode == "offline"
+                location = Path(self.store.location)
+                run_id = self.identity.run_id
+                self._followers.append(start_follower(name, location, run_id, offline=offline))
+
+    def _offer_to_children(self) -> None:
+        if self.store is None or not Path(self.store.location).is_absolute():
+            return  # a store in memory cannot be shared
+        identity = self.identity
+        handover = Handover(identity.run_id, identity.attempt, os.getpid(), identity.part)
+        self._offer = Offer(handover, self.store.location)
+        self._offer.make()
+
+    # --- while it runs -------------------------------------------------------------------------
+
+    def record(self, record: Record) -> None:
+        """See `instrument.protocols.Recorder`."""
+        try:
+            self._records.take(record, datetime.now(UTC))
+        except Exception as error:
+            self.problem(f"record {type(record).__name__}", error)
+
+    def problem(self, doing: str, error: BaseException) -> None:
+        """See `instrument.protocols.Recorder`."""
+        self.guard.problem(doing, error)
+
+    @property
+    def take(self) -> Callable[[Record, datetime], None]:
+        """The journal's own `take`, for the hot path; it changes after a fork and at the end."""
+        return self._records.take
+
+    def _take_now(self, record: Record) -> None:
+        self._records.take(record, datetime.now(UTC))
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def finish(self, end: RunFinished | None, last: Callable[[], None]) -> None:
+        """Stop recording. Idempotent; only the first call counts.
+
+        Args:
+            end: How the run ended; ignored when this process only takes part in it.
+            last: Takes what the context has to add at the end.
+        """
+        if not self._finishing.acquire(blocking=False):
+            return  # for good: a signal may come while the end is being written
+        before = time.perf_counter()
+        _active.discard(self)
+        with self.guard.protect("withdraw the run from child processes"):
+            if self._offer is not None:
+                self._offer.withdraw()
+        self._stop_background()
+        with self.guard.protect("record the end"):
+            last()
+        if self._owner and end is not None:
+            self.record(end)
+        self.blocking_seconds += time.perf_counter() - before
+        self._close()
+        self._finish_mirrors()
+
+    def duration_seconds(self) -> float:
+        """Since the start, by a monotonic clock."""
+        return time.perf_counter() - self._started_at
+
+    def _stop_background(self) -> None:
+        if self._background is not None:
+            self._background.join(BACKGROUND_DEADLINE_SECONDS)
+            if self._background.is_alive():
+                late = TimeoutError(f"not done after {BACKGROUND_DEADLINE_SECONDS:g} seconds")
+                self.problem("finish the capture of the environment", late)
+        if self._sampler is not None:
+            with self.guard.protect("stop telemetry"):
+                self._sampler.stop()
+
+    def _close(self) -> None:
+        records = self._records
+        overhead = {
+            "blocking_seconds": self.blocking_seconds,
+            "background_cpu_seconds": self._background_cpu_seconds,
+        }
+        self.record(ProcessFinished(lost=records.lost, overhead=overhead))
+        with self.guard.protect("close the journal"):
+            records.close()
+        if self._owner and self.store is not None and not records.lost:
+            try:
+                self.store.seal(self.identity.run_id)
+            except InstrumentError as error:
+                say(f"the run is recorded but not sealed: {error}")
+        if records.lost:
+            say(
+                f"{records.lost} records of run {self.identity.run_id} were lost: the store "
+                f"{self._where()} could not take them; `instrument doctor` looks for the cause"
+            )
+
+    def _finish_mirrors(self) -> None:
+        for follower in self._followers:
+            if not follower.wait(MIRROR_DEADLINE_SECONDS):
+                say(
+                    f"the {follower.name} mirror is not complete yet and goes on by itself; "
+                    f"`instrument sync --to {follower.name} {self.identity.run_id}` makes sure"
+                )
+
+    def _where(self) -> str:
+        return self.store.location if self.store is not None else str(self._settings.store)
+
+    # --- fork ----------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """In a forked child: take part in the run with a journal of its own, made when needed."""
+        self._owner = False
+        self._background = self._sampler = self._offer = None
+        self._followers = []
+        self._finishing = threading.Lock()
+        self._records = OpenedOnUse(self)
+
+    def open_own_journal(self) -> Records:
+        """Open a journal for this process in place of the parent's."""
+        self._open_journal()
+        at_process_end(lambda: self.finish(None, lambda: None))
+        return self._records
+
+
+class OpenedOnUse:
+    """The records of a forked child that has not recorded anything: most never do."""
+
+    lost = 0
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def take(self, record: Record, at: datetime) -> None:
+        """Open the journal, then take."""
+        self._recording.open_own_journal().take(record, at)
+
+    def flush(self) -> None:
+        """Nothing was taken."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def open_store(settings: Settings) -> Store | None:
+    """The local store, or None, said loudly, when it cannot be used.
+
+    Raises:
+        InstrumentError: In strict mode.
+    """
+    try:
+        return registry.open_store("local", settings.store, SystemClock())
+    except (InstrumentError, OSError) as error:
+        if settings.strict:
+            raise
+        say(f"{error}; this run is not recorded")
+        return None
+
+
+def at_process_end(close: Callable[[], None]) -> None:
+    """Call `close` when the process ends, also where multiprocessing ends it without atexit."""
+    import atexit
+    import sys
+
+    atexit.register(close)
+    if "multiprocessing" in sys.modules:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, close, exitpriority=10)
+
+
+_active: weakref.WeakSet[Recording] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for recording in list(_active):
+        recording.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

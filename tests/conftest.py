@@ -1,0 +1,38 @@
+"""What every test gets: an empty store of its own, and no settings from outside."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from instrument import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "backends"), str(ROOT / "tests")])
+
+
+@pytest.fixture(autouse=True)
+def store_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty store and cache; other INSTRUMENT_* variables are gone; cwd is outside git."""
+    for name in list(os.environ):
+        if name.startswith(("INSTRUMENT_", "WANDB_")):
+            monkeypatch.delenv(name)
+    store = tmp_path / "store"
+    monkeypatch.setenv("INSTRUMENT_STORE", str(store))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
+    monkeypatch.setenv("NO_COLOR", "1")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    settings.is_disabled.cache_clear()
+    yield store
+    settings.is_disabled.cache_clear()
+
+
+@pytest.fixture
+def python() -> str:
+    """The interpreter to start child processes with."""
+    return sys.executable
