@@ -37,7 +37,10 @@ def canonical_bytes(value: object) -> bytes:
     Raises:
         UsageError: A part of `value` has no JSON form, or it nests deeper than `MAX_DEPTH`.
     """
-    return _encoder.encode(to_plain(value))
+    try:
+        return _encoder.encode(to_plain(value))
+    except UnicodeEncodeError as error:
+        raise UsageError(f"a text has no UTF-8 form: {error}") from None
 
 
 def digest(value: object) -> str:

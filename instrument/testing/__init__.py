@@ -1,11 +1,29 @@
 """For people who write backends and interceptors, and for our own tests.
 
-`StoreContract` and `MirrorContract` are test classes to inherit; `MemoryBackend` is a perfect store
-in memory; `FakeClock` is a clock that stands still until it is told.
+`StoreContract` and `MirrorContract` are test classes to inherit (they need pytest); `MemoryBackend`
+is a perfect store in memory; `FakeClock` is a clock that stands still until it is told.
 """
 
-from instrument.testing.clock import FakeClock
-from instrument.testing.contracts import MirrorContract, StoreContract
-from instrument.testing.memory import MemoryBackend
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FakeClock", "MemoryBackend", "MirrorContract", "StoreContract"]
+if TYPE_CHECKING:
+    from instrument.testing.clock import FakeClock as FakeClock
+    from instrument.testing.contracts import MirrorContract as MirrorContract
+    from instrument.testing.contracts import StoreContract as StoreContract
+    from instrument.testing.memory import MemoryBackend as MemoryBackend
+
+_HOME = {
+    "FakeClock": "instrument.testing.clock",
+    "MemoryBackend": "instrument.testing.memory",
+    "MirrorContract": "instrument.testing.contracts",
+    "StoreContract": "instrument.testing.contracts",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - one list, kept in `_HOME`
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'instrument.testing' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,78 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instrument.errors import QueryError
+from instrument.query import matches, parse
+from instrument.records import GitState, RunState
+from instrument.summary import RunSummary
+
+RUN = RunSummary(
+    id="20260101-000000-aa",
+    name="sft baseline",
+    state=RunState.COMPLETED,
+    params={"lr": 0.1, "optim.name": "adam", "layers": 2, "debug": False},
+    metrics={"accuracy": 0.93, "loss": "NaN"},
+    tags=("baseline", "v2"),
+    git=GitState(commit="abc", branch="main", dirty=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "met"),
+    [
+        ("params.lr<=0.1 and metrics.accuracy>0.9 and state=='COMPLETED'", True),
+        ("params.lr<0.1", False),
+        ("params.layers == 2.0", True),
+        ("params.optim.name == 'adam'", True),
+        ('name ~ "base"', True),
+        ("tags contains 'v2' and not tags contains 'v3'", True),
+        ("git.dirty == true and git.branch != 'main'", False),
+        ("params.debug == false", True),
+        ("params.debug == 0", False),
+        ("params.missing == null", True),
+        ("params.missing != 3", True),
+        ("params.missing > 3", False),
+        ("metrics.accuracy > 0.95 or (params.lr == 0.1 and state != 'FAILED')", True),
+        ("project == null", True),
+        ("params.lr != null", True),
+        ("params.lr == -1e-3", False),
+        ("params.optim.name > 3", False),
+    ],
+)
+def test_conditions_mean_what_they_say(expression: str, met: bool) -> None:
+    assert matches(parse(expression), RUN) is met
+
+
+@pytest.mark.parametrize(
+    ("expression", "position", "reason"),
+    [
+        ("params.lr <", 12, "expected a number"),
+        ("colour == 1", 1, "unknown field 'colour'"),
+        ("state == 'x", 10, "cannot read"),
+        ("state == COMPLETED", 10, "quoted string"),
+        ("(state == 'x'", 14, "expected `)`"),
+        ("state == 'x' state", 14, "expected `and`"),
+        ("", 1, "expected a field"),
+        ("params.lr = 1", 11, "cannot read"),
+        ("__import__('os')", 1, "unknown field"),
+    ],
+)
+def test_a_bad_expression_names_the_position(expression: str, position: int, reason: str) -> None:
+    with pytest.raises(QueryError, match=f"at position {position} ") as caught:
+        parse(expression)
+    assert reason in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_parses_or_is_a_query_error(text: str) -> None:
+    try:
+        condition = parse(text)
+    except QueryError:
+        return
+    assert matches(condition, RUN) in {True, False}
+
+
+def test_deep_nesting_is_refused_not_a_crash() -> None:
+    with pytest.raises(QueryError, match="nested too deeply"):
+        parse("(" * 1000 + "state == 'x'" + ")" * 1000)
