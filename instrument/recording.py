@@ -36,6 +36,7 @@ from instrument.records import (
     RunStarted,
 )
 from instrument.settings import Settings
+from instrument.stand_ins import Ended, Nowhere, OpenedOnUse
 
 if TYPE_CHECKING:
     from instrument.mirroring import Follower
@@ -43,22 +44,6 @@ if TYPE_CHECKING:
 
 BACKGROUND_DEADLINE_SECONDS: Final = 10.0
 MIRROR_DEADLINE_SECONDS: Final = 30.0
-
-
-class Nowhere:
-    """Stands in for a journal when there is no store: everything is lost, and counted."""
-
-    lost = 0
-
-    def take(self, record: Record, at: datetime) -> None:  # noqa: ARG002 - the protocol's signature
-        """Count the record as lost."""
-        self.lost += 1
-
-    def flush(self) -> None:
-        """Nothing to do."""
-
-    def close(self) -> None:
-        """Nothing to do."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +88,7 @@ class Recording:
         self._owner = identity.owner
         self._background: threading.Thread | None = None
         self._background_cpu_seconds = 0.0
+        self._background_error: BaseException | None = None
         self._sampler: Sampler | None = None
         self._followers: list[Follower] = []
         self._offer: Offer | None = None
@@ -163,6 +149,13 @@ class Recording:
 
     def _capture(self, reading: CodeReading | None) -> None:
         """Runs in the background thread."""
+        try:
+            self._capture_all(reading)
+        except BaseException as error:  # strict: raised where the user waits for it
+            self._background_error = error
+        self._background_cpu_seconds = time.thread_time()
+
+    def _capture_all(self, reading: CodeReading | None) -> None:
         level = self._settings.capture_level
         if level > 1 and reading is not None:
             with self.guard.protect("keep the patch of the code"):
@@ -175,7 +168,6 @@ class Recording:
 
                 self._sampler = Sampler(self, self.clock)
                 self._sampler.start()
-        self._background_cpu_seconds = time.thread_time()
 
     def _keep_patch(self, reading: CodeReading) -> None:
         patch = reading.patch()
@@ -261,6 +253,8 @@ class Recording:
         self.blocking_seconds += time.perf_counter() - before
         self._close()
         self._finish_mirrors()
+        if self._background_error is not None:
+            raise self._background_error
 
     def duration_seconds(self) -> float:
         """Since the start, by a monotonic clock."""
@@ -285,6 +279,7 @@ class Recording:
         self.record(ProcessFinished(lost=records.lost, overhead=overhead))
         with self.guard.protect("close the journal"):
             records.close()
+        self._records = Ended(self.identity.run_id)
         if self._owner and self.store is not None and not records.lost:
             try:
                 self.store.seal(self.identity.run_id)
@@ -315,32 +310,13 @@ class Recording:
         self._background = self._sampler = self._offer = None
         self._followers = []
         self._finishing = threading.Lock()
-        self._records = OpenedOnUse(self)
+        self._records = OpenedOnUse(self.open_own_journal)
 
     def open_own_journal(self) -> Records:
         """Open a journal for this process in place of the parent's."""
         self._open_journal()
         at_process_end(lambda: self.finish(None, lambda: None))
         return self._records
-
-
-class OpenedOnUse:
-    """The records of a forked child that has not recorded anything: most never do."""
-
-    lost = 0
-
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-
-    def take(self, record: Record, at: datetime) -> None:
-        """Open the journal, then take."""
-        self._recording.open_own_journal().take(record, at)
-
-    def flush(self) -> None:
-        """Nothing was taken."""
-
-    def close(self) -> None:
-        """Nothing was opened."""
 
 
 def open_store(settings: Settings) -> Store | None:

@@ -133,6 +133,7 @@ class _Fold:
         self._metric_times: dict[str, datetime] = {}
         self._processes: dict[str, ProcessStarted] = {}
         self._closed: set[str] = set()
+        self._exceptions: dict[int, dict[str, str]] = {}
         self._finished: tuple[int, datetime, RunFinished] | None = None
         self._first: datetime | None = None
         self._last: datetime | None = None
@@ -151,6 +152,7 @@ class _Fold:
         summary = self.summary
         summary.started_at = self._first
         summary.attempts = max((p.attempt for p in self._processes.values()), default=0)
+        summary.exception = self._exceptions.get(summary.attempts)
         self._set_end(alive=alive)
         recording = summary.recording
         unclosed = sorted(set(self._processes) - self._closed)
@@ -245,13 +247,17 @@ class _Fold:
         self.summary.recording.problems.append(f"{record.count} records lost: {record.reason}")
 
     def exception(self, record: ExceptionRaised) -> None:
-        self.summary.exception = {"type": record.type, "message": record.message}
+        self._exceptions[self._attempt()] = {"type": record.type, "message": record.message}
 
     def run_finished(self, record: RunFinished) -> None:
-        process = self._processes.get(self._entry.writer)
-        finished = (process.attempt if process else 1, self._entry.at, record)
+        finished = (self._attempt(), self._entry.at, record)
         if self._finished is None or finished[:2] > self._finished[:2]:
             self._finished = finished
+
+    def _attempt(self) -> int:
+        """The attempt that the current entry's journal belongs to."""
+        process = self._processes.get(self._entry.writer)
+        return process.attempt if process else 1
 
     def process_finished(self, record: ProcessFinished) -> None:
         self._closed.add(self._entry.writer)
