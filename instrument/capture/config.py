@@ -1,0 +1,170 @@
+"""A user's configuration, whatever it is made of, as flat names and plain values."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from instrument.canonical import MAX_DEPTH, to_plain
+from instrument.capture.redaction import REDACTED, is_secret_name, printable, redact_text
+from instrument.errors import MissingDependencyError, NotFoundError, UsageError
+
+MAX_FILE_BYTES: Final = 16_000_000
+
+
+def config_values(config: object) -> dict[str, Any]:
+    """The values of `config` by dotted name, secrets removed.
+
+    Args:
+        config: A mapping, dataclass, pydantic model, msgspec struct, argparse.Namespace, OmegaConf
+            node, anything else with a `to_dict`, or the path of a JSON or YAML file.
+
+    Returns:
+        Plain values; what has none stands as ``{"unserialisable": "<type>"}``.
+
+    Raises:
+        UsageError: `config` is of another kind, does not parse, or spells one name twice.
+        NotFoundError: There is no such file.
+        MissingDependencyError: It is a YAML file and PyYAML is not installed.
+    """
+    values: dict[str, Any] = {}
+    for name, value in _leaves(_as_mapping(config), "", 0):
+        if name in values:
+            raise UsageError(f"the configuration spells {name!r:.80} twice; rename one of them")
+        values[name] = value
+    return values
+
+
+def _leaves(mapping: Mapping[Any, Any], prefix: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise UsageError(f"{prefix[:80]} nests deeper than {MAX_DEPTH} levels; flatten it")
+    for key, value in mapping.items():
+        name = printable(f"{prefix}{key}")
+        inner = _inner_mapping(value)
+        if is_secret_name(str(key)) and value is not None:
+            yield name, REDACTED
+        elif inner:
+            yield from _leaves(inner, f"{name}.", depth + 1)
+        else:
+            yield name, _plain(value)
+
+
+def _as_mapping(config: Any) -> Mapping[Any, Any]:
+    """`config` as one mapping; what is inside may still be anything."""
+    if config is None:
+        return {}
+    if isinstance(config, (str, os.PathLike)):
+        return _from_file(Path(config))
+    mapping = _inner_mapping(config)
+    if mapping is None and hasattr(type(config), "to_dict"):
+        mapping = config.to_dict()
+    if mapping is None and type(config).__name__ in {"Namespace", "SimpleNamespace"}:
+        mapping = vars(config)
+    if not isinstance(mapping, Mapping):
+        raise UsageError(
+            f"a {type(config).__name__} cannot be a configuration; pass a dict, a dataclass, a "
+            "pydantic model, a Namespace or the path of a JSON or YAML file"
+        )
+    return mapping
+
+
+def _inner_mapping(value: Any) -> Mapping[Any, Any] | None:
+    """`value` as a mapping when it is one of named values, else None."""
+    kind = type(value)
+    if kind.__module__.startswith("omegaconf."):
+        return _from_omegaconf(value)
+    if isinstance(value, Mapping):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
+        return {name: getattr(value, name, None) for name in kind.model_fields}
+    if kind.__module__ == "argparse" and kind.__name__ == "Namespace":
+        return dict(vars(value))
+    return None
+
+
+def _from_omegaconf(value: Any) -> Mapping[Any, Any] | None:
+    """An OmegaConf node with its interpolations resolved where they can be."""
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not isinstance(value, DictConfig):
+        return None
+    try:
+        plain = OmegaConf.to_container(value, resolve=True)
+    except OmegaConfBaseException:
+        plain = OmegaConf.to_container(value, resolve=False)
+    return plain if isinstance(plain, Mapping) else {}
+
+
+def _plain(value: Any) -> Any:
+    """A leaf as plain values: lists stay lists, their secrets go too."""
+    try:
+        return _scrub(to_plain(value, fallback=_unserialisable))
+    except Exception:  # a user's object may fail in any way; the others are still worth keeping
+        return _unserialisable(value)
+
+
+def _scrub(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact_text(printable(value))
+    if isinstance(value, dict):
+        return {
+            printable(key): REDACTED if is_secret_name(key) and item is not None else _scrub(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    return value
+
+
+def _unserialisable(value: Any) -> dict[str, str]:
+    kind = type(value)
+    return {"unserialisable": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _from_file(path: Path) -> Mapping[Any, Any]:
+    """The mapping that the JSON or YAML file `path` holds."""
+    kind = path.suffix.lower()
+    if kind not in {".json", ".yaml", ".yml"}:
+        raise UsageError(f"{str(path)!r:.120} is no configuration file; use .json, .yaml or .yml")
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise UsageError(f"{path} is too large for a configuration ({MAX_FILE_BYTES} bytes)")
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise NotFoundError(f"the configuration file {path} cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8: {error}") from None
+    values = _parse_json(path, text) if kind == ".json" else _parse_yaml(path, text)
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{path} holds a {type(values).__name__}; use one with named values")
+    return values
+
+
+def _parse_json(path: Path, text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} does not parse: {error}") from None
+
+
+def _parse_yaml(path: Path, text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingDependencyError(
+            f"{path} needs PyYAML, which is not installed; pip install 'instrument-ml[yaml]'"
+        ) from None
+    try:
+        return yaml.safe_load(text) or {}
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path} does not parse: {' '.join(str(error).split())}") from None
