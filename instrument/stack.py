@@ -48,6 +48,19 @@ def leave(run: OpenRun, token: Token[OpenRun | None] | None) -> None:
             _current.set(before)
 
 
+def resume(run: OpenRun) -> Token[OpenRun | None]:
+    """Make `run` the current one here again, such as while the frame of its generator runs."""
+    return _current.set(run)
+
+
+def pause(token: Token[OpenRun | None]) -> None:
+    """Undo `resume`; in another context there is nothing to undo."""
+    try:
+        _current.reset(token)
+    except ValueError:
+        return
+
+
 def innermost() -> OpenRun | None:
     """The run that the calling code belongs to, or None.
 

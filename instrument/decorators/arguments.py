@@ -1,0 +1,224 @@
+"""What a call was given, in a few plain values.
+
+Numbers, strings and short containers stand as they are; large things as their type, length and
+shape; values of secret names are `REDACTED`. No ``repr`` and no ``len`` of a stranger's object
+is ever called: they may be slow, raise, or do things.
+"""
+
+import enum
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, timedelta
+from itertools import islice
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
+from typing import Any, Final
+
+from instrument.canonical import plain_float
+from instrument.capture.redaction import REDACTED, is_secret_name
+
+MAX_TEXT: Final = 1000
+MAX_ITEMS: Final = 32
+MAX_ENTRIES: Final = 200
+MAX_DEPTH: Final = 5
+MAX_NODES: Final = 1000
+_MAX_INTEGER: Final = 2**63
+_PLAIN: Final = frozenset({bool, type(None)})
+_ARRAY_MODULES: Final = frozenset({"numpy", "torch", "jax", "jaxlib", "tensorflow", "cupy"})
+
+
+class Parameters:
+    """The parameters of a function, read once, so that a call is bound without `inspect`.
+
+    Args:
+        function: The function; one without a readable signature binds its arguments by position.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._positional: tuple[str, ...] = ()
+        self._rest = "args"
+        self._defaults: dict[str, Any] = {}
+        self._hidden = 0
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            return
+        self._positional = tuple(
+            p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        )
+        self._rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
+        self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        self._hidden = int(self._positional[:1] in (("self",), ("cls",)))
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name, defaults included, without ``self`` and ``cls``.
+
+        A call that does not fit the function is bound as far as it goes: the function itself says
+        what is wrong with it.
+        """
+        names = self._positional
+        bound = {**self._defaults, **kwargs}
+        bound.update(zip(names[self._hidden :], args[self._hidden :], strict=False))
+        if len(args) > len(names):
+            bound[self._rest] = args[len(names) :]
+        return bound
+
+
+def summarise(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The summaries of `arguments`, by name. Never raises."""
+    summaries = {}
+    for name, value in arguments.items():
+        kind = type(value)
+        if is_secret_name(name):
+            summaries[name] = REDACTED
+        elif kind in _PLAIN or (kind is int and -_MAX_INTEGER <= value < _MAX_INTEGER):
+            summaries[name] = value
+        else:
+            summaries[name] = _Summary().of(value)
+    return summaries
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`values` with the names of nested mappings joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            flat.update(dotted(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def type_name(kind: type) -> str:
+    """``module.qualname`` of a class; builtins without their module."""
+    name = kind.__qualname__
+    return name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+
+
+class _Summary:
+    """Summarises one argument; `MAX_NODES` bounds the work whatever the shape of the value."""
+
+    def __init__(self) -> None:
+        self._left = MAX_NODES
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        """The summary of `value`."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        self._left -= 1
+        try:
+            scalar = _scalar(kind, value)
+            if scalar is not None:
+                return scalar
+            if depth < MAX_DEPTH and self._left > 0:
+                return self._compound(kind, value, depth)
+            return {"type": type_name(kind)}
+        except Exception:  # the value is hostile; its type is all there is to tell
+            return {"type": _safe_name(kind)}
+
+    def _compound(self, kind: type, value: Any, depth: int) -> Any:
+        """The summary of what has parts; calls no method that a user's class could override."""
+        if issubclass(kind, enum.Enum):
+            return self.of(value._value_, depth + 1)
+        if issubclass(kind, dict):
+            return self._entries(kind, dict.__len__(value), dict.items(value), depth)
+        if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            pairs = list(zip(kind._fields, tuple.__iter__(value), strict=False))
+            return self._entries(kind, len(pairs), pairs, depth)
+        for base in (list, tuple, set, frozenset):
+            if issubclass(kind, base):
+                return self._items(kind, base.__len__(value), base.__iter__(value), depth)
+        fields = _fields(kind, value)
+        if fields is not None:
+            return self._entries(kind, len(fields), fields.items(), depth)
+        if issubclass(kind, Mapping):
+            return self._entries(kind, 0, islice(value.items(), MAX_ENTRIES), depth)
+        return _opaque(kind, value)
+
+    def _entries(
+        self, kind: type, length: int, pairs: Iterable[tuple[Any, Any]], depth: int
+    ) -> dict[str, Any]:
+        if length > MAX_ENTRIES:
+            return {"type": type_name(kind), "len": length}
+        summary = {}
+        for key, value in pairs:
+            name = key if type(key) is str else str(_scalar(type(key), key))
+            summary[_text(name[:MAX_TEXT])] = (
+                REDACTED if is_secret_name(name) else self.of(value, depth + 1)
+            )
+        return summary
+
+    def _items(self, kind: type, length: int, items: Iterable[Any], depth: int) -> Any:
+        if length > MAX_ITEMS:
+            return {"type": type_name(kind), "len": length}
+        if issubclass(kind, (set, frozenset)):
+            items = sorted(items)
+        return [self.of(item, depth + 1) for item in items]
+
+
+def _scalar(kind: type, value: Any) -> Any:
+    """A value without parts in plain form; None if it is of another type."""
+    if issubclass(kind, str) and not issubclass(kind, enum.Enum):
+        return _text(str.__getitem__(value, slice(None)))
+    if issubclass(kind, int) and not issubclass(kind, enum.Enum):
+        number = int.__add__(value, 0)
+        return number if -_MAX_INTEGER <= number < _MAX_INTEGER else _big(number)
+    if issubclass(kind, float):
+        return plain_float(float.__add__(value, 0.0))
+    if issubclass(kind, PurePath):
+        return _text(PurePath.__str__(value))
+    if issubclass(kind, date):
+        return value.isoformat()
+    if issubclass(kind, timedelta):
+        return {"seconds": value.total_seconds()}
+    return None
+
+
+def _text(text: str) -> Any:
+    if len(text) > MAX_TEXT:
+        return {"type": "str", "len": len(text), "start": _text(text[:100])}
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates have no UTF-8
+
+
+def _big(number: int) -> Any:
+    """An integer that JSON readers would round."""
+    bits = number.bit_length()
+    return str(number) if bits <= MAX_TEXT else {"type": "int", "bits": bits}
+
+
+def _fields(kind: type, value: Any) -> dict[str, Any] | None:
+    """The fields of a value that is made of named fields; None if it is not."""
+    for listing in ("__dataclass_fields__", "__struct_fields__"):
+        names = getattr(kind, listing, None)
+        if names is not None:
+            return {name: object.__getattribute__(value, name) for name in names}
+    is_namespace = kind.__name__ == "Namespace" and kind.__module__ == "argparse"
+    if is_namespace or issubclass(kind, SimpleNamespace) or hasattr(kind, "__pydantic_fields__"):
+        return dict(object.__getattribute__(value, "__dict__"))
+    return None
+
+
+def _opaque(kind: type, value: Any) -> dict[str, Any]:
+    """What can be told of a thing from outside."""
+    summary: dict[str, Any] = {"type": type_name(kind)}
+    if kind in (FunctionType, BuiltinFunctionType, MethodType) or issubclass(kind, type):
+        summary["name"] = f"{value.__module__}:{value.__qualname__}"
+    elif kind in (bytes, bytearray, range):
+        summary["len"] = len(value)
+    elif hasattr(kind, "shape"):
+        shape = value.shape
+        summary["shape"] = [int(size) for size in islice(shape, MAX_ITEMS)]
+        dtype = getattr(value, "dtype", None)
+        if type(dtype).__module__.partition(".")[0] in _ARRAY_MODULES:
+            summary["dtype"] = str(dtype)
+    return summary
+
+
+def _safe_name(kind: type) -> str:
+    try:
+        return type_name(kind)
+    except Exception:  # a metaclass can hide even the name
+        return "unknown"

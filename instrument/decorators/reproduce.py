@@ -1,0 +1,96 @@
+"""`@reproducible`: a call is a run, with its arguments, its seeds and what became of it."""
+
+from typing import TYPE_CHECKING, Any, overload
+
+from instrument.capture.determinism import read_seeds, set_seeds
+from instrument.decorators.target import Aspect
+from instrument.decorators.wrapping import Decorator, F, decorator
+from instrument.errors import UsageError
+
+if TYPE_CHECKING:
+    from instrument.decorators.calls import Call
+
+
+class Reproducible(Aspect):
+    """Sets seeds when asked, and puts on the record with which ones the function runs.
+
+    Args:
+        seed: Seed to set before each call, or None.
+        deterministic: Whether to make libraries deterministic; None leaves them as they are.
+    """
+
+    rank = 0
+
+    def __init__(self, seed: int | None, deterministic: bool | None) -> None:
+        self._seed = seed
+        self._deterministic = deterministic
+
+    def before(self, call: "Call") -> None:
+        """Set and record the seeds; reading costs, so unset ones are read once per function."""
+        if self._seed is not None:
+            set_in = set_seeds(self._seed, deterministic=self._deterministic)
+            call.run.record(read_seeds(self._seed, set_in))
+        elif not call.owns and self._is_first(call):
+            call.run.record(read_seeds(None, ()))
+
+    def _is_first(self, call: "Call") -> bool:
+        """Whether it is the first call of the function in its run, in this process."""
+        key = ("seeds", call.target.name)
+        return bool(call.calls.memory.setdefault(key, call.id) == call.id)
+
+
+@overload
+def reproducible(function: F, /) -> F: ...
+@overload
+def reproducible(
+    *,
+    name: str | None = None,
+    capture_level: int | None = None,
+    seed: int | None = None,
+    deterministic: bool | None = None,
+) -> Decorator: ...
+def reproducible(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    capture_level: int | None = None,
+    seed: int | None = None,
+    deterministic: bool | None = None,
+) -> Any:
+    """Record each call of a function, method, coroutine or generator.
+
+    With no open run a call opens one, and is it: the run has the call's arguments as parameters and
+    ends COMPLETED when the function returns, FAILED when it raises. Inside an open run the call is
+    recorded as a part of that run. Return values and exceptions come through unchanged.
+
+        @reproducible(name="baseline", seed=42)
+        def train(config): ...
+
+    Args:
+        function: The function, when used without parentheses.
+        name: Name of the run that a call opens; the function's own by default.
+        capture_level: How much of the environment such a run captures: 1, 2 or 3.
+        seed: Seed to set before each call in `random` and, where they are loaded, numpy and torch.
+            None leaves all random state untouched. Either way it is recorded.
+        deterministic: With a seed: True makes libraries use deterministic algorithms where they
+            have them, False allows the others; None leaves it as it is.
+
+    Raises:
+        UsageError: An argument is not usable, or what is decorated is not a function.
+    """
+    _check(name, capture_level, seed, deterministic)
+    options: dict[str, Any] = {"name": name, "capture_level": capture_level}
+    given = {option: value for option, value in options.items() if value is not None}
+    return decorator("reproducible", function, Reproducible(seed, deterministic), given)
+
+
+def _check(name: Any, capture_level: Any, seed: Any, deterministic: Any) -> None:
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"name={name!r:.80} is not a string; write @reproducible(name='…')")
+    if capture_level not in (None, 1, 2, 3):
+        raise UsageError(f"capture_level={capture_level!r:.80} is unknown; use 1, 2 or 3")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        raise UsageError(f"seed={seed!r:.80} cannot be set; use an integer from 0")
+    if deterministic is not None and seed is None:
+        raise UsageError(f"deterministic={deterministic!r:.80} needs a seed; add seed=…")

@@ -1,0 +1,97 @@
+"""A decorated function and what its decorators ask for."""
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from instrument.canonical import digest_of_bytes
+from instrument.context import ExperimentContext
+from instrument.decorators.arguments import Parameters
+
+if TYPE_CHECKING:
+    from instrument.decorators.calls import Call
+
+
+class Aspect:
+    """What one decorator adds to each call. Plain data, so that it travels to other processes.
+
+    Attributes:
+        rank: Aspects of one function work in the order of their ranks, however they are stacked.
+    """
+
+    rank = 0
+
+    def check(self, target: "Target") -> None:
+        """Refuse, at decoration, a function that it cannot work on.
+
+        Raises:
+            UsageError: `target` is of the wrong kind.
+        """
+
+    def before(self, call: "Call") -> None:
+        """Work before the function runs.
+
+        Raises:
+            UsageError, NotFoundError: The user's own error; the function does not run.
+        """
+
+    def yielded(self, call: "Call", value: Any) -> None:
+        """Work on what the generator yields."""
+
+    def after(self, call: "Call", value: Any) -> None:
+        """Work on what the function returned, or the generator at its end."""
+
+
+class Target:
+    """One decorated function. Survives pickle and cloudpickle with all it knows.
+
+    Args:
+        function: The user's function.
+        aspects: What its decorators ask for.
+        options: Arguments of the `ExperimentContext` that a call opens where no run is open.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], aspects: tuple[Aspect, ...], options: dict[str, Any]
+    ) -> None:
+        self.function = function
+        self.aspects = tuple(sorted(aspects, key=lambda aspect: aspect.rank))
+        self.options = options
+        named = inspect.unwrap(function)
+        while isinstance(named, partial):
+            named = named.func
+        qualname = getattr(named, "__qualname__", type(named).__qualname__)
+        self.name = f"{getattr(named, '__module__', None)}:{qualname}"
+        self.short_name = qualname.rpartition(".")[2]
+        self.is_generator = inspect.isgeneratorfunction(function)
+        self.is_async_generator = inspect.isasyncgenfunction(function)
+        self.is_coroutine = inspect.iscoroutinefunction(function)
+        for aspect in self.aspects:
+            aspect.check(self)
+
+    def adding(self, aspect: Aspect, options: dict[str, Any]) -> "Target":
+        """The same function with one decorator more; its options win, being the outer ones."""
+        return Target(self.function, (*self.aspects, aspect), {**self.options, **options})
+
+    @property
+    def is_stepwise(self) -> bool:
+        """Whether a call goes on after control has come back to its caller."""
+        return self.is_generator or self.is_async_generator
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Its parameters."""
+        return Parameters(self.function)
+
+    @cached_property
+    def source_digest(self) -> str | None:
+        """Digest of its source text, or None where there is none to read."""
+        try:
+            return digest_of_bytes(inspect.getsource(self.function).encode())
+        except (OSError, TypeError, SyntaxError, ValueError):
+            return None
+
+    def open_run(self) -> ExperimentContext:
+        """A run for a call of it, not started."""
+        return ExperimentContext(**{"name": self.short_name, **self.options})
