@@ -1,0 +1,55 @@
+"""Interleaved rounds: A B C, B C A, C A B, so that a busy machine is busy for everyone."""
+
+import sys
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.row import Entrant, Numbers, Row, Target
+from benchmarks.workplace import Workplace
+
+
+class Results(NamedTuple):
+    """What a row gave.
+
+    Attributes:
+        row: The row.
+        rounds: The numbers of each entrant in each round.
+    """
+
+    row: Row
+    rounds: list[dict[str, Numbers]]
+
+    def samples(self, entrant: str, metric: str) -> list[float]:
+        """One number of one entrant, round by round."""
+        return [numbers[entrant][metric] for numbers in self.rounds if entrant in numbers]
+
+    def middle(self, entrant: str, metric: str) -> float | None:
+        """The median over all rounds; None where it was not measured."""
+        samples = self.samples(entrant, metric)
+        return median(samples) if samples else None
+
+    def value(self, target: Target) -> float | None:
+        """What `target` limits: a median, or the median of the rounds' ratios."""
+        if target.against is None:
+            return self.middle(target.entrant, target.metric)
+        ratios = [
+            numbers[target.entrant][target.metric] / numbers[target.against][target.metric]
+            for numbers in self.rounds
+            if target.entrant in numbers and target.against in numbers
+        ]
+        return median(ratios) if ratios else None
+
+
+def measure(row: Row, place: Workplace, entrants: Sequence[Entrant], rounds: int) -> Results:
+    """Measure `row` for `rounds` rounds."""
+    rounds = min(rounds, row.most_rounds)
+    results = Results(row, [])
+    for number in range(-1 if row.warm_up else 0, rounds):
+        print(f"\r{row.name}: round {number + 1} of {rounds} ", end="", file=sys.stderr)
+        shift = number % len(entrants)
+        measured = row.measure(place, [*entrants[shift:], *entrants[:shift]])
+        if number >= 0:
+            results.rounds.append(measured)
+    print(file=sys.stderr)
+    return results

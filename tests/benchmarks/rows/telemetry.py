@@ -1,0 +1,60 @@
+"""What watching the hardware costs an idle process. All entrants are watched at the same time."""
+
+import time
+from collections.abc import Sequence
+
+from benchmarks.launch import Launched, reap_orphans
+from benchmarks.row import Entrant, Numbers, Row, Target
+from benchmarks.workplace import Workplace
+
+
+def _measure(place: Workplace, entrants: Sequence[Entrant]) -> dict[str, Numbers]:
+    seconds = 60 if place.full else 20
+    running = {e.label: place.start(e.environment, "telemetry", e.label) for e in entrants}
+    _wait_until_settled(list(running.values()))
+    before = {label: _cpu_seconds(launched) for label, launched in running.items()}
+    time.sleep(seconds)
+    used = {label: _cpu_seconds(launched) - before[label] for label, launched in running.items()}
+    for launched in running.values():
+        launched.end()
+    for _ in reap_orphans():
+        pass
+    return {label: {"cpu_s_a_minute": cpu * 60 / seconds} for label, cpu in used.items()}
+
+
+def _wait_until_settled(running: Sequence[Launched]) -> None:
+    while not all("settled" in launched.told() or launched.has_ended() for launched in running):
+        time.sleep(0.05)
+
+
+def _cpu_seconds(launched: Launched) -> float:
+    return sum(_process_cpu_seconds(pid) for pid in launched.tree())
+
+
+def _process_cpu_seconds(pid: int) -> float:
+    """CPU time of a process, exact: its own clock, numbered as clock_getcpuclockid(3) does."""
+    cpu_clock = (~pid << 3) | 2
+    return time.clock_gettime(cpu_clock)
+
+
+ROW = Row(
+    name="telemetry",
+    title="Telemetry of an idle run, whole process tree",
+    entrants=(
+        Entrant("bare", "floor"),
+        Entrant("wandb_off", "wandb"),
+        Entrant("wandb_15_s", "wandb"),
+        Entrant("wandb_1_s", "wandb"),
+        Entrant("instrument_off", "instrument"),
+        Entrant("instrument_1_s", "instrument"),
+    ),
+    columns={"cpu_s_a_minute": "CPU s a minute"},
+    targets=(
+        Target("cpu_s_a_minute", "instrument_1_s", 0.06),
+        Target("cpu_s_a_minute", "instrument_1_s", 1, "wandb_15_s"),
+        Target("cpu_s_a_minute", "instrument_1_s", 1, "wandb_1_s"),
+    ),
+    measure=_measure,
+    warm_up=False,
+    most_rounds=3,
+)

@@ -1,0 +1,108 @@
+"""Where measurements happen: a git repository of 1 000 files, stores, and one clean environment."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.launch import Launched
+
+SCENARIOS: Final = Path(__file__).with_name("scenarios")
+FILES: Final = 1000
+
+# Nothing may leave the machine, and nobody may ask.
+_OFFLINE: Final = {
+    "WANDB_MODE": "offline",
+    "WANDB_SILENT": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+class Workplace:
+    """Runs scenarios.
+
+    Args:
+        directory: Taken over whole; what is in it is deleted.
+        python_of: The interpreter of an environment, by name.
+        full: Full sizes instead of short ones.
+    """
+
+    def __init__(self, directory: Path, python_of: Callable[[str], Path], *, full: bool) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        self.directory = directory
+        self.full = full
+        self._python_of = python_of
+        self._repository = directory / "repository"
+        _make_repository(self._repository)
+
+    def start(self, environment: str, script: str, *arguments: str) -> Launched:
+        """Start scenario `script` (its first argument names the tracker) and do not wait."""
+        tracker = arguments[0]
+        store = self.store(script, tracker)
+        store.mkdir(parents=True, exist_ok=True)
+        path = self._repository / "benchmarks" / "scenarios" / f"{script}.py"
+        return Launched(
+            [str(self._python_of(environment)), str(path), *arguments],
+            directory=self._repository,
+            environment=_variables(store, self._repository),
+            told=self.directory / f"{script}-{tracker.replace(':', '.')}.told",
+        )
+
+    def run(self, environment: str, script: str, *arguments: str) -> dict[str, float]:
+        """Run scenario `script`: what it told and what it cost."""
+        return self.start(environment, script, *arguments).wait()
+
+    def store(self, script: str, tracker: str) -> Path:
+        """Where `tracker` keeps everything in scenario `script`, its home and caches included."""
+        return self.directory / "stores" / script / tracker.replace(":", ".")
+
+    def wipe(self, script: str, tracker: str) -> None:
+        """Empty a store, and wait until the disk is idle."""
+        shutil.rmtree(self.store(script, tracker), ignore_errors=True)
+        os.sync()
+
+
+def _variables(store: Path, repository: Path) -> dict[str, str]:
+    return {
+        **_OFFLINE,
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "HOME": str(store / "home"),
+        "PYTHONPATH": str(repository),
+        "BENCH_STORE": str(store),
+        "INSTRUMENT_STORE": str(store / "instrument"),
+        "TRACKIO_DIR": str(store / "trackio"),
+        "WANDB_DATA_DIR": str(store / "wandb-data"),
+        "WANDB_CACHE_DIR": str(store / "wandb-cache"),
+    }
+
+
+def _make_repository(path: Path) -> None:
+    """A project of `FILES` files and the scenarios, all committed, one file changed since."""
+    shutil.copytree(
+        SCENARIOS,
+        path / "benchmarks" / "scenarios",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for number in range(FILES):
+        file = path / f"package{number // 50}" / f"module{number}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f'"""Module {number}."""\n\nVALUE = {number}\n' * 20)
+    (path / ".gitignore").write_text("__pycache__/\n")
+    (path / "pyproject.toml").write_text('[project]\nname = "bench"\nversion = "1"\n')
+    _git(path, "init", "--quiet")
+    _git(path, "add", "--all")
+    _git(path, "commit", "--quiet", "--message", "Start")
+    (path / "package0" / "module0.py").write_text("VALUE = 1\n")
+
+
+def _git(path: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=Bench", "-c", "user.email=bench@example.org")
+    subprocess.run(["git", *who, *arguments], cwd=path, check=True)
