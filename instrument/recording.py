@@ -120,7 +120,10 @@ class Recording:
         if not self._owner:
             return None
         with self.guard.protect("ask git"):
-            return begin_code(code_directory(), commit=self._settings.git_commit)
+            settings = self._settings
+            return begin_code(
+                code_directory(), commit=settings.git_commit, level=settings.capture_level
+            )
         return None
 
     def _open_journal(self) -> None:
