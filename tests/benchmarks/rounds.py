@@ -42,13 +42,14 @@ class Results(NamedTuple):
 
 
 def measure(row: Row, place: Workplace, entrants: Sequence[Entrant], rounds: int) -> Results:
-    """Measure `row` for `rounds` rounds."""
+    """Measure `row` for `rounds` rounds; who fails in one takes no part in the next."""
     rounds = min(rounds, row.most_rounds)
     results = Results(row, [])
     for number in range(-1 if row.warm_up else 0, rounds):
         print(f"\r{row.name}: round {number + 1} of {rounds} ", end="", file=sys.stderr)
         shift = number % len(entrants)
         measured = row.measure(place, [*entrants[shift:], *entrants[:shift]])
+        entrants = [entrant for entrant in entrants if entrant.label in measured]
         if number >= 0:
             results.rounds.append(measured)
     print(file=sys.stderr)

@@ -64,10 +64,10 @@ def instrument_disabled(go: Go) -> None:
 
 
 def instrument_recorded(go: Go) -> None:
-    from instrument import ExperimentContext, track_artifacts
+    from instrument import ExperimentContext, reproducible
 
     with ExperimentContext(name="bench", capture_level=1):
-        go(track_artifacts(noop))
+        go(reproducible(noop))
 
 
 KINDS = {
