@@ -110,20 +110,25 @@ class _Delivery:
         if self._open is None:
             return
         self._drain(self._open)
+        if self.failures > MAX_PROBLEMS:
+            self.problems.append(f"{self.failures - MAX_PROBLEMS} more records were refused")
         try:
             self._open.close()
         except Exception as error:
-            self._fail("finish", error)
+            self.failures += 1
+            self._tell("finish", error)
         if self._open.lost:
             self.failures += self._open.lost
             self.problems.append(f"the mirror lost {self._open.lost} records")
 
     def _begin(self) -> None:
+        run = self._store.run(self._run_id)
         try:
-            self._open = self._mirror.begin(self._store.run(self._run_id), self._store, self._store)
+            self._open = self._mirror.begin(run, self._store, self._store)
         except Exception as error:
             self.refused = True
-            self._fail("begin", error)
+            self.failures += 1
+            self._tell("begin", error)
 
     def _drain(self, records: Records) -> None:
         waiting, self._waiting = self._waiting, []
@@ -131,19 +136,17 @@ class _Delivery:
             try:
                 records.take(entry.record, entry.at)
             except Exception as error:
-                self._fail(f"take {_title(entry)}", error)
+                self.failures += 1
+                if self.failures <= MAX_PROBLEMS:
+                    self._tell(f"take {_title(entry)}", error)
                 continue
             self.records += 1
             if isinstance(entry.record, ArtifactLogged):
                 self.artifacts.add(entry.record.ref)
 
-    def _fail(self, doing: str, error: Exception) -> None:
-        self.failures += 1
-        if self.failures <= MAX_PROBLEMS:
-            message = f"the mirror could not {doing}: {type(error).__name__}: {one_line(error)}"
-            self.problems.append(message)
-        elif self.failures == MAX_PROBLEMS + 1:
-            self.problems.append("more of the same is not listed")
+    def _tell(self, doing: str, error: Exception) -> None:
+        name = type(error).__name__
+        self.problems.append(f"the mirror could not {doing}: {name}: {one_line(error)}")
 
 
 def _title(entry: Entry) -> str:
