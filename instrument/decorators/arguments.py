@@ -41,7 +41,7 @@ class Parameters:
         self._hidden = 0
         try:
             parameters = inspect.signature(function).parameters.values()
-        except (TypeError, ValueError):
+        except Exception:  # a stranger's callable may answer `inspect` with anything
             return
         self._positional = tuple(
             p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)

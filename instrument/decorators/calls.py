@@ -4,9 +4,8 @@ import itertools
 import os
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -18,7 +17,7 @@ from instrument.decorators.arguments import dotted, summarise, type_name
 from instrument.decorators.target import Target
 from instrument.errors import NotFoundError, UsageError
 from instrument.guard import one_line, say, traceback_text
-from instrument.records import CallFinished, CallStarted, ExceptionRaised, Params
+from instrument.records import CallFinished, CallStarted, ExceptionRaised, Params, Record
 
 _MAX_MESSAGE = 10_000
 _current: ContextVar["Call | None"] = ContextVar("instrument_call", default=None)
@@ -50,6 +49,7 @@ class Call:
     Args:
         target: What is called.
         run: The run it takes part in.
+        calls: The calls of that run.
         outer: The decorated call around it, in whatever run.
         owns: Whether `run` was opened for this call and ends with it.
     """
@@ -58,6 +58,7 @@ class Call:
         "_ended",
         "_outer",
         "_run_token",
+        "_scoped",
         "_started",
         "_token",
         "calls",
@@ -68,14 +69,21 @@ class Call:
     )
 
     def __init__(
-        self, target: Target, run: ExperimentContext, outer: "Call | None", *, owns: bool
+        self,
+        target: Target,
+        run: ExperimentContext,
+        calls: Calls,
+        outer: "Call | None",
+        *,
+        owns: bool,
     ) -> None:
         self.target = target
         self.run = run
+        self.calls = calls
         self.owns = owns
-        self.calls = _calls_in(run, opened=owns)
-        self.id = next(self.calls.numbers)
+        self.id = next(calls.numbers)
         self._outer = outer
+        self._scoped = owns or target.is_stepwise
         self._ended = False
         self._started = time.perf_counter()
 
@@ -86,9 +94,14 @@ class Call:
             UsageError, NotFoundError: An aspect found an error of the user's.
         """
         try:
-            self._protected("record the call", self._record_start, args, kwargs)
+            self._record_start(args, kwargs)
             for aspect in self.target.aspects:
-                self._protected(f"prepare the call of {self.target.name}", aspect.before, self)
+                try:
+                    aspect.before(self)
+                except (UsageError, NotFoundError):
+                    raise
+                except Exception as error:
+                    self.run.problem(f"prepare the call of {self.target.name}", error)
         except BaseException as error:
             self._end("raised", error)
             raise
@@ -96,21 +109,26 @@ class Call:
     def enter(self) -> None:
         """The function's frame runs now: what it does belongs to this call and its run."""
         self._token = _current.set(self)
-        if self.owns or self.target.is_stepwise:
+        if self._scoped:
             self._run_token = stack.resume(self.run)
 
     def leave(self) -> None:
         """The frame has given control back. Undoes `enter`."""
-        with suppress(ValueError):  # a coroutine driven from several contexts: nothing to undo
-            _current.reset(self._token)
-        if self.owns or self.target.is_stepwise:
+        if self._scoped:
             stack.pause(self._run_token)
+        try:
+            _current.reset(self._token)
+        except ValueError:  # a coroutine driven from several contexts: there is nothing to undo
+            return
 
     def yielded(self, value: Any) -> None:
         """The generator gave `value`."""
         try:
             for aspect in self.target.aspects:
-                self._unharmed(aspect.yielded, value)
+                try:
+                    aspect.yielded(self, value)
+                except Exception as error:
+                    self.run.problem(f"keep what {self.target.name} yielded", error)
         except BaseException as error:  # a strict run, or Ctrl-C while a checkpoint was stored
             self._end("raised", error)
             raise
@@ -119,7 +137,10 @@ class Call:
         """The function returned `value`, or the generator ended with it."""
         try:
             for aspect in self.target.aspects:
-                self._unharmed(aspect.after, value)
+                try:
+                    aspect.after(self, value)
+                except Exception as error:  # hours of training are never lost to our failure
+                    self.run.problem(f"keep what {self.target.name} returned", error)
         except BaseException as error:
             self._end("returned", error)
             raise
@@ -129,7 +150,7 @@ class Call:
         """`error` left the function."""
         outcome = "closed" if isinstance(error, GeneratorExit) else "raised"
         if not self.owns and _is_news(error):
-            self._protected("record an exception", self._record_exception, error)
+            self._record(_exception(error))
         self._end(outcome, error)
 
     def closed(self) -> None:
@@ -141,14 +162,15 @@ class Call:
             return
         self._ended = True
         duration = time.perf_counter() - self._started
-        self.run.record(CallFinished(call_id=self.id, outcome=outcome, duration_seconds=duration))
+        self._record(CallFinished(call_id=self.id, outcome=outcome, duration_seconds=duration))
         if self.owns:
-            self._protected("finish the run", self.run.finish, None, error)
+            self.run.finish(error=error)
 
     def _record_start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Summaries never raise, and what recording raises is told."""
         target, outer = self.target, self._outer
         arguments = summarise(target.parameters.bind(args, kwargs))
-        self.run.record(
+        self._record(
             CallStarted(
                 call_id=self.id,
                 function=target.name,
@@ -158,29 +180,17 @@ class Call:
             )
         )
         if self.owns and arguments:
-            self.run.record(Params(values=dotted(arguments), source="call"))
+            self._record(Params(values=dotted(arguments), source="call"))
 
-    def _record_exception(self, error: BaseException) -> None:
-        message = redact_text(one_line(error))[:_MAX_MESSAGE]
-        trace = redact_text(traceback_text(error))
-        name = type_name(type(error))
-        self.run.record(ExceptionRaised(type=name, message=message, traceback=trace))
-
-    def _protected(self, doing: str, work: Callable[..., Any], *arguments: Any) -> None:
-        """Do our own work; only what the user got wrong, or a strict run, comes out of it."""
+    def _record(self, record: Record) -> None:
+        """As `ExperimentContext.record`, on the hot path."""
+        recording = self.run.recording
+        if recording is None:
+            return
         try:
-            work(*arguments)
-        except (UsageError, NotFoundError):
-            raise
+            recording.take(record, datetime.now(UTC))
         except Exception as error:
-            self.run.problem(doing, error)
-
-    def _unharmed(self, work: Callable[["Call", Any], None], value: Any) -> None:
-        """Let an aspect work on a result: hours of training are never lost to its failure."""
-        try:
-            work(self, value)
-        except Exception as error:
-            self.run.problem(f"keep the results of {self.target.name}", error)
+            self.run.problem("record a call", error)
 
 
 def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
@@ -194,39 +204,47 @@ def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
     """
     outer = _current.get()
     try:
-        run = _run_to_join(outer)
-        owns = run is None
-        if run is None:
-            run = target.open_run()
-            copy_context().run(run.start)  # `Call.enter` makes it current, while the frame runs
+        joined = _joined(outer)
+        run, calls = joined or _opened(target)
     except (UsageError, NotFoundError):
         raise
     except Exception as error:
         say(f"could not record the call of {target.name}: {one_line(error)} (your run goes on)")
         return None
-    call = Call(target, run, outer, owns=owns)
+    call = Call(target, run, calls, outer, owns=joined is None)
     call.start(args, kwargs)
     return call
 
 
-def _run_to_join(outer: Call | None) -> ExperimentContext | None:
-    """The open run that a call here takes part in.
+def _joined(outer: Call | None) -> tuple[ExperimentContext, Calls] | None:
+    """The open run that a call here takes part in, or None.
 
-    A run that was opened for a call belongs to that call's own context: two calls at once in two
-    threads or tasks are two runs, whichever came first.
+    A run that was opened for a call is that call's own: two calls at once in two threads or tasks
+    are two runs, whichever came first. A run that the user opened is everybody's.
     """
     run = current_run()
-    if run is None or (outer is not None and outer.run is run):
-        return run
-    calls = _calls_of.get(run)
-    return None if calls is not None and calls.opened else run
-
-
-def _calls_in(run: ExperimentContext, *, opened: bool) -> Calls:
+    if run is None:
+        return None
     calls = _calls_of.get(run)
     if calls is None:
-        calls = _calls_of.setdefault(run, Calls(opened=opened))
-    return calls
+        calls = _calls_of.setdefault(run, Calls(opened=False))
+    if calls.opened and (outer is None or outer.run is not run):
+        return None
+    return run, calls
+
+
+def _opened(target: Target) -> tuple[ExperimentContext, Calls]:
+    """A new run for a call of `target`; `Call.enter` makes it current while the frame runs."""
+    run = target.open_run()
+    calls = _calls_of[run] = Calls(opened=True)
+    copy_context().run(run.start)
+    return run, calls
+
+
+def _exception(error: BaseException) -> ExceptionRaised:
+    message = redact_text(one_line(error))[:_MAX_MESSAGE]
+    trace = redact_text(traceback_text(error))
+    return ExceptionRaised(type=type_name(type(error)), message=message, traceback=trace)
 
 
 def _is_news(error: BaseException) -> bool:

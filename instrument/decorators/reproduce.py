@@ -30,13 +30,8 @@ class Reproducible(Aspect):
         if self._seed is not None:
             set_in = set_seeds(self._seed, deterministic=self._deterministic)
             call.run.record(read_seeds(self._seed, set_in))
-        elif not call.owns and self._is_first(call):
+        elif not call.owns and call.calls.memory.setdefault(self, call.id) == call.id:
             call.run.record(read_seeds(None, ()))
-
-    def _is_first(self, call: "Call") -> bool:
-        """Whether it is the first call of the function in its run, in this process."""
-        key = ("seeds", call.target.name)
-        return bool(call.calls.memory.setdefault(key, call.id) == call.id)
 
 
 @overload

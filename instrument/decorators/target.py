@@ -89,7 +89,7 @@ class Target:
         """Digest of its source text, or None where there is none to read."""
         try:
             return digest_of_bytes(inspect.getsource(self.function).encode())
-        except (OSError, TypeError, SyntaxError, ValueError):
+        except Exception:  # no file, no function, or a text that does not parse
             return None
 
     def open_run(self) -> ExperimentContext:

@@ -1,4 +1,4 @@
-"""Kinds of callable × decorators × what must stay as it was."""
+"""Kinds of callable, by decorators, by what must stay as it was."""
 
 import asyncio
 import inspect
