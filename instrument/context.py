@@ -364,7 +364,7 @@ class ExperimentContext:
 
     def _new_identity(self) -> Identity:
         handed = received()
-        outer = stack.innermost()
+        outer = stack.enclosing()
         parent = outer.id if outer is not None else handed.run_id if handed is not None else None
         attempt = 1
         run_id = self._settings.run_id

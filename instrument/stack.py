@@ -2,8 +2,9 @@
 
 import atexit
 import sys
+import threading
 from contextvars import ContextVar, Token
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from instrument.records import RunState
 
@@ -24,7 +25,15 @@ class OpenRun(Protocol):
 
 
 _current: ContextVar[OpenRun | None] = ContextVar("instrument_run", default=None)
-_open: dict[int, tuple[OpenRun, OpenRun | None]] = {}
+_open: "dict[int, _Opened]" = {}
+
+
+class _Opened(NamedTuple):
+    """An open run, the run it was opened in, and the thread that opened it."""
+
+    run: OpenRun
+    enclosing: OpenRun | None
+    thread: int
 
 
 def enter(run: OpenRun) -> Token[OpenRun | None]:
@@ -32,20 +41,20 @@ def enter(run: OpenRun) -> Token[OpenRun | None]:
     if not _open:
         atexit.unregister(_finish_all)
         atexit.register(_finish_all)
-    _open[id(run)] = (run, innermost())
+    _open[id(run)] = _Opened(run, enclosing(), threading.get_ident())
     return _current.set(run)
 
 
 def leave(run: OpenRun, token: Token[OpenRun | None] | None) -> None:
     """Undo `enter`, in whatever order and context runs are closed."""
-    _, before = _open.pop(id(run), (run, None))
+    opened = _open.pop(id(run), None)
     if token is None:
         return
     try:
         _current.reset(token)
     except ValueError:  # closed in another context than it was opened in
         if _current.get() is run:
-            _current.set(before)
+            _current.set(opened.enclosing if opened is not None else None)
 
 
 def resume(run: OpenRun) -> Token[OpenRun | None]:
@@ -61,6 +70,21 @@ def pause(token: Token[OpenRun | None]) -> None:
         return
 
 
+def enclosing() -> OpenRun | None:
+    """The run that a run opened here would be a part of, or None.
+
+    The run of this task or thread; else, in another thread than the main one, the run that the main
+    thread has open. Runs that tasks or threads open side by side are no part of one another.
+    """
+    run = _current.get()
+    if run is not None and run.state is RunState.RUNNING:
+        return run
+    main = threading.main_thread().ident
+    if threading.get_ident() == main:
+        return None
+    return _innermost_of([opened for opened in _open.values() if opened.thread == main])
+
+
 def innermost() -> OpenRun | None:
     """The run that the calling code belongs to, or None.
 
@@ -70,16 +94,21 @@ def innermost() -> OpenRun | None:
     run = _current.get()
     if run is not None and run.state is RunState.RUNNING:
         return run
+    return _innermost_of(list(_open.values()))
+
+
+def _innermost_of(runs: list[_Opened]) -> OpenRun | None:
+    """The last of `runs`, if each was opened in the one before it."""
     last: OpenRun | None = None
-    for run, outer in list(_open.values()):
-        if outer is not last:
+    for opened in runs:
+        if opened.enclosing is not last:
             return None
-        last = run
+        last = opened.run
     return last
 
 
 def _finish_all() -> None:
     """Close what is still open when the interpreter ends, newest first."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    for run, _ in reversed(list(_open.values())):
-        run.finish(error=error)
+    for opened in reversed(list(_open.values())):
+        opened.run.finish(error=error)
