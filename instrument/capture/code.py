@@ -153,7 +153,12 @@ class CodeReading:
         if self._failure is not None:
             raise self._failure
         deadline = time.monotonic() + self._limit_seconds
-        return [call.output(deadline - time.monotonic()) for call in self._calls]
+        try:
+            return [call.output(deadline - time.monotonic()) for call in self._calls]
+        except OSError:
+            for call in self._calls:
+                call.stop()
+            raise
 
     def _without_repository(self) -> CodeCaptured:
         commit = self._given_commit

@@ -125,11 +125,15 @@ class Git:
         try:
             out, error = self._child.communicate(feed, timeout=max(limit_seconds, 0))
         except TimeoutExpired:
-            self._child.kill()
-            self._child.communicate()
+            self.stop()
             raise TimeoutError(f"git took longer than {limit_seconds:g} seconds") from None
         lines = error.decode(errors="replace").splitlines() or [""]
         return Output(self._child.returncode, out, lines[0].removeprefix("fatal: "))
+
+    def stop(self) -> None:
+        """Kill it, if it still runs. Idempotent."""
+        self._child.kill()
+        self._child.communicate()
 
 
 def find_repository(directory: Path) -> Repository | None:

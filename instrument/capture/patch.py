@@ -24,6 +24,7 @@ from instrument.settings import STORE_NAME
 
 MAX_BYTES: Final = 20_000_000
 """How much content, before and after the change, a patch takes in."""
+MAX_UNTRACKED: Final = 10_000
 LIMIT_SECONDS: Final = 30.0
 _SECRET_FILES: Final = (
     ".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa", "id_dsa", "id_ecdsa",
@@ -162,7 +163,10 @@ class _Work:
         for path in listed:
             if path.endswith(b"/"):
                 self._leave_out(path, "a repository of its own")
-        return [path for path in listed if path and not path.endswith(b"/") and not _is_ours(path)]
+        files = [path for path in listed if path and not path.endswith(b"/") and not _is_ours(path)]
+        for path in files[MAX_UNTRACKED:]:
+            self._leave_out(path, f"beyond {MAX_UNTRACKED} untracked files")
+        return files[:MAX_UNTRACKED]
 
     def _choose(self, files: Sequence[_File], max_bytes: int) -> set[_File]:
         """The files that may be kept and fit, smallest first."""
@@ -230,19 +234,25 @@ class _Work:
         if any(fnmatch(name, pattern) for pattern in _SECRET_FILES):
             return True
         try:
-            descriptor = os.open(
-                self._absolute(file.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            )
-        except OSError:
+            head = _head(self._absolute(file.path))
+        except OSError:  # gone, a link, a directory
             return False
-        with os.fdopen(descriptor, "rb") as opened:
-            return _PRIVATE_KEY.search(opened.read(_KEY_SEARCH_BYTES)) is not None
+        return _PRIVATE_KEY.search(head) is not None
 
     def _absolute(self, path: bytes) -> Path:
         return self._root / os.fsdecode(path)
 
     def _leave_out(self, path: bytes, why: str) -> None:
         self._left_out.append(f"{printable(os.fsdecode(path))} ({why})")
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; a link is not followed, a pipe not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, _KEY_SEARCH_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _is_ours(path: bytes) -> bool:

@@ -1,0 +1,45 @@
+"""The whole machine: processors and memory (proc_stat(5), proc_meminfo(5))."""
+
+from typing import Final
+
+from instrument.telemetry.probes import File
+
+_KIB: Final = 1024
+_IDLE, _WAITING = 3, 4  # columns of the line "cpu"
+_COLUMNS: Final = 8  # what comes after counts guests, which `user` counts already
+
+
+class HostProbe:
+    """Share of all processors in use, and memory in use."""
+
+    def __init__(self) -> None:
+        self._stat = File("/proc/stat", 256)
+        self._memory = File("/proc/meminfo", 512)
+        self._before: tuple[int, int] | None = None
+
+    def read(self, seconds: float) -> dict[str, float]:  # noqa: ARG002 - ticks are its own clock
+        """See `instrument.telemetry.probes.Probe`."""
+        return self._read_memory() | self._read_cpu()
+
+    def close(self) -> None:
+        """See `instrument.telemetry.probes.Probe`."""
+        self._stat.close()
+        self._memory.close()
+
+    def _read_memory(self) -> dict[str, float]:
+        lines = (line.split() for line in self._memory.read().splitlines()[:3])
+        sizes = {fields[0]: int(fields[1]) * _KIB for fields in lines}
+        available = sizes[b"MemAvailable:"]
+        used = sizes[b"MemTotal:"] - available
+        return {"host.memory_used_bytes": used, "host.memory_available_bytes": available}
+
+    def _read_cpu(self) -> dict[str, float]:
+        """Nothing at the first reading: a share needs two."""
+        ticks = [int(field) for field in self._stat.read().split(b"\n", 1)[0].split()[1:]]
+        total = sum(ticks[:_COLUMNS])
+        idle = ticks[_IDLE] + ticks[_WAITING]
+        before, self._before = self._before, (total, idle)
+        if before is None or total <= before[0]:
+            return {}
+        busy = 1 - (idle - before[1]) / (total - before[0])
+        return {"host.cpu_percent": min(100.0, max(0.0, 100 * busy))}
