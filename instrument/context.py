@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from instrument import registry, settings, stack
 from instrument.capture.config import config_values
-from instrument.capture.determinism import read_seeds, set_seeds
+from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.capture.redaction import redact_text
 from instrument.errors import InstrumentError, UsageError
 from instrument.guard import one_line, say, traceback_text
@@ -106,6 +106,7 @@ class ExperimentContext:
         self._tags = tuple(str(tag) for tag in tags)
         self._monitor_hardware = monitor_hardware
         self._seed = seed
+        self._seeded: tuple[str, ...] = ()
         self._recording: Recording | None = None
         self._artifacts = RunArtifacts(self)
         self._token: Token[stack.OpenRun | None] | None = None
@@ -401,10 +402,15 @@ class ExperimentContext:
     def _record_start(self) -> None:
         if self._params:
             self.record(Params(values=self._params, source="config"))
-        set_in = set_seeds(self._seed) if self._seed is not None else ()
-        self.record(read_seeds(self._seed, set_in))
+        if self._seed is not None:
+            self._seeded = set_seeds(self._seed)
+        self.record(read_seeds(self._seed, self._seeded))
 
     def _record_end(self, error: BaseException | None) -> None:
+        late = unseeded(self._seeded) if self._seed is not None else ()
+        if late:
+            reason = "imported after the seed was set; import it before the run starts"
+            self.problem(f"seed {' and '.join(late)}", ImportError(reason))
         if error is None or self.state is RunState.COMPLETED:
             return
         kind = type(error)

@@ -37,9 +37,9 @@ def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...
         raise UsageError(f"seed {seed!r:.80} is not usable; use a whole number up to {MAX_SEED}")
     random.seed(seed)
     set_in = ["random"]
-    numpy_random: Any = sys.modules.get("numpy.random")
-    if hasattr(numpy_random, "seed"):
-        numpy_random.seed(seed)
+    numpy: Any = sys.modules.get("numpy")
+    if hasattr(numpy, "random"):  # numpy loads it when it is first asked for
+        numpy.random.seed(seed)
         set_in.append("numpy")
     torch = _loaded_torch()
     if torch is not None:
@@ -48,6 +48,12 @@ def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...
     if deterministic is not None:
         _set_deterministic(torch, on=deterministic)
     return tuple(set_in)
+
+
+def unseeded(set_in: tuple[str, ...]) -> tuple[str, ...]:
+    """Libraries with random state that are loaded now and were not when the seed was set."""
+    loaded = [name for name in ("numpy", "torch") if name in sys.modules]
+    return tuple(name for name in loaded if name not in set_in)
 
 
 def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:

@@ -245,6 +245,18 @@ def test_a_seed_is_set_where_asked_and_state_is_untouched_where_not(store: Memor
     assert set(seeds["set_in"]) >= {"random", "numpy", "torch"}
 
 
+def test_a_library_that_came_after_the_seed_is_told(
+    store: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.delitem(sys.modules, "torch")
+    with ExperimentContext(backend=store, seed=3) as run:
+        monkeypatch.setitem(sys.modules, "torch", torch)
+    problems = store.run(run.id).recording.problems
+    assert any("seed torch" in problem for problem in problems)
+
+
 def test_signal_handlers_and_environment_come_back(store: MemoryBackend) -> None:
     import os
 
@@ -303,9 +315,9 @@ def test_logging_after_the_end_is_said_not_raised(
 
 
 def test_a_run_continues_as_a_new_attempt(store: MemoryBackend) -> None:
-    with pytest.raises(RuntimeError), ExperimentContext(backend=store, run_id="job-4711") as first:  # noqa: PT012
-        first.log_metrics({"loss": 1.0}, step=0)
-        raise RuntimeError
+    first = ExperimentContext(backend=store, run_id="job-4711").start()
+    first.log_metrics({"loss": 1.0}, step=0)
+    first.finish(error=RuntimeError("preempted"))
     with ExperimentContext(backend=store, run_id="job-4711") as second:
         second.log_metrics({"loss": 0.5}, step=1)
     found = store.run("job-4711")
