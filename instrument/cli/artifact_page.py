@@ -1,0 +1,47 @@
+"""The page of ``instrument artifacts show``."""
+
+from typing import TYPE_CHECKING
+
+from instrument.cli.output import facts, section, table, text
+from instrument.cli.words import ago, listed, moment, size, value_text
+from instrument.protocols import Store
+from instrument.records import ArtifactVersion
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+
+_MOST_FILES = 50
+
+
+def artifact_page(store: Store, version: ArtifactVersion) -> "Group":
+    """Everything about `version`."""
+    from rich.console import Group
+    from rich.text import Text
+
+    lines = [
+        ("type", version.type + (f", written as {version.format}" if version.format else "")),
+        ("made", f"{moment(version.created_at)} ({ago(version.created_at)})"),
+        ("by run", version.run_id or "none: it was logged by hand"),
+        ("made from", listed(version.parents) or "-"),
+        ("aliases", listed(version.aliases) or "-"),
+        ("size", size(version.size_bytes)),
+        ("digest", version.digest),
+    ]
+    pages: list[RenderableType] = [text(version.ref, "bold"), Text(), facts(lines)]
+    if version.metadata:
+        named = [(name, value_text(value)) for name, value in version.metadata.items()]
+        pages += [Text(), *section("metadata", facts(named))]
+    pages += [Text(), *section("files", _files(store, version))]
+    return Group(*pages)
+
+
+def _files(store: Store, version: ArtifactVersion) -> "RenderableType":
+    """The files, and where in the store their bytes lie."""
+    rows = []
+    for file in version.files[:_MOST_FILES]:
+        lies = store.path_of(file.digest)
+        where = str(lies) if lies is not None else file.digest
+        rows.append([file.path, size(file.size_bytes), where])
+    if len(version.files) > _MOST_FILES:
+        rows.append(["…", f"+{len(version.files) - _MOST_FILES}", "--json shows all"])
+    return table(["path", "size", "lies at"], rows, numeric=("size",))

@@ -1,0 +1,148 @@
+"""``instrument artifacts``: list, show, fetch and log artifacts."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from instrument.cli.opening import Options, find_artifact, open_store
+from instrument.cli.output import emit, emit_json, is_narrow, say, show, table
+from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
+from instrument.errors import StoreError
+from instrument.records import ArtifactVersion
+
+
+@click.group()
+def artifacts() -> None:
+    """Named, versioned content: data, models, checkpoints, results."""
+
+
+@artifacts.command("list")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.pass_obj
+def list_artifacts(options: Options, name: str | None, as_json: bool) -> None:
+    """List all versions, or those of NAME."""
+    store = open_store(options)
+    if name is not None:
+        find_artifact(store, name)
+    found = list(store.artifacts(name))
+    if as_json:
+        emit_json([artifact_json(version) for version in found])
+        return
+    if not found:
+        say(f"no artifact yet (store {visible(store.location)})")
+        return
+    run_ids = short_ids([version.run_id for version in found if version.run_id])
+    columns = {
+        "artifact": [version.ref for version in found],
+        "type": [version.type for version in found],
+        "size": [size(version.size_bytes) for version in found],
+        "files": [str(len(version.files)) for version in found],
+        "made": [moment(version.created_at) for version in found],
+        "age": [ago(version.created_at) for version in found],
+        "run": [run_ids.get(version.run_id or "", "-") for version in found],
+        "aliases": [", ".join(version.aliases) or "-" for version in found],
+    }
+    if is_narrow():
+        del columns["made"]
+    rows = zip(*columns.values(), strict=True)
+    show(table(list(columns), rows, numeric=("size", "files"), cut="aliases"))
+
+
+@artifacts.command("show")
+@click.argument("ref")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def show_artifact(options: Options, ref: str, as_json: bool) -> None:
+    """Show one version: what it is, where it came from, its files."""
+    store = open_store(options)
+    version = find_artifact(store, ref)
+    if as_json:
+        emit_json(artifact_json(version))
+        return
+    from instrument.cli.artifact_page import artifact_page
+
+    show(artifact_page(store, version))
+
+
+@artifacts.command("get")
+@click.argument("ref")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The file or directory to make. [default: the artifact's own name, here]",
+)
+@click.pass_obj
+def get_artifact(options: Options, ref: str, output: Path | None) -> None:
+    """Copy an artifact out of the store, verified; prints where it lies."""
+    from instrument.cli.checkout import check_out
+
+    store = open_store(options)
+    emit(visible(check_out(store, find_artifact(store, ref), output)))
+
+
+@artifacts.command("log")
+@click.argument("name")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--type", "kind", default="other", show_default=True, help="Such as dataset or model."
+)
+@click.option("--parent", "parents", multiple=True, metavar="REF", help="What it was made from.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def log_artifact(  # noqa: PLR0913 - one parameter for each option
+    options: Options, name: str, path: Path, kind: str, parents: tuple[str, ...], as_json: bool
+) -> None:
+    """Store the file or directory PATH as a version of the artifact NAME.
+
+    Content that NAME already has keeps its version. Prints the reference. Inside `instrument run`
+    the artifact belongs to that run.
+    """
+    version = _log(options, name, kind, path, parents)
+    if as_json:
+        emit_json(artifact_json(version))
+    else:
+        emit(version.ref)
+        say(f"{size(version.size_bytes)}, {short_digest(version.digest)}")
+
+
+def _log(
+    options: Options, name: str, kind: str, path: Path, parents: tuple[str, ...]
+) -> ArtifactVersion:
+    """Log a path: for the run that this command was started in, if any, else by hand."""
+    from instrument.handover import received
+
+    if received() is not None and options.store is None:
+        from instrument.current import current_run
+
+        run = current_run()
+        if run is not None:
+            version: ArtifactVersion = run.log_artifact(
+                name, kind, file_path=path, parent_artifacts=parents
+            )
+            if version.version is None:
+                raise StoreError(f"{name} is not recorded: the store could not take it")
+            return version
+    from instrument.artifacts.logging import log_value
+    from instrument.clock import SystemClock
+
+    return log_value(
+        open_store(options),
+        name=name,
+        type=kind,
+        data=None,
+        file_path=path,
+        metadata=None,
+        parents=parents,
+        run_id=None,
+        clock=SystemClock(),
+    )
+
+
+def artifact_json(version: ArtifactVersion) -> dict[str, Any]:
+    """The fixed JSON form of an artifact version."""
+    return {"ref": version.ref, **msgspec.structs.asdict(version)}

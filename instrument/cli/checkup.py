@@ -1,0 +1,236 @@
+"""What ``instrument doctor`` looks at. Every check answers; none raises."""
+
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from instrument import __version__, registry, settings
+from instrument.cli.opening import Options
+from instrument.clock import SystemClock
+from instrument.errors import InstrumentError
+from instrument.guard import one_line
+from instrument.settings import Settings
+
+Status: TypeAlias = Literal["ok", "note", "warning", "failed"]
+_GIT_SECONDS: Final = 5.0
+# Import name, distribution, extra.
+_OPTIONAL: Final = (
+    ("torch", "torch", "torch"),
+    ("safetensors", "safetensors", "torch"),
+    ("numpy", "numpy", "torch"),
+    ("transformers", "transformers", "transformers"),
+    ("pandas", "pandas", "tables"),
+    ("pyarrow", "pyarrow", "tables"),
+    ("yaml", "pyyaml", "yaml"),
+    ("pynvml", "nvidia-ml-py", "gpu"),
+)
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        status: ``ok``; ``note``: good to know; ``warning``: recording works, with a loss;
+            ``failed``: recording does not work.
+        detail: What was found.
+        hint: What to do about it, or None.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    hint: str | None = None
+
+
+def check_up(options: Options) -> list[Check]:
+    """All checks, the most needed first."""
+    checks = [
+        Check(
+            name="instrument", status="ok", detail=f"{__version__}, Python {sys.version.split()[0]}"
+        )
+    ]
+    try:
+        resolved = settings.resolve(store=options.store)
+    except InstrumentError as error:
+        return [*checks, Check(name="settings", status="failed", detail=str(error))]
+    return [
+        *checks,
+        _settings(resolved),
+        *_store(resolved.store),
+        _write_test(resolved.store),
+        *_backends(),
+        _git(),
+        _gpu(),
+        *_libraries(),
+    ]
+
+
+def _settings(resolved: Settings) -> Check:
+    detail = f"mode {resolved.mode}, backends {', '.join(resolved.backends)}"
+    detail += f", capture level {resolved.capture_level}"
+    if resolved.mode == "disabled":
+        return Check(
+            name="settings",
+            status="warning",
+            detail="mode disabled: nothing is recorded",
+            hint="unset INSTRUMENT_MODE to record",
+        )
+    return Check(name="settings", status="ok", detail=detail)
+
+
+def _store(path: Path) -> Iterator[Check]:
+    """Where the store is, its format, what is in it, and what its file system is known for."""
+    if not path.exists():
+        yield Check(name="store", status="ok", detail=f"{path}; it is made by the first run")
+        return
+    try:
+        store = registry.open_store("local", path, SystemClock())
+        info = dict(store.info())
+    except (InstrumentError, OSError) as error:
+        yield Check(name="store", status="failed", detail=one_line(error))
+        return
+    yield Check(name="store", status="ok", detail=str(store.location))
+    for name, value in info.items():
+        if name not in {"location", "path"}:
+            detail = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            yield Check(name=f"store: {name.replace('_', ' ')}", status="ok", detail=detail)
+
+
+def _write_test(path: Path) -> Check:
+    """Write, sync and link a file where the store is, or where it would be made."""
+    directory = path
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=directory) as scratch:
+            first = Path(scratch, "a")
+            with first.open("wb") as file:
+                file.write(b"instrument doctor\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(scratch, "b").hardlink_to(first)
+    except OSError as error:
+        return Check(
+            name="write test",
+            status="failed",
+            detail=f"{directory}: {error.strerror or error}",
+            hint="make it writable, or set INSTRUMENT_STORE to a directory that is",
+        )
+    return Check(
+        name="write test", status="ok", detail=f"write, fsync and link work in {directory}"
+    )
+
+
+def _backends() -> Iterator[Check]:
+    """Every known backend: can it be used?"""
+    try:
+        known = registry.known_backends()
+    except InstrumentError as error:
+        yield Check(name="backends", status="warning", detail=str(error))
+        return
+    for name, factory in sorted(known.items()):
+        module, _, attribute = factory.partition(":")
+        try:
+            if name != "local":
+                registry.check_mirror(name)
+        except InstrumentError as error:
+            reason, _, hint = one_line(error).partition("; ")
+            yield Check(name=f"backend {name}", status="note", detail=reason, hint=hint or None)
+            continue
+        try:
+            getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a stranger's module may do anything
+            yield Check(name=f"backend {name}", status="failed", detail=one_line(error))
+        else:
+            yield Check(name=f"backend {name}", status="ok", detail=f"installed ({module})")
+
+
+def _git() -> Check:
+    """The git command, and whether the working directory is in a repository."""
+    if shutil.which("git") is None:
+        return Check(
+            name="git",
+            status="warning",
+            detail="there is no git command: runs do not know their code",
+            hint="install git, or set INSTRUMENT_GIT_COMMIT",
+        )
+    try:
+        tool = _output_of("git", "--version").removeprefix("git version ")
+        top = _output_of("git", "rev-parse", "--show-toplevel")
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check(
+            name="git",
+            status="warning",
+            detail=one_line(error),
+            hint="set INSTRUMENT_GIT_COMMIT where there is no repository",
+        )
+    if not top:
+        return Check(
+            name="git",
+            status="note",
+            detail=f"{tool}; {Path.cwd()} is in no repository: runs here do not know their commit",
+            hint="git init, or set INSTRUMENT_GIT_COMMIT",
+        )
+    return Check(name="git", status="ok", detail=f"{tool}; repository {top}")
+
+
+def _output_of(*command: str) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=_GIT_SECONDS, check=False
+    )
+    return done.stdout.strip()
+
+
+def _gpu() -> Check:
+    """NVIDIA GPUs, as NVML sees them."""
+    if importlib.util.find_spec("pynvml") is None:
+        if not Path("/dev/nvidiactl").exists():
+            return Check(name="gpu", status="note", detail="no NVIDIA GPU here")
+        return Check(
+            name="gpu",
+            status="warning",
+            detail="there is an NVIDIA driver, but runs cannot see its GPUs",
+            hint="pip install 'instrument-ml[gpu]'",
+        )
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        number = pynvml.nvmlDeviceGetCount()
+        names = [_device_name(pynvml, index) for index in range(number)]
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        return Check(name="gpu", status="note", detail=f"no NVIDIA GPU here ({one_line(error)})")
+    return Check(name="gpu", status="ok", detail=", ".join(names) or "none")
+
+
+def _device_name(nvml: object, index: int) -> str:
+    name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(index))  # type: ignore[attr-defined]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _libraries() -> Iterator[Check]:
+    """Libraries that more can be recorded with."""
+    for module, distribution, extra in _OPTIONAL:
+        try:
+            found = version(distribution)
+        except PackageNotFoundError:
+            yield Check(
+                name=f"library {module}",
+                status="note",
+                detail="not installed",
+                hint=f"pip install 'instrument-ml[{extra}]', where you need it",
+            )
+        else:
+            yield Check(name=f"library {module}", status="ok", detail=found)

@@ -1,0 +1,161 @@
+"""What differs between two runs, part by part."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from instrument.cli.output import facts, section, table, text
+from instrument.cli.words import short_digests, value_text
+from instrument.errors import InstrumentError
+from instrument.naming import parse_reference
+from instrument.protocols import Store
+from instrument.records import ArtifactLogged, CodeCaptured
+from instrument.summary import RunSummary
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One value that is not the same.
+
+    Attributes:
+        name: Dotted name inside its part.
+        a: The value in the first run; None where it has none.
+        b: The value in the second.
+    """
+
+    name: str
+    a: Any
+    b: Any
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two runs beside each other.
+
+    Attributes:
+        a: Id of the first run.
+        b: Id of the second.
+        same: True when nothing that is compared differs and everything could be compared.
+        differences: For each part what differs; an empty list means that the part is the same.
+        unknown: For each part that could not be compared the reason.
+    """
+
+    a: str
+    b: str
+    same: bool
+    differences: dict[str, list[Difference]]
+    unknown: dict[str, str]
+
+
+def compare(store: Store, a: RunSummary, b: RunSummary) -> Comparison:
+    """Compare `a` with `b`, down to the versions of the packages."""
+    unknown: dict[str, str] = {}
+    sides = [_parts(store, run, unknown) for run in (a, b)]
+    differences = {
+        part: _differences(sides[0][part], sides[1][part])
+        for part in sides[0]
+        if part not in unknown
+    }
+    same = not unknown and not any(differences.values())
+    return Comparison(a=a.id, b=b.id, same=same, differences=differences, unknown=unknown)
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    parts = (
+        flatten(inner, f"{prefix}.{name}" if prefix else str(name)) for name, inner in value.items()
+    )
+    return dict(chain.from_iterable(part.items() for part in parts))
+
+
+def differences_page(comparison: Comparison) -> "Group":
+    """The comparison for people."""
+    from rich.console import Group
+    from rich.text import Text
+
+    heads: list[RenderableType] = [facts([("a", comparison.a), ("b", comparison.b)]), Text()]
+    if comparison.same:
+        return Group(*heads, text("same: nothing that was recorded differs", "green"))
+    pages = heads
+    for part, found in comparison.differences.items():
+        if found:
+            rows = [[each.name, _shown(each.a), _shown(each.b)] for each in found]
+            pages += [*section(part, table(["", "a", "b"], rows)), Text()]
+    for part, reason in comparison.unknown.items():
+        pages.append(text(f"{part}: cannot be compared: {reason}", "yellow"))
+    same = [part for part, found in comparison.differences.items() if not found]
+    if same:
+        pages.append(text(f"same: {', '.join(same)}", "green"))
+    return Group(*pages)
+
+
+def _parts(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The parts of a run that are compared, each flat."""
+    patch, outputs = _code_and_outputs(store, run.id)
+    git = msgspec.structs.asdict(run.git) if run.git else {}
+    return {
+        "command": {"command": list(run.command), "function": run.function},
+        "params": dict(run.params),
+        "metrics": dict(run.metrics),
+        "git": {**git, "patch": patch},
+        "inputs": _by_name(run.inputs),
+        "outputs": outputs,
+        "seeds": flatten(run.seeds or {}),
+        "environment": _environment(store, run, unknown),
+        "outcome": {"state": str(run.state), "exit_code": run.exit_code},
+    }
+
+
+def _code_and_outputs(store: Store, run_id: str) -> tuple[str | None, dict[str, str]]:
+    """The digest of the patch of the code, and the digests of the outputs by name.
+
+    Names that are built from the run's id differ in any two runs; the id is taken out of them.
+    """
+    patch, outputs = None, {}
+    for entry in store.entries(run_id):
+        match entry.record:
+            case CodeCaptured() as code:
+                patch = code.patch
+            case ArtifactLogged() as logged:
+                name = logged.ref.rpartition(":")[0].replace(run_id, "RUN")
+                outputs[name] = logged.digest
+    return patch, outputs
+
+
+def _environment(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, Any]:
+    """The snapshot of the environment, flat; where there is none, `unknown` says why."""
+    if run.environment is None:
+        unknown["environment"] = f"run {run.id} has no snapshot of its environment"
+        return {}
+    try:
+        return flatten(msgspec.json.decode(store.get_bytes(run.environment)))
+    except InstrumentError as error:
+        unknown["environment"] = str(error)
+        return {}
+
+
+def _by_name(references: Sequence[str]) -> dict[str, list[str]]:
+    """Versions by the name of the artifact."""
+    found: dict[str, list[str]] = {}
+    for reference in references:
+        name = parse_reference(reference).name
+        found.setdefault(name, []).append(reference.removeprefix(f"{name}:"))
+    return found
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    names = sorted(a.keys() | b.keys())
+    return [
+        Difference(name=name, a=a.get(name), b=b.get(name))
+        for name in names
+        if a.get(name) != b.get(name)
+    ]
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else short_digests(value_text(value))

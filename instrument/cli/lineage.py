@@ -1,0 +1,1 @@
+"""``instrument lineage``: what came from what."""

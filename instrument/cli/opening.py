@@ -1,0 +1,84 @@
+"""What the commands share: the global options, and the store they lead to."""
+
+from pathlib import Path
+
+import msgspec
+
+from instrument.errors import NotFoundError, UsageError
+from instrument.naming import LATEST, parse_reference
+from instrument.protocols import Store
+from instrument.records import ArtifactVersion
+from instrument.summary import RunSummary
+
+
+class Options(msgspec.Struct):
+    """The global options.
+
+    Attributes:
+        store: Directory of the store; None leaves it to the settings.
+        debug: Show tracebacks.
+    """
+
+    store: Path | None = None
+    debug: bool = False
+
+
+def open_store(options: Options) -> Store:
+    """The store that the command line and the settings lead to.
+
+    Raises:
+        UsageError: A setting is not usable.
+        StoreVersionError: A newer version wrote the store.
+    """
+    from instrument import registry, settings
+    from instrument.clock import SystemClock
+
+    return registry.open_store("local", settings.resolve(store=options.store).store, SystemClock())
+
+
+def find_run(store: Store, selector: str) -> RunSummary:
+    """The run that `selector` (an id, a unique prefix, ``latest``) means.
+
+    Raises:
+        NotFoundError: No run or several; the message says what to do next.
+    """
+    try:
+        return store.run(selector)
+    except NotFoundError as error:
+        where = "" if selector == LATEST else f" in {store.location}"
+        raise NotFoundError(f"{error}{where}; `instrument runs list` shows the runs") from None
+
+
+def find_artifact(store: Store, reference: str) -> ArtifactVersion:
+    """The artifact version that `reference` means.
+
+    Raises:
+        UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
+        NotFoundError: There is no such artifact; the message says what to do next.
+    """
+    try:
+        return store.resolve(parse_reference(reference))
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{error} in {store.location}; `instrument artifacts list` shows them"
+        ) from None
+
+
+def find_subject(store: Store, selector: str) -> RunSummary | ArtifactVersion:
+    """The run or, failing that, the artifact version that `selector` means.
+
+    Raises:
+        UsageError: `selector` can name neither.
+        NotFoundError: It names neither, or several runs.
+    """
+    if ":" in selector:
+        return find_artifact(store, selector)
+    try:
+        return store.run(selector)
+    except NotFoundError as no_run:
+        try:
+            return store.resolve(parse_reference(selector))
+        except (NotFoundError, UsageError) as no_artifact:
+            raise NotFoundError(
+                f"{selector!r} is no run ({no_run}) and no artifact ({no_artifact})"
+            ) from None

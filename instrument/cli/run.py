@@ -1,0 +1,61 @@
+"""``instrument run -- COMMAND``: record a command that knows nothing of it."""
+
+from typing import Final
+
+import click
+
+from instrument.cli.opening import Options
+
+_MAX_SEED: Final = 2**32 - 1
+
+
+@click.command(context_settings={"allow_interspersed_args": False}, options_metavar="[OPTIONS] --")
+@click.option("--name", help="What to call the run. [default: the script's or program's name]")
+@click.option("--project", help="The group it belongs to.")
+@click.option("--level", type=click.IntRange(1, 3), help="How much of the environment to capture.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, _MAX_SEED),
+    metavar="S",
+    help="Record this seed and start COMMAND with PYTHONHASHSEED=S. The program's generators are "
+    "its own to seed: @reproducible(seed=S) or ExperimentContext(seed=S).",
+)
+@click.option(
+    "--backend", "backends", multiple=True, metavar="B", help="A mirror to feed too; repeatable."
+)
+@click.option("--offline", is_flag=True, help="Not one network call for recording.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def run(  # noqa: PLR0913 - one parameter for each option
+    options: Options,
+    name: str | None,
+    project: str | None,
+    level: int | None,
+    seed: int | None,
+    backends: tuple[str, ...],
+    offline: bool,
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND and record it: code, environment, hardware, and how it ended.
+
+    COMMAND has the terminal to itself and gets the signals; its exit code is the exit code here.
+    What it logs through the Python package becomes part of this run, and the options given here
+    hold for it too.
+    """
+    from instrument.cli.recorded import CommandRun, name_of, record_command
+
+    context = CommandRun(
+        name=name or name_of(command),
+        project=project,
+        capture_level=level,
+        offline=True if offline else None,
+        backend=["local", *backends] if backends else None,
+        store=options.store,
+    )
+    given = {
+        "INSTRUMENT_PROJECT": project,
+        "INSTRUMENT_CAPTURE_LEVEL": level,
+        "INSTRUMENT_MODE": "offline" if offline else None,
+    }
+    environment = {name: str(value) for name, value in given.items() if value is not None}
+    return record_command(context, command, environment, seed=seed)

@@ -1,0 +1,178 @@
+"""The page of ``instrument runs show``."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from instrument.cli.environment_page import headline
+from instrument.cli.output import facts, section, state_text, table, text
+from instrument.cli.words import ago, duration, listed, moment, short_digest, value_text
+from instrument.errors import InstrumentError
+from instrument.protocols import Store
+from instrument.records import CodeCaptured
+from instrument.summary import RunSummary
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+
+_MOST_LINES = 40
+_MOST_TELEMETRY = 12
+
+
+def run_page(store: Store, run: RunSummary) -> "Group":
+    """Everything about `run` that a person wants first, in the order they want it."""
+    from rich.console import Group
+    from rich.text import Text
+
+    pages: list[RenderableType] = [_heading(run), Text(), facts(_fact_lines(store, run))]
+    for title, page in _sections(run):
+        pages += [Text(), *section(title, page)]
+    return Group(*pages)
+
+
+def _heading(run: RunSummary) -> "RenderableType":
+    from rich.text import Text
+
+    when = (
+        f"{moment(run.started_at)} ({ago(run.started_at)}), took {duration(run.duration_seconds)}"
+    )
+    if run.ended_at is None:
+        when = f"{moment(run.started_at)} ({ago(run.started_at)})"
+    name = text(run.name or "(no name)", "bold")
+    return Text.assemble(state_text(run.state), "  ", name, "  ", text(run.id, "dim"), "\n", when)
+
+
+def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:
+    """What is told in one line each; facts that the run does not have are left out."""
+    if run.exception:
+        yield "exception", f"{run.exception.get('type')}: {run.exception.get('message')}"
+    if run.exit_code is not None:
+        yield "exit code", str(run.exit_code)
+    yield "command", shlex.join(run.command) or "-"
+    if run.function:
+        yield "function", run.function
+    yield "code", _code(store, run)
+    for label, value in (
+        ("project", run.project),
+        ("tags", listed(run.tags)),
+        ("parent run", run.parent_run_id),
+        ("session", run.session_id),
+    ):
+        if value:
+            yield label, value
+    processes = f", {run.rank_count} processes" if run.rank_count > 1 else ""
+    attempts = f", attempt {run.attempts}" if run.attempts > 1 else ""
+    yield "host", f"{run.host or '-'}{processes}{attempts}"
+    yield "seeds", _seeds(run.seeds)
+    yield "environment", _environment(store, run)
+
+
+def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
+    if run.params:
+        yield "params", _values(run.params)
+    if run.metrics:
+        yield "metrics (last values)", _values(run.metrics)
+    if run.inputs or run.outputs:
+        yield "inputs → outputs", _flow(run)
+    if run.telemetry.get("readings"):
+        yield "hardware", _telemetry(run.telemetry)
+    yield "recording", _recording(run)
+
+
+def _values(values: Mapping[str, Any]) -> "RenderableType":
+    """Names and values; long lists are cut, and say so."""
+    names = sorted(values)
+    lines = [(name, value_text(values[name])) for name in names[:_MOST_LINES]]
+    if len(names) > _MOST_LINES:
+        lines.append(("…", f"and {len(names) - _MOST_LINES} more; --json shows all"))
+    return facts(lines)
+
+
+def _flow(run: RunSummary) -> "RenderableType":
+    rows = zip_longest(run.inputs or ["-"], run.outputs or ["-"], fillvalue="")
+    return table(["used", "made"], rows)
+
+
+def _telemetry(telemetry: Mapping[str, Any]) -> "RenderableType":
+    readings = telemetry["readings"]
+    shown = sorted(readings)[:_MOST_TELEMETRY]
+    rows = [
+        [name, *(_reading(name, readings[name].get(part)) for part in ("mean", "max"))]
+        for name in shown
+    ]
+    if len(readings) > len(shown):
+        rows.append(["…", f"+{len(readings) - len(shown)}", ""])
+    return table(["reading", "mean", "max"], rows, numeric=("mean", "max"))
+
+
+def _reading(name: str, value: float | None) -> str:
+    from instrument.cli.words import size
+
+    if value is None:
+        return "-"
+    return size(int(value)) if name.endswith("_bytes") else value_text(float(value))
+
+
+def _code(store: Store, run: RunSummary) -> str:
+    """Branch, commit, and whether it was changed; or why nobody knows."""
+    captured = _captured_code(store, run.id)
+    if run.git is None:
+        return f"unknown: {captured.reason}" if captured and captured.reason else "unknown"
+    commit = (run.git.commit or "no commit yet")[:12]
+    branch = run.git.branch or "detached"
+    changed = {True: "with uncommitted changes", False: "clean", None: "changes unknown"}
+    kept = ", kept as a patch" if captured and captured.patch else ""
+    return f"{branch} @ {commit}, {changed[run.git.dirty]}{kept}"
+
+
+def _captured_code(store: Store, run_id: str) -> CodeCaptured | None:
+    """The last record about the code; the patch is added in a second one."""
+    last = None
+    for entry in store.entries(run_id):
+        if isinstance(entry.record, CodeCaptured):
+            last = entry.record
+            if last.patch is not None or last.git is None or not last.git.dirty:
+                break
+    return last
+
+
+def _seeds(seeds: Mapping[str, Any] | None) -> str:
+    if not seeds or seeds.get("seed") is None:
+        return "none set; the random state is recorded" if seeds else "-"
+    where = f", set in {listed(seeds['set_in'])}" if seeds.get("set_in") else ""
+    return f"{seeds['seed']}{where}"
+
+
+def _environment(store: Store, run: RunSummary) -> str:
+    """Digest and headline of the snapshot."""
+    if run.environment is None:
+        return "not captured"
+    try:
+        snapshot = msgspec.json.decode(store.get_bytes(run.environment))
+    except InstrumentError as error:
+        return f"{short_digest(run.environment)} ({error})"
+    return ", ".join(filter(None, (headline(snapshot), short_digest(run.environment))))
+
+
+def _recording(run: RunSummary) -> "RenderableType":
+    """How whole the record is, and what it cost."""
+    from rich.text import Text
+
+    recording = run.recording
+    if recording.complete:
+        verdict = text("complete", "green")
+    elif run.state == "RUNNING":
+        verdict = text("the run is still open", "cyan")
+    else:
+        verdict = text("not complete", "yellow")
+    costs = ", ".join(
+        f"{name.removesuffix('_seconds').replace('_', ' ')} {duration(seconds)}"
+        for name, seconds in recording.overhead.items()
+    )
+    lines = Text.assemble(verdict, f"; it cost: {costs}" if costs else "")
+    for problem in recording.problems:
+        lines.append("\n").append_text(text(f"- {problem}"))
+    return lines

@@ -1,0 +1,72 @@
+"""``instrument verify``: is everything that was recorded still there, and unchanged?"""
+
+from typing import Any
+
+import click
+import msgspec
+
+from instrument.cli.opening import Options, find_subject, open_store
+from instrument.cli.output import Cell, emit, emit_json, show, table, text
+from instrument.cli.words import count, size
+from instrument.protocols import Store, Verification
+from instrument.summary import RunSummary
+
+
+@click.command()
+@click.argument("selector", metavar="[RUN|REF]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def verify(options: Options, selector: str | None, as_json: bool) -> int:
+    """Check every byte against its digest, and every journal against its chain.
+
+    Checks the whole store, or one run or artifact. Exits with 1 when it finds damage. A torn last
+    line is what a killed process leaves; nothing that was recorded is lost by it, so it is a note.
+    """
+    store = open_store(options)
+    result = store.verify(_full_name(store, selector) if selector is not None else None)
+    if as_json:
+        emit_json(verification_json(result))
+    else:
+        _show(result)
+    return 0 if result.ok else 1
+
+
+def _full_name(store: Store, selector: str) -> str:
+    """The run's whole id, or ``name:vN``."""
+    found = find_subject(store, selector)
+    return found.id if isinstance(found, RunSummary) else found.ref
+
+
+def verification_json(result: Verification) -> dict[str, Any]:
+    """The fixed JSON form of a verification."""
+    return {
+        "ok": result.ok,
+        "checked": {"runs": result.runs, "objects": result.objects, "bytes": result.size_bytes},
+        "problems": [msgspec.structs.asdict(problem) for problem in result.problems],
+    }
+
+
+def _show(result: Verification) -> None:
+    if result.problems:
+        rows: list[list[Cell]] = [
+            [
+                text(each.severity, "red" if each.severity == "damage" else "yellow"),
+                each.kind.replace("_", " "),
+                each.path,
+                each.expected or "-",
+                each.found or "-",
+            ]
+            for each in result.problems
+        ]
+        show(table(["", "what", "where", "expected", "found"], rows))
+        emit("")
+    checked = (
+        f"{count(result.runs, 'run')}, {count(result.objects, 'object')}, {size(result.size_bytes)}"
+    )
+    notes = sum(problem.severity == "note" for problem in result.problems)
+    damage = len(result.problems) - notes
+    if result.ok:
+        noted = f", {count(notes, 'note')}" if notes else ""
+        show(text(f"intact: {checked}{noted}", "green"))
+    else:
+        show(text(f"damaged: {count(damage, 'problem')} in {checked}", "red"))

@@ -1,0 +1,99 @@
+import hashlib
+from pathlib import Path
+
+from cli.support import Cli, Writer
+
+ARTIFACT_FIELDS = {
+    "ref", "name", "version", "type", "digest", "size_bytes", "files", "run_id", "created_at",
+    "aliases", "parents", "metadata",
+}  # fmt: skip
+
+
+def sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def test_log_list_show_get_of_a_file(cli: Cli) -> None:
+    Path("data.csv").write_bytes(b"a,b\n1,2\n")
+    logged = cli("artifacts", "log", "data", "data.csv", "--type", "dataset")
+    assert (logged.code, logged.out) == (0, "data:v1\n")
+    assert cli("artifacts", "log", "data", "data.csv").out == "data:v1\n"
+    shown = cli("artifacts", "show", "data", "--json").json
+    assert shown.keys() >= ARTIFACT_FIELDS
+    assert (shown["ref"], shown["name"], shown["version"]) == ("data:v1", "data", 1)
+    assert shown["digest"] == sha256(b"a,b\n1,2\n")
+    assert shown["aliases"] == ["latest"]
+    assert cli("artifacts", "list", "--json").json == [shown]
+    page = cli("artifacts", "show", "data:v1").out
+    for part in ("data:v1", "dataset", "8 B", shown["digest"], "data.csv"):
+        assert part in page
+    got = cli("artifacts", "get", "data:latest", "-o", "copy.csv")
+    assert (got.code, got.out) == (0, "copy.csv\n")
+    assert Path("copy.csv").read_bytes() == b"a,b\n1,2\n"
+
+
+def test_log_with_parents_and_versions(cli: Cli) -> None:
+    Path("a").write_text("1")
+    Path("b").write_text("2")
+    cli("artifacts", "log", "raw", "a")
+    made = cli("artifacts", "log", "clean", "b", "--parent", "raw:v1", "--json").json
+    assert made["parents"] == ["raw:v1"]
+    assert cli("artifacts", "log", "raw", "b").out == "raw:v2\n"
+    assert [each["ref"] for each in cli("artifacts", "list", "raw", "--json").json] == [
+        "raw:v1",
+        "raw:v2",
+    ]
+    assert "raw:v2" in cli("artifacts", "list").out
+    assert cli("artifacts", "log", "clean", "b", "--parent", "nosuch:v1").code == 2
+
+
+def test_get_a_directory(cli: Cli) -> None:
+    Path("tree/deep").mkdir(parents=True)
+    Path("tree/top.txt").write_text("top")
+    Path("tree/deep/leaf.txt").write_text("leaf")
+    cli("artifacts", "log", "tree", "tree")
+    assert cli("artifacts", "get", "tree", "-o", "copy").code == 0
+    copied = {
+        str(path.relative_to("copy")): path.read_text() for path in Path("copy").rglob("*.txt")
+    }
+    assert copied == {"top.txt": "top", "deep/leaf.txt": "leaf"}
+
+
+def test_get_without_a_path_takes_the_name_and_never_overwrites(
+    cli: Cli, writer: Writer, tmp_path: Path
+) -> None:
+    writer.artifact("model", b"weights")
+    empty = tmp_path / "elsewhere"
+    empty.mkdir()
+    assert cli("artifacts", "get", "model", cwd=empty).out == "model.bin\n"
+    again = cli("artifacts", "get", "model", cwd=empty)
+    assert again.code == 2
+    assert "exists" in again.err
+    assert cli("artifacts", "get", "model", "-o", empty / "no" / "such").code == 2
+
+
+def test_get_of_damaged_content_leaves_nothing(cli: Cli, writer: Writer, store_path: Path) -> None:
+    version = writer.artifact("model", b"weights")
+    writer.damage(version)
+    result = cli("artifacts", "get", "model", "-o", "copy")
+    assert result.code == 1
+    assert len(result.err.splitlines()) == 1
+    assert not Path("copy").exists()
+    assert not list(Path.cwd().glob(".instrument-*"))
+
+
+def test_empty_store(cli: Cli) -> None:
+    result = cli("artifacts", "list")
+    assert (result.code, result.out) == (0, "")
+    assert cli("artifacts", "list", "--json").json == []
+
+
+def test_logged_inside_a_run_it_belongs_to_the_run(cli: Cli) -> None:
+    Path("model.bin").write_bytes(b"weights")
+    import sys
+
+    command = [sys.executable, "-m", "instrument", "artifacts", "log", "model", "model.bin"]
+    assert cli("run", "--", *command).code == 0
+    run = cli("runs", "show", "latest", "--json").json
+    assert run["outputs"] == ["model:v1"]
+    assert cli("artifacts", "show", "model", "--json").json["run_id"] == run["id"]

@@ -1,0 +1,60 @@
+"""``env`` and ``doctor``."""
+
+from pathlib import Path
+
+from cli.support import Cli, Writer
+
+
+def test_doctor_in_json(cli: Cli, store_path: Path) -> None:
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    assert result.json["ok"] is True
+    checks = {each["name"]: each for each in result.json["checks"]}
+    assert checks.keys() >= {
+        "instrument",
+        "store",
+        "write test",
+        "backend local",
+        "backend wandb",
+        "git",
+        "gpu",
+    }
+    assert all(each.keys() == {"name", "status", "detail", "hint"} for each in checks.values())
+    assert str(store_path) in checks["store"]["detail"]
+    assert not store_path.exists(), "looking must not make a store"
+
+
+def test_doctor_for_people(cli: Cli, writer: Writer) -> None:
+    writer.run("only-run")
+    result = cli("doctor")
+    assert result.code == 0
+    assert "backend local" in result.out
+
+
+def test_doctor_finds_a_place_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    result = cli("--store", blocked, "doctor", "--json")
+    assert result.code == 1
+    failed = [each["name"] for each in result.json["checks"] if each["status"] == "failed"]
+    assert "write test" in failed
+
+
+def test_env_is_valid_and_captured(cli: Cli) -> None:
+    result = cli("env", "--level", "1", "--require", "msgspec", "--json")
+    assert result.code == 0
+    assert result.json["is_valid"] is True
+    assert (result.json["errors"], result.json["level"]) == ([], 1)
+    assert result.json["environment"]["python"]["version"]
+    assert result.err == ""
+
+
+def test_env_says_no(cli: Cli) -> None:
+    result = cli("env", "--require", "no-such-package", "--min-gpu-memory-gb", "100000", "--json")
+    assert result.code == 1
+    assert result.json["is_valid"] is False
+    assert any("no-such-package" in error for error in result.json["errors"])
+    page = cli("env", "--require", "no-such-package")
+    assert page.code == 1
+    assert "error: " in page.err
+    assert "python" in page.out

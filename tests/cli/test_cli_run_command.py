@@ -1,0 +1,197 @@
+"""``instrument run -- COMMAND``: the command notices nothing, and everything is on the record."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.support import Cli
+
+INSTRUMENT = [sys.executable, "-m", "instrument"]
+
+
+def started(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*INSTRUMENT, "run", *arguments], **options)
+
+
+def wait_for(path: str) -> None:
+    deadline = time.monotonic() + 30
+    while not Path(path).exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.02)
+
+
+def latest(cli: Cli) -> Any:
+    return cli("runs", "show", "latest", "--json").json
+
+
+def test_streams_and_exit_code_pass_through(cli: Cli) -> None:
+    done = subprocess.run(
+        [*INSTRUMENT, "run", "--", "sh", "-c", "cat; echo wrong >&2; exit 7"],
+        input="typed\n", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (7, "typed\n", "wrong\n")
+    run = latest(cli)
+    assert (run["state"], run["exit_code"], run["name"]) == ("FAILED", 7, "sh")
+    assert run["recording"]["complete"] is True
+    assert run["environment"]
+
+
+def test_options_are_recorded(cli: Cli) -> None:
+    script = Path("train.py")
+    script.write_text("import os; print(os.environ['PYTHONHASHSEED'], hash('x'))")
+    options = ["--name", "sft", "--project", "digits", "--level", "1", "--seed", "7", "--offline"]
+    first = cli("run", *options, "--", sys.executable, "train.py", "--lr", "0.1")
+    assert (first.code, first.err) == (0, "")
+    assert first.out.startswith("7 ")
+    assert cli("run", *options, "--", sys.executable, "train.py").out == first.out
+    run = cli("runs", "list", "--json").json[1]
+    assert (run["state"], run["exit_code"]) == ("COMPLETED", 0)
+    assert (run["name"], run["project"]) == ("sft", "digits")
+    assert (run["seeds"]["seed"], run["seeds"]["set_in"]) == (7, ["PYTHONHASHSEED"])
+    assert run["command"][-3:] == ["train.py", "--lr", "0.1"]
+
+
+def test_options_of_the_command_are_its_own(cli: Cli) -> None:
+    assert cli("run", "echo", "--name", "x", "--", "-h").out == "--name x -- -h\n"
+    assert latest(cli)["name"] == "echo"
+
+
+def test_what_the_command_logs_is_part_of_the_run(cli: Cli) -> None:
+    Path("train.py").write_text(
+        "from instrument import ExperimentContext, log_metrics\n"
+        "with ExperimentContext({'lr': 0.1}, name='inner') as run:\n"
+        "    run.log_metrics({'loss': 0.5}, step=0)\n"
+    )
+    assert (
+        cli("run", "--name", "outer", "--project", "p", "--", sys.executable, "train.py").code == 0
+    )
+    [run] = cli("runs", "list", "--json").json
+    assert (run["params"], run["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
+    assert (run["state"], run["project"], run["name"]) == ("COMPLETED", "p", "outer")
+    assert run["command"][-2:] == [sys.executable, "train.py"]
+
+
+def test_the_code_recorded_is_that_of_the_working_directory(cli: Cli) -> None:
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "one"]):
+        identity = ["-c", "user.name=u", "-c", "user.email=u@example.org"]
+        subprocess.run(["git", *identity, *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert cli("run", "--", "true").code == 0
+    assert latest(cli)["git"]["commit"] == head.stdout.strip()
+
+
+def test_a_run_inside_a_run_is_its_child(cli: Cli) -> None:
+    assert (
+        cli(
+            "run", "--name", "outer", "--", *INSTRUMENT, "run", "--name", "inner", "--", "true"
+        ).code
+        == 0
+    )
+    runs = {run["name"]: run for run in cli("runs", "list", "--json").json}
+    assert runs["inner"]["parent_run_id"] == runs["outer"]["id"]
+    assert runs["outer"]["parent_run_id"] is None
+
+
+def test_command_not_found(cli: Cli) -> None:
+    result = cli("run", "--", "no-such-program")
+    assert (result.code, result.out) == (127, "")
+    assert len(result.err.splitlines()) == 1
+    assert "no-such-program" in result.err
+    run = latest(cli)
+    assert (run["state"], run["exit_code"]) == ("FAILED", 127)
+    Path("plain").write_text("no program")
+    assert cli("run", "--", "./plain").code == 126
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_command_and_the_run_is_interrupted(
+    cli: Cli, number: signal.Signals
+) -> None:
+    script = "import time; open('ready', 'w').close(); time.sleep(60)"
+    with started("--", sys.executable, "-c", script, stderr=subprocess.PIPE) as process:
+        wait_for("ready")
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    run = latest(cli)
+    assert (run["state"], run["exit_code"]) == ("INTERRUPTED", 128 + number)
+    assert run["recording"]["complete"] is True
+
+
+def test_a_signal_that_the_command_handles_is_its_own(cli: Cli) -> None:
+    script = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(0))\n"
+        "open('ready', 'w').close()\n"
+        "time.sleep(60)\n"
+    )
+    with started("--", sys.executable, "-c", script) as process:
+        wait_for("ready")
+        process.send_signal(signal.SIGUSR1)
+        process.wait(timeout=30)
+    assert process.returncode == 0
+    assert latest(cli)["state"] == "COMPLETED"
+
+
+def test_a_command_killed_from_outside_has_failed(cli: Cli) -> None:
+    result = cli("run", "--", "sh", "-c", "kill -9 $$")
+    assert result.code == 128 + signal.SIGKILL
+    assert latest(cli)["state"] == "FAILED"
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_command_once(cli: Cli) -> None:
+    script = (
+        "import os, signal, time\n"
+        "def got(*_): open('got', 'a').write('x')\n"
+        "signal.signal(signal.SIGINT, got)\n"
+        "assert os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()\n"
+        "open('ready', 'w').close()\n"
+        "end = time.monotonic() + 1.5\n"
+        "while time.monotonic() < end: time.sleep(0.05)\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(  # noqa: S606 - in the child of the pty
+            sys.executable, [*INSTRUMENT, "run", "--", sys.executable, "-c", script]
+        )
+    wait_for("ready")
+    os.write(terminal, b"\x03")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert Path("got").read_text() == "x"
+    assert latest(cli)["state"] == "COMPLETED"
+
+
+def test_the_command_starts_with_clean_signals(cli: Cli) -> None:
+    script = (
+        "import signal\n"
+        "print(signal.pthread_sigmask(signal.SIG_BLOCK, []), end=' ')\n"
+        "print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
+    )
+    assert cli("run", "--", sys.executable, "-c", script).out == "set() True\n"
+    pipe = cli("run", "--", "sh", "-c", "yes | head -1; grep SigIgn /proc/self/status").out
+    assert pipe.split() == ["y", "SigIgn:", "0" * 16]
+
+
+def test_a_store_that_cannot_be_written_changes_nothing_for_the_command(
+    cli: Cli, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    result = cli("--store", blocked / "store", "run", "--", "sh", "-c", "echo done; exit 5")
+    assert (result.code, result.out) == (5, "done\n")
+    assert "instrument: " in result.err
+    assert "Traceback" not in result.err
+
+
+def test_nothing_is_recorded_when_disabled(cli: Cli, store_path: Path) -> None:
+    result = cli("run", "--", "sh", "-c", "exit 3", env={"INSTRUMENT_MODE": "disabled"})
+    assert (result.code, result.out, result.err) == (3, "", "")
+    assert not store_path.exists()

@@ -1,0 +1,153 @@
+from datetime import datetime
+
+import pytest
+from cli.support import Cli, Writer
+
+from instrument.records import RunState
+
+RUN_FIELDS = {
+    "id", "name", "project", "state", "started_at", "ended_at", "duration_seconds", "attempts",
+    "params", "metrics", "tags", "function", "git", "host", "rank_count", "inputs", "outputs",
+    "models", "seeds", "exception", "telemetry", "recording", "environment",
+}  # fmt: skip
+
+
+def test_list_shows_newest_first_and_says_when_there_is_nothing(cli: Cli, writer: Writer) -> None:
+    empty = cli("runs", "list")
+    assert (empty.code, empty.out) == (0, "")
+    assert "no run yet" in empty.err
+    writer.run("first-run", name="one")
+    writer.run("second-run", name="two", metrics={"accuracy": 0.97, "loss": "NaN"})
+    lines = cli("runs", "list").out.splitlines()
+    assert lines[0].split() == [
+        "run",
+        "name",
+        "project",
+        "state",
+        "started",
+        "age",
+        "took",
+        "metrics",
+    ]
+    assert lines[1].startswith("second-run")
+    assert lines[2].startswith("first-run")
+    assert "COMPLETED" in lines[1]
+    assert "12.5 s" in lines[1]
+    assert "accuracy 0.97  loss NaN" in lines[1]
+
+
+def test_list_in_json_is_one_array_with_the_fixed_names(cli: Cli, writer: Writer) -> None:
+    assert cli("runs", "list", "--json").json == []
+    writer.run("first-run")
+    [run] = cli("runs", "list", "--json").json
+    assert run.keys() >= RUN_FIELDS
+    assert run["git"] == {
+        "commit": "a" * 40,
+        "branch": "main",
+        "dirty": False,
+        "remote": None,
+        "root": None,
+    }
+    assert run["recording"].keys() >= {"complete", "problems", "overhead"}
+    assert datetime.fromisoformat(run["started_at"]).tzinfo is not None
+
+
+def test_list_filters_and_limits(cli: Cli, writer: Writer) -> None:
+    for index, accuracy in enumerate((0.5, 0.8, 0.95)):
+        writer.run(
+            f"run-number-{index}", params={"lr": 0.1 * index}, metrics={"accuracy": accuracy}
+        )
+    where = "params.lr<=0.1 and metrics.accuracy>0.6 and state=='COMPLETED'"
+    assert [run["id"] for run in cli("runs", "list", "--where", where, "--json").json] == [
+        "run-number-1"
+    ]
+    limited = cli("runs", "list", "--limit", 2, "--json").json
+    assert [run["id"] for run in limited] == ["run-number-2", "run-number-1"]
+    none = cli("runs", "list", "--where", "name=='nobody'")
+    assert (none.code, none.out) == (0, "")
+    assert "no run meets that" in none.err
+
+
+def test_list_says_that_there_are_more_than_it_shows(cli: Cli, writer: Writer) -> None:
+    for index in range(51):
+        writer.run(f"run-number-{index:02}")
+    result = cli("runs", "list")
+    assert len(result.out.splitlines()) == 51
+    assert "--limit" in result.err
+    assert len(cli("runs", "list", "--json").json) == 51
+
+
+@pytest.mark.parametrize("selector", ["only-run", "only", "latest"])
+def test_show_takes_an_id_a_prefix_or_latest(cli: Cli, writer: Writer, selector: str) -> None:
+    writer.run("only-run")
+    assert cli("runs", "show", selector, "--json").json["id"] == "only-run"
+
+
+def test_show_tells_the_story_of_a_run(cli: Cli, writer: Writer) -> None:
+    data = writer.artifact("data", b"rows")
+    model = writer.artifact("model", b"weights", type="model", parents=(data.ref,))
+    writer.run("only-run", params={"optim.lr": 0.25}, uses=(data,), makes=(model,))
+    page = cli("runs", "show", "latest").out
+    for part in (
+        "COMPLETED", "baseline", "only-run", "took 12.5 s", "python train.py", "main @ aaaaaaaaaaaa",
+        "clean", "optim.lr", "0.25", "accuracy", "data:v1", "model:v1",
+        "42, set in random", "torch 2.5.0", "complete", "blocking 0.01 s",
+    ):  # fmt: skip
+        assert part in page
+
+
+def test_show_tells_a_failed_and_incomplete_run(cli: Cli, writer: Writer) -> None:
+    writer.run("only-run", state=RunState.FAILED)
+    assert cli("runs", "show", "latest").out.startswith("FAILED")
+
+
+def test_diff_of_equal_runs_says_same(cli: Cli, writer: Writer) -> None:
+    writer.run("run-a")
+    writer.run("run-b")
+    result = cli("runs", "diff", "run-a", "run-b", "--json")
+    assert result.code == 0
+    assert result.json["same"] is True
+    assert not any(result.json["differences"].values())
+    assert "same: nothing that was recorded differs" in cli("runs", "diff", "run-a", "run-b").out
+
+
+def test_diff_names_what_differs_down_to_package_versions(cli: Cli, writer: Writer) -> None:
+    old, new = writer.artifact("data", b"old"), writer.artifact("data", b"new")
+    first, second = writer.artifact("model-run-a", b"1"), writer.artifact("model-run-b", b"2")
+    writer.run(
+        "run-a", params={"lr": 0.1, "only": 1}, metrics={"f1": 0.5}, seed=1, commit="a" * 40,
+        packages={"torch": "2.4.0", "numpy": "2.0"}, uses=(old,), makes=(first,),
+    )  # fmt: skip
+    writer.run(
+        "run-b", params={"lr": 0.2}, metrics={"f1": 0.6}, seed=2, commit="b" * 40,
+        packages={"torch": "2.5.0", "numpy": "2.0"}, uses=(new,), makes=(second,),
+    )  # fmt: skip
+    found = cli("runs", "diff", "run-a", "run-b", "--json").json
+    assert (found["a"], found["b"], found["same"]) == ("run-a", "run-b", False)
+    differences = found["differences"]
+    assert differences["params"] == [
+        {"name": "lr", "a": 0.1, "b": 0.2},
+        {"name": "only", "a": 1, "b": None},
+    ]
+    assert differences["metrics"] == [{"name": "f1", "a": 0.5, "b": 0.6}]
+    assert differences["environment"] == [{"name": "packages.torch", "a": "2.4.0", "b": "2.5.0"}]
+    assert differences["inputs"] == [{"name": "data", "a": ["v1"], "b": ["v2"]}]
+    assert [each["name"] for each in differences["outputs"]] == ["model-RUN"]
+    assert [each["name"] for each in differences["seeds"]] == ["seed"]
+    assert [each["name"] for each in differences["git"]] == ["commit"]
+    assert differences["command"] == []
+    page = cli("runs", "diff", "run-a", "run-b").out
+    assert "packages.torch" in page
+    assert "same: command, outcome" in page
+
+
+def test_json_goes_alone_to_stdout(cli: Cli, writer: Writer) -> None:
+    writer.run("only-run")
+    for command in (
+        ["runs", "list"],
+        ["runs", "show", "latest"],
+        ["runs", "diff", "latest", "latest"],
+    ):
+        result = cli(*command, "--json")
+        assert result.json is not None
+        assert result.err == ""
