@@ -1,0 +1,133 @@
+"""Seeds are set where it is said, and looking at random states leaves no trace."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from instrument.capture.determinism import MAX_SEED, read_seeds, set_seeds
+from instrument.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def settings_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back afterwards
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+
+
+def in_fresh_process(python: str, program: str) -> Any:
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    torch = pytest.importorskip("torch")
+
+    def draw() -> tuple[Any, ...]:
+        set_in = set_seeds(7)
+        assert {"random", "numpy", "torch"} <= set(set_in)
+        return random.random(), numpy.random.rand(3).tolist(), torch.rand(3).tolist()
+
+    first = draw()
+    assert draw() == first
+    set_seeds(8)
+    assert random.random() != first[0]
+
+
+def test_what_is_not_loaded_is_not_said_to_be_set(python: str) -> None:
+    program = (
+        "import json, sys; from instrument.capture.determinism import set_seeds, read_seeds;"
+        "s = set_seeds(1); r = read_seeds(1, s);"
+        "print(json.dumps([s, sorted(r.states), sorted({'numpy', 'torch'} & set(sys.modules))]))"
+    )
+    assert in_fresh_process(python, program) == [["random"], ["random"], []]
+
+
+def test_reading_changes_no_state() -> None:
+    numpy = pytest.importorskip("numpy")
+    torch = pytest.importorskip("torch")
+    set_seeds(3)
+    before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    modules = set(sys.modules)
+    first = read_seeds(3, ("random",))
+    assert set(sys.modules) == modules
+    after = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    assert after == before
+    assert read_seeds(3, ("random",)) == first
+
+
+def test_a_state_that_moved_has_another_digest() -> None:
+    numpy = pytest.importorskip("numpy")
+    torch = pytest.importorskip("torch")
+    set_seeds(3)
+    states = read_seeds(3, ()).states
+    assert set(states) == {"random", "numpy", "torch"}
+    random.random()
+    numpy.random.rand()
+    torch.rand(1)
+    moved = read_seeds(3, ()).states
+    assert all(moved[name] != states[name] for name in states)
+    set_seeds(3)
+    assert read_seeds(3, ()).states == states
+
+
+def test_flags_tell_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    flags = read_seeds(None, ()).flags
+    assert flags["OMP_NUM_THREADS"] == "3"
+    assert flags["torch.num_threads"] == torch.get_num_threads()
+    assert flags["torch.deterministic_algorithms"] is False
+    assert flags["torch.cudnn.allow_tf32"] in {True, False}
+    assert flags["torch.float32_matmul_precision"] == torch.get_float32_matmul_precision()
+
+
+def test_deterministic_is_asked_of_torch_and_told() -> None:
+    torch = pytest.importorskip("torch")
+    try:
+        set_seeds(1, deterministic=True)
+        flags = read_seeds(1, ()).flags
+        assert flags["torch.deterministic_algorithms"] is True
+        assert flags["torch.cudnn.deterministic"] is True
+        assert flags["torch.cudnn.benchmark"] is False
+        assert flags["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        set_seeds(1)
+        assert read_seeds(1, ()).flags["torch.deterministic_algorithms"] is True
+    finally:
+        set_seeds(1, deterministic=False)
+    assert torch.are_deterministic_algorithms_enabled() is False
+
+
+def test_the_user_s_own_workspace_setting_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    try:
+        set_seeds(1, deterministic=True)
+    finally:
+        set_seeds(1, deterministic=False)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 1.5, "7", True, None])
+def test_seeds_that_cannot_be_set(seed: Any) -> None:
+    with pytest.raises(UsageError, match="whole number"):
+        set_seeds(seed)
+
+
+def test_the_largest_seed_is_usable() -> None:
+    pytest.importorskip("numpy")
+    assert "random" in set_seeds(MAX_SEED)
+
+
+def test_a_half_imported_torch_is_no_torch(python: str) -> None:
+    program = (
+        "import json, sys, types; sys.modules['torch'] = types.ModuleType('torch');"
+        "from instrument.capture.determinism import set_seeds, read_seeds;"
+        "print(json.dumps([set_seeds(1), sorted(read_seeds(1, ()).states)]))"
+    )
+    assert in_fresh_process(python, program) == [["random"], ["random"]]
