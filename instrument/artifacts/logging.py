@@ -1,0 +1,176 @@
+"""Gives content a version: the one way from a value, a file or a tree into a store."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from instrument.artifacts.serialisers import PICKLE, Serialiser, serialiser_for
+from instrument.artifacts.trees import listing, put_tree
+from instrument.canonical import to_plain
+from instrument.errors import NotFoundError, UsageError
+from instrument.naming import check_artifact_name, parse_reference
+from instrument.protocols import Clock, Draft, Store
+from instrument.records import ArtifactVersion, File
+
+_TYPE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class _Content(NamedTuple):
+    """What is in the store already, and only lacks a name."""
+
+    digest: str
+    files: tuple[File, ...]
+    is_tree: bool
+    format: str | None
+
+
+def log_value(  # noqa: PLR0913 - what an artifact consists of
+    store: Store,
+    *,
+    name: str,
+    type: str,  # noqa: A002 - the field's name
+    data: Any = None,
+    file_path: str | Path | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    parents: Iterable[str] = (),
+    run_id: str | None = None,
+    clock: Clock,
+    pickle: bool = False,
+) -> ArtifactVersion:
+    """Store a value, a file or a directory, and the version of `name` that holds it.
+
+    Idempotent: content that `name` already has keeps its version. Everything goes through files, so
+    that memory stays bounded at any size but for what a library itself holds.
+
+    Args:
+        store: Where it goes.
+        name: Name of the artifact.
+        type: Type: a lower-case word such as ``model`` (see `ArtifactType`).
+        data: A value, serialised by what it is; a `Path` means the file or directory it names.
+        file_path: A file or directory, in place of `data`.
+        metadata: Anything JSON-like to say about it.
+        parents: References of what it was made from.
+        run_id: The run that logs it.
+        clock: Tells when the version was made.
+        pickle: Take pickle for a value that has no other form.
+
+    Raises:
+        UsageError: Not exactly one of `data` and `file_path`, or the name, the type, the value, the
+            tree or the metadata is not usable.
+        NotFoundError: The file or a parent does not exist.
+        MissingDependencyError: The library that writes the value is not installed.
+        StoreError: It could not be stored.
+    """
+    check_artifact_name(name)
+    check_type(type)
+    about = _metadata(metadata)
+    pinned = _pinned(store, parents)
+    if (data is None) == (file_path is None):
+        raise UsageError(f"artifact {name!r} needs exactly one of data and file_path")
+    if isinstance(data, os.PathLike):
+        data, file_path = None, Path(data)
+    if file_path is not None:
+        content = _put_path(store, Path(file_path).expanduser())
+    else:
+        content = _put_value(store, name, data, pickle=pickle)
+    return store.claim(
+        Draft(
+            name=name,
+            type=str(type),
+            digest=content.digest,
+            size_bytes=sum(file.size_bytes for file in content.files),
+            files=content.files,
+            is_tree=content.is_tree,
+            format=content.format,
+            run_id=run_id,
+            created_at=clock.now(),
+            parents=pinned,
+            metadata=about,
+        )
+    )
+
+
+def unrecorded(name: str, type: str) -> ArtifactVersion:  # noqa: A002 - the field's name
+    """What stands in for a version that no store took."""
+    return ArtifactVersion(
+        name=name,
+        version=None,
+        type=str(type),
+        digest="",
+        size_bytes=0,
+        files=(),
+        is_tree=False,
+        format=None,
+        run_id=None,
+        created_at=datetime.now(UTC),
+    )
+
+
+def check_type(type: str) -> str:  # noqa: A002 - the field's name
+    """`type`, if it can be an artifact's type.
+
+    Raises:
+        UsageError: It is not a lower-case word.
+    """
+    if not isinstance(type, str) or not _TYPE.fullmatch(type):
+        raise UsageError(
+            f"{type!r:.80} cannot be an artifact's type: use a lower-case word such as 'model', "
+            "with digits and _"
+        )
+    return type
+
+
+def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    plain = to_plain(metadata or {})
+    if not isinstance(plain, dict):
+        raise UsageError(f"metadata is a {type(metadata).__name__}; give a dict")
+    return plain
+
+
+def _pinned(store: Store, parents: Iterable[str]) -> tuple[str, ...]:
+    """The versions that `parents` mean now, each once: ``latest`` may move later."""
+    if isinstance(parents, str):
+        raise UsageError(f"parents is the text {parents!r:.80}; give a list of references")
+    refs = (store.resolve(parse_reference(str(parent))).ref for parent in parents)
+    return tuple(dict.fromkeys(refs))
+
+
+def _put_path(store: Store, path: Path) -> _Content:
+    if path.is_dir():
+        if Path(store.location).absolute().is_relative_to(path.absolute()):
+            raise UsageError(f"{path} holds the store {store.location} itself; log a part of it")
+        files = put_tree(store, path)
+        return _Content(store.put_bytes(listing(files)), files, is_tree=True, format=None)
+    if not path.exists():
+        raise NotFoundError(f"{path} does not exist; give the path of a file or a directory")
+    file = msgspec.structs.replace(store.put_file(path.resolve()), path=path.name)
+    return _Content(file.digest, (file,), is_tree=False, format=None)
+
+
+def _put_value(store: Store, name: str, value: Any, *, pickle: bool) -> _Content:
+    with tempfile.TemporaryDirectory(prefix="instrument-") as scratch:
+        serialiser, path = _write(value, Path(scratch, name), pickle=pickle)
+        file = msgspec.structs.replace(store.put_file(path), path=path.name)
+    return _Content(file.digest, (file,), is_tree=False, format=serialiser.format)
+
+
+def _write(value: Any, stem: Path, *, pickle: bool) -> tuple[Serialiser, Path]:
+    """Write `value` to `stem` with its serialiser's suffix."""
+    serialiser = serialiser_for(value)
+    path = stem.with_name(stem.name + serialiser.suffix)
+    try:
+        serialiser.write(value, path)
+    except UsageError:
+        if not pickle:
+            raise
+        serialiser, path = PICKLE, stem.with_name(stem.name + PICKLE.suffix)
+        serialiser.write(value, path)
+    if not path.is_file():
+        raise UsageError(f"the serialiser of {serialiser.format} wrote no file {path.name}")
+    return serialiser, path

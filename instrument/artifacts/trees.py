@@ -1,0 +1,126 @@
+"""Directory trees: which files they hold, and the listing that names all of them at once.
+
+The digest of a tree is the digest of its listing, and the listing is the exact text that
+``sha256sum`` prints for the files in the order of the C locale. Empty directories, times and
+permissions are not part of it.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from instrument.artifacts.progress import Progress
+from instrument.errors import NotFoundError, UsageError
+from instrument.protocols import Objects
+from instrument.records import File
+
+_THREADS: Final = 4
+_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
+
+
+def put_tree(objects: Objects, root: Path) -> tuple[File, ...]:
+    """Store every file under `root`; the files, sorted by path.
+
+    Raises:
+        UsageError: There is no file, or something that is neither file nor directory.
+        NotFoundError: A file went away meanwhile, or a symlink points to nothing.
+        StoreError: A file could not be stored.
+    """
+    found = files_under(root)
+    if not found:
+        raise UsageError(f"{root} holds no files; an artifact needs at least one")
+
+    paths = list(found)
+    size = max(1, len(paths) // (_THREADS * 8))
+    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
+
+    def put(batch: list[str]) -> list[File]:
+        return [
+            msgspec.structs.replace(objects.put_file(Path(found[path])), path=path)
+            for path in batch
+        ]
+
+    files: list[File] = []
+    with Progress(f"storing {root.name}", len(paths)) as progress:
+        for stored in _in_threads(put, batches):
+            files += stored
+            progress.advance(len(stored))
+    return tuple(files)
+
+
+def _in_threads(
+    put: Callable[[list[str]], list[File]], batches: list[list[str]]
+) -> Iterator[list[File]]:
+    """The results of `put`, in order; the first failure ends the rest."""
+    if len(batches) == 1:
+        yield put(batches[0])
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="instrument-put") as pool:
+        yield from pool.map(put, batches)
+
+
+def files_under(root: Path) -> dict[str, str]:
+    """Where each file under `root` lies, by its path in the tree, sorted by path.
+
+    A symlink to a file counts as the file it points to.
+
+    Raises:
+        UsageError: There is a symlink to a directory, a FIFO, a socket or a device, or a name that
+            is not UTF-8, or a directory cannot be read.
+        NotFoundError: A symlink points to nothing.
+    """
+    found = {}
+    waiting = [("", str(root))]
+    while waiting:
+        prefix, directory = waiting.pop()
+        for entry in _entries(directory):
+            path = prefix + _checked_name(entry)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((f"{path}/", entry.path))
+            elif entry.is_file():
+                found[path] = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+            else:
+                _refuse(entry)
+    return dict(sorted(found.items()))
+
+
+def listing(files: Iterable[File]) -> bytes:
+    """What ``sha256sum`` prints for `files`, which are sorted by path."""
+    return "".join(map(_line, files)).encode()
+
+
+def _line(file: File) -> str:
+    escaped = file.path.translate(_ESCAPES)
+    mark = "\\" if escaped != file.path else ""
+    return f"{mark}{file.digest.removeprefix('sha256:')}  {escaped}\n"
+
+
+def _entries(directory: str) -> "list[os.DirEntry[str]]":
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be read: {error.strerror}") from error
+
+
+def _checked_name(entry: "os.DirEntry[str]") -> str:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{entry.path!r} has a name that is not UTF-8; rename it") from None
+    return entry.name
+
+
+def _refuse(entry: "os.DirEntry[str]") -> None:
+    if entry.is_dir():
+        raise UsageError(
+            f"{entry.path} is a symlink to a directory; put the directory itself in its place"
+        )
+    if not os.path.exists(entry.path):  # noqa: PTH110 - a DirEntry is no Path
+        raise NotFoundError(f"{entry.path} is a symlink that points to nothing")
+    raise UsageError(f"{entry.path} is neither a file nor a directory; take it out of the tree")
