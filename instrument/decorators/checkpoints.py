@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, overload
 
 from instrument.decorators.target import Aspect
@@ -206,31 +206,34 @@ def find(value: Any, metric: str) -> Found:
         return Found(value, {})
     if isinstance(value, (tuple, list)):
         return _in_sequence(value, metric)
+    if _is_metrics(value):
+        return Found(None, _metrics(value, metric))
     entries = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
     state = next((entries[name] for name in _STATE_NAMES if entries.get(name) is not None), None)
     metrics = entries.get("metrics")
-    return Found(state, _numbers(metrics if isinstance(metrics, Mapping) else entries))
+    return Found(state, _metrics(entries if metrics is None else metrics, metric))
 
 
-def _in_sequence(parts: Any, metric: str) -> Found:
-    """A model is a state whatever stands beside it; else the first part is, as documented."""
-    state: Any = next((part for part in parts if is_model(part)), None)
-    metrics: dict[str, float] = {}
-    for part in parts:
-        if part is state:
-            continue
-        numbers = {metric: part} if _number(part) is not None else part
-        if not metrics and isinstance(numbers, Mapping):
-            metrics = _numbers(numbers)
-            if metrics:
-                continue
-        if state is None and _number(part) is None:
-            state = part
-    return Found(state, metrics)
+def _in_sequence(parts: Sequence[Any], metric: str) -> Found:
+    """A model is the state wherever it stands; else what cannot be metrics is."""
+    state = next((part for part in parts if is_model(part)), None)
+    if state is None:
+        state = next((part for part in parts if not _is_metrics(part)), None)
+    rest = (_metrics(part, metric) for part in parts if part is not state)
+    return Found(state, next((metrics for metrics in rest if metrics), {}))
 
 
-def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
-    pairs = ((str(name), _number(value)) for name, value in values.items())
+def _is_metrics(value: Any) -> bool:
+    """Whether `value` is a number, or a mapping of nothing but numbers; None counts as such."""
+    if isinstance(value, Mapping):
+        return len(_metrics(value, "")) == len(value)
+    return value is None or _number(value) is not None
+
+
+def _metrics(value: Any, metric: str) -> dict[str, float]:
+    """The numbers in a mapping, or a number alone under the name `metric`."""
+    values = value if isinstance(value, Mapping) else {metric: value}
+    pairs = ((str(name), _number(part)) for name, part in values.items())
     return {name: number for name, number in pairs if number is not None}
 
 
