@@ -31,6 +31,11 @@ class Follower:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it is still at work; after `wait` this tells a late mirror from a failed one."""
+        return self._process.poll() is None
+
     def wait(self, deadline_seconds: float) -> bool:
         """Wait for the mirror, `deadline_seconds` at most, and leave it to itself then.
 
