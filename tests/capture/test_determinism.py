@@ -49,6 +49,24 @@ def test_what_is_not_loaded_is_not_said_to_be_set(python: str) -> None:
     assert in_fresh_process(python, program) == [["random"], ["random"], []]
 
 
+def test_numpy_is_seeded_although_it_loads_its_generators_late(python: str) -> None:
+    pytest.importorskip("numpy")
+    program = (
+        "import json, numpy; from instrument.capture.determinism import set_seeds;"
+        "set_seeds(5); print(json.dumps(numpy.random.rand(3).tolist()))"
+    )
+    assert in_fresh_process(python, program) == in_fresh_process(python, program)
+
+
+def test_what_is_imported_after_the_seed_is_told(python: str) -> None:
+    pytest.importorskip("numpy")
+    program = (
+        "import json; from instrument.capture.determinism import set_seeds, unseeded;"
+        "s = set_seeds(5); before = unseeded(s); import numpy; print(json.dumps([before, unseeded(s)]))"
+    )
+    assert in_fresh_process(python, program) == [[], ["numpy"]]
+
+
 def test_reading_changes_no_state() -> None:
     numpy = pytest.importorskip("numpy")
     torch = pytest.importorskip("torch")
