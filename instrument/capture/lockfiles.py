@@ -1,5 +1,7 @@
 """Lock files beside the code: what the project meant to have installed."""
 
+import os
+import re
 from typing import Final
 
 from instrument.canonical import digest_of_bytes
@@ -9,10 +11,10 @@ from instrument.capture.parts import NotKnown
 from instrument.capture.redaction import printable
 
 MAX_BYTES: Final = 50_000_000
-_PATTERNS: Final = (
-    "uv.lock", "poetry.lock", "pdm.lock", "pylock*.toml", "Pipfile.lock", "requirements*.txt",
-    "requirements*.lock", "conda-lock.yml", "environment.y*ml", "pixi.lock",
-)  # fmt: skip
+_NAMES = re.compile(
+    r"(uv|poetry|pdm|pixi|Pipfile)\.lock|requirements.*\.(txt|lock)|pylock.*\.toml"
+    r"|conda-lock\.yml|environment\.ya?ml"
+)
 
 
 def lock_files() -> dict[str, str]:
@@ -23,9 +25,8 @@ def lock_files() -> dict[str, str]:
     found = {
         printable(path.relative_to(root).as_posix()): digest_of_bytes(path.read_bytes())
         for place in {root, directory}
-        for pattern in _PATTERNS
-        for path in place.glob(pattern)
-        if path.is_file() and path.stat().st_size <= MAX_BYTES
+        for path in map(place.joinpath, os.listdir(place))
+        if _NAMES.fullmatch(path.name) and path.is_file() and path.stat().st_size <= MAX_BYTES
     }
     if not found:
         raise NotKnown("there is no lock file beside the code")

@@ -21,8 +21,8 @@ class _Usage(NamedTuple):
 class ProcessProbe:
     """Processor share and resident memory of this process and of its whole tree.
 
-    100 % is one processor. The tree's memory counts shared pages once for each process. What a child
-    used before it was first seen does not count: it would stand in one sample as a peak.
+    100 % is one processor. The tree's memory counts shared pages once for each process. What a
+    child used before it was first seen does not count: it would stand in one sample as a peak.
     """
 
     def __init__(self) -> None:

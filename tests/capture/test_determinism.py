@@ -62,7 +62,8 @@ def test_what_is_imported_after_the_seed_is_told(python: str) -> None:
     pytest.importorskip("numpy")
     program = (
         "import json; from instrument.capture.determinism import set_seeds, unseeded;"
-        "s = set_seeds(5); before = unseeded(s); import numpy; print(json.dumps([before, unseeded(s)]))"
+        "s = set_seeds(5); before = unseeded(s); import numpy;"
+        "print(json.dumps([before, unseeded(s)]))"
     )
     assert in_fresh_process(python, program) == [[], ["numpy"]]
 

@@ -53,6 +53,16 @@ def test_every_form_and_the_first_on_the_path_wins(
     }  # fmt: skip
 
 
+def test_what_is_installed_meanwhile_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a-1.dist-info", "Name: a\nVersion: 1\n")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert all_packages() == {"a": "1"}
+    make(tmp_path, "b-2.dist-info", "Name: b\nVersion: 2\n")
+    assert all_packages() == {"a": "1", "b": "2"}
+
+
 def test_sources_of_what_came_from_no_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
