@@ -172,6 +172,8 @@ class _Fold:
             return
         _, at, finished = self._finished
         summary.state = finished.state
+        if finished.state is RunState.COMPLETED:
+            summary.exception = None  # one that left a decorated call and was handled
         summary.ended_at = at
         summary.duration_seconds = finished.duration_seconds
         summary.exit_code = finished.exit_code
