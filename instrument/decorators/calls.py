@@ -4,21 +4,23 @@ import itertools
 import os
 import time
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from types import CodeType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from instrument import stack
+from instrument import settings, stack
 from instrument.capture.redaction import redact_text
 from instrument.context import ExperimentContext
 from instrument.current import current_run
 from instrument.decorators.arguments import dotted, summarise, type_name
 from instrument.decorators.target import Target
-from instrument.errors import NotFoundError, UsageError
+from instrument.errors import InstrumentError, NotFoundError, UsageError
 from instrument.guard import one_line, say, traceback_text
 from instrument.records import CallFinished, CallStarted, ExceptionRaised, Params, Record
 
+R = TypeVar("R", bound=Record)
 _MAX_MESSAGE = 10_000
 _current: ContextVar["Call | None"] = ContextVar("instrument_call", default=None)
 _calls_of: "weakref.WeakKeyDictionary[ExperimentContext, Calls]" = weakref.WeakKeyDictionary()
@@ -55,6 +57,7 @@ class Call:
     """
 
     __slots__ = (
+        "_duration_seconds",
         "_ended",
         "_outer",
         "_run_token",
@@ -85,6 +88,7 @@ class Call:
         self._outer = outer
         self._scoped = owns or target.is_stepwise
         self._ended = False
+        self._duration_seconds = 0.0
         self._started = time.perf_counter()
 
     def start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -94,7 +98,9 @@ class Call:
             UsageError, NotFoundError: An aspect found an error of the user's.
         """
         try:
-            self._record_start(args, kwargs)
+            started = self._record(self._call_started, args, kwargs)
+            if self.owns and started is not None and started.arguments:
+                self._record(_call_params, started)
             for aspect in self.target.aspects:
                 try:
                     aspect.before(self)
@@ -135,6 +141,7 @@ class Call:
 
     def returned(self, value: Any) -> None:
         """The function returned `value`, or the generator ended with it."""
+        self._stop()
         try:
             for aspect in self.target.aspects:
                 try:
@@ -148,49 +155,58 @@ class Call:
 
     def raised(self, error: BaseException) -> None:
         """`error` left the function."""
+        self._stop()
         outcome = "closed" if isinstance(error, GeneratorExit) else "raised"
         if not self.owns and _is_news(error):
-            self._record(_exception(error))
+            self._record(_exception_raised, error)
         self._end(outcome, error)
 
     def closed(self) -> None:
         """The caller needs no more of the generator: for the run that is an end like any other."""
+        self._stop()
         self._end("closed")
+
+    def _stop(self) -> None:
+        """The user's part is over; what we do from here on is no part of the call's duration."""
+        self._duration_seconds = time.perf_counter() - self._started
 
     def _end(self, outcome: str, error: BaseException | None = None) -> None:
         if self._ended:
             return
         self._ended = True
-        duration = time.perf_counter() - self._started
-        self._record(CallFinished(call_id=self.id, outcome=outcome, duration_seconds=duration))
+        self._record(self._call_finished, outcome)
         if self.owns:
-            self.run.finish(error=error)
+            try:
+                self.run.finish(error=error)
+            except Exception as failure:
+                self.run.problem("finish the run", failure)
 
-    def _record_start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Summaries never raise, and what recording raises is told."""
+    def _call_started(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallStarted:
         target, outer = self.target, self._outer
-        arguments = summarise(target.parameters.bind(args, kwargs))
-        self._record(
-            CallStarted(
-                call_id=self.id,
-                function=target.name,
-                source_digest=target.source_digest,
-                arguments=arguments,
-                parent_call_id=outer.id if outer and outer.calls is self.calls else None,
-            )
+        return CallStarted(
+            call_id=self.id,
+            function=target.name,
+            source_digest=target.source_digest,
+            arguments=summarise(target.parameters.bind(args, kwargs)),
+            parent_call_id=outer.id if outer and outer.calls is self.calls else None,
         )
-        if self.owns and arguments:
-            self._record(Params(values=dotted(arguments), source="call"))
 
-    def _record(self, record: Record) -> None:
-        """As `ExperimentContext.record`, on the hot path."""
+    def _call_finished(self, outcome: str) -> CallFinished:
+        duration_seconds = self._duration_seconds
+        return CallFinished(call_id=self.id, outcome=outcome, duration_seconds=duration_seconds)
+
+    def _record(self, make: Callable[..., R], *about: Any) -> R | None:
+        """Make a record and take it; what fails is told, and never the user's to handle."""
         recording = self.run.recording
         if recording is None:
-            return
+            return None
         try:
+            record = make(*about)
             recording.take(record, datetime.now(UTC))
         except Exception as error:
-            self.run.problem("record a call", error)
+            self.run.problem(f"record a call of {self.target.name}", error)
+            return None
+        return record
 
 
 def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
@@ -200,15 +216,17 @@ def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
         The call; None when it cannot be recorded, which has then been said.
 
     Raises:
-        UsageError, NotFoundError: The user's own error; the function is not to run.
+        InstrumentError: The user's own error; the function is not to run.
     """
     outer = _current.get()
     try:
         joined = _joined(outer)
         run, calls = joined or _opened(target)
-    except (UsageError, NotFoundError):
+    except InstrumentError:  # the user's settings are wrong, or the run would be strict
         raise
     except Exception as error:
+        if settings.resolve().strict:
+            raise
         say(f"could not record the call of {target.name}: {one_line(error)} (your run goes on)")
         return None
     call = Call(target, run, calls, outer, owns=joined is None)
@@ -241,7 +259,11 @@ def _opened(target: Target) -> tuple[ExperimentContext, Calls]:
     return run, calls
 
 
-def _exception(error: BaseException) -> ExceptionRaised:
+def _call_params(started: CallStarted) -> Params:
+    return Params(values=dotted(started.arguments), source="call")
+
+
+def _exception_raised(error: BaseException) -> ExceptionRaised:
     message = redact_text(one_line(error))[:_MAX_MESSAGE]
     trace = redact_text(traceback_text(error))
     return ExceptionRaised(type=type_name(type(error)), message=message, traceback=trace)

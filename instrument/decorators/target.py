@@ -70,6 +70,10 @@ class Target:
         for aspect in self.aspects:
             aspect.check(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All it knows, the digest of its source too: where it goes there may be no source."""
+        return {**vars(self), "source_digest": self.source_digest}
+
     def adding(self, aspect: Aspect, options: dict[str, Any]) -> "Target":
         """The same function with one decorator more; its options win, being the outer ones."""
         return Target(self.function, (*self.aspects, aspect), {**self.options, **options})

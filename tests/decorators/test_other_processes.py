@@ -149,6 +149,9 @@ def test_cloudpickle_takes_decorated_functions_of_main_to_another_process(
         "__main__:Worker.times",
         "__main__:closure.<locals>.times",
     ]
+    digests = {call.source_digest for call in log.of(CallStarted) if "double" in call.function}
+    assert len(digests) == 1
+    assert None not in digests
     assert run.outputs == ["part:v1", "part:v2"]
     assert run.recording.problems == []
     assert len(log.of(ProcessStarted)) == 2
@@ -162,7 +165,7 @@ def test_without_a_run_each_process_opens_its_own(tmp_path: Path, log: Log) -> N
 
 
 def test_disabled_in_another_process(log: Log) -> None:
-    code = "from decorators.worker_functions import stacked; assert stacked(2) == 4"
+    code = "from decorators.worker_functions import double; assert double(2) == 4"
     environment = {**os.environ, "INSTRUMENT_MODE": "disabled"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     assert log.runs() == []

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def test_a_call_is_a_run(log: Log) -> None:
     source = '@reproducible(name="baseline", capture_level=1)\ndef train('
     text = Path(__file__).read_text()
     start = text.index(source)
-    end = text.index("epochs\n", start) + len("epochs\n")
+    end = text.index("epochs)\n", start) + len("epochs)\n")
     assert started.source_digest == digest_of_bytes(text[start:end].encode())
     assert finished.call_id == 1
     assert 0 <= finished.duration_seconds < 60
@@ -98,6 +99,7 @@ def test_an_exception_is_recorded_once_though_it_passes_two_calls(log: Log) -> N
     assert "raise error" in log.of(ExceptionRaised)[0].traceback
     assert [call.outcome for call in log.of(CallFinished)] == ["raised"] * 3
     assert log.run().state is RunState.COMPLETED
+    assert log.run().exception is None
 
 
 class Untellable(Exception):  # noqa: N818 - an exception of the user's
@@ -252,6 +254,14 @@ def test_our_own_failure_never_reaches_the_user(
     assert reproducible(lambda: "value")() == "value"
     assert list(reproducible(lambda: iter([1]))()) == [1]
     assert capfd.readouterr().err.count("a bug of ours (your run goes on)") == 2
+
+
+def test_disabled_the_functions_that_speak_to_a_run_still_work(
+    disabled: Callable[[], None], log: Log
+) -> None:
+    disabled()
+    assert train({"lr": 0.1}, 1) == pytest.approx(0.1)
+    assert log.runs() == []
 
 
 def test_bad_settings_are_the_user_s_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
