@@ -113,7 +113,7 @@ class Checkpointing(Aspect):
         """Of this function in this run; the first function's checkpoints are called ``model``."""
         memory, name = call.calls.memory, call.target.name
         first = memory.setdefault("checkpoints", name) == name
-        kind = "model" if first else f"model-{call.target.short_name}"
+        kind = "model" if first else f"model-{call.target.short_name.strip('<>')}"
         progress: Progress = memory.setdefault(("checkpoints", name), Progress(kind))
         return progress
 

@@ -10,6 +10,7 @@ Decorators that are stacked directly on one another share one closure and make o
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
+from types import CodeType
 from typing import Any, Protocol, TypeVar, cast
 
 from instrument.decorators.calls import begin, closure_codes
@@ -56,8 +57,8 @@ def _decorate(name: str, function: Any, aspect: Aspect, options: dict[str, Any])
         raise UsageError(_misuse(name, function))
     known = _target_of(function)
     if known is not None:
-        return _closure(known.adding(aspect, options))
-    return _closure(Target(function, (aspect,), options))
+        return _closure(known.adding(aspect, options), function)
+    return _closure(Target(function, (aspect,), options), function)
 
 
 def _misuse(name: str, given: object) -> str:
@@ -69,8 +70,8 @@ def _misuse(name: str, given: object) -> str:
     return f"@{name} cannot decorate {what}; write @{name}, or name the options: @{name}(option=…)"
 
 
-def _closure(target: Target) -> Any:
-    """The closure that stands for the target's function, and looks like it."""
+def _closure(target: Target, like: Any) -> Any:
+    """The closure that stands for the target's function, and looks like `like`."""
     make = _function
     if target.is_coroutine:
         make = _coroutine
@@ -78,9 +79,9 @@ def _closure(target: Target) -> Any:
         make = _generator
     elif target.is_async_generator:
         make = _async_generator
-    wrapper: Any = make(target)
-    closure_codes.add(wrapper.__code__)
-    return functools.update_wrapper(wrapper, target.function)
+    wrapper: Any = functools.update_wrapper(make(target), like)
+    wrapper.__wrapped__ = target.function
+    return wrapper
 
 
 def _target_of(function: Any) -> Target | None:
@@ -172,3 +173,7 @@ def _async_generator(target: Target) -> Callable[..., Any]:
                 step = made.asend(sent)
 
     return wrapper
+
+
+for _make in (_function, _coroutine, _generator, _async_generator):
+    closure_codes.update(code for code in _make.__code__.co_consts if isinstance(code, CodeType))

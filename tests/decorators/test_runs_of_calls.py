@@ -232,6 +232,14 @@ def test_the_name_holds_however_decorators_are_stacked(log: Log) -> None:
     assert len(log.of(CallStarted)) == 2
 
 
+def test_what_was_set_on_a_decorated_function_stays_through_the_next_decorator() -> None:
+    inner: Any = reproducible(lambda: 1)
+    inner.tag = "mine"
+    outer: Any = track_artifacts(inner)
+    assert outer.tag == "mine"
+    assert outer.__wrapped__ is inner.__wrapped__
+
+
 def test_a_stranger_s_decorator_in_between_is_called(log: Log) -> None:
     def twice(function: Any) -> Any:
         @functools.wraps(function)
