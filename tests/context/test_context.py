@@ -295,7 +295,7 @@ def test_strict_raises_what_recording_could_not_do(
     def full(data: bytes) -> str:
         raise OSError(28, "No space left on device")
 
-    with (
+    with (  # noqa: PT012 - the block is the run
         pytest.raises(OSError, match="No space left"),
         ExperimentContext(backend=store, strict=True, capture_level=1) as run,
     ):

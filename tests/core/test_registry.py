@@ -27,7 +27,7 @@ def test_a_store_is_no_mirror() -> None:
 
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'instrument-ml\[wandb\]'"):
         registry.check_mirror("wandb")
 
