@@ -56,9 +56,9 @@ def _write(array: "np.ndarray[Any, Any]", file: IO[bytes]) -> None:
     import numpy as np
 
     if array.dtype.hasobject or isinstance(array, np.ma.MaskedArray):
-        what = "masked" if isinstance(array, np.ma.MaskedArray) else f"{array.dtype}"
+        what = "with a mask" if isinstance(array, np.ma.MaskedArray) else "of objects"
         raise UsageError(
-            f"a {what} array has no npy form; convert it to plain arrays, save it yourself and "
+            f"an array {what} has no npy form; convert it to plain arrays, save it yourself and "
             "pass file_path=, or pass pickle=True"
         )
     if not array.flags.c_contiguous and array.flags.f_contiguous:

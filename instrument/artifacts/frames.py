@@ -77,8 +77,9 @@ def _to_arrow(table: Any) -> tuple[str, Any]:
             return _UNNAMED, pa.Table.from_pandas(table.to_frame("0"))
         return "pandas.Series", pa.Table.from_pandas(table.to_frame())
     except (pa.ArrowException, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise UsageError(
-            f"a {type(table).__name__} has no parquet form: {error}; give each column one type, "
+            f"a {type(table).__name__} has no parquet form: {reason}; give each column one type, "
             "save it yourself and pass file_path=, or pass pickle=True"
         ) from None
 

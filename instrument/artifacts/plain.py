@@ -16,9 +16,8 @@ def write_json(value: Any, path: Path) -> None:
     except UsageError as error:
         reason = str(error).partition(";")[0]
         raise UsageError(
-            f"a {type(value).__module__}.{type(value).__qualname__} cannot be serialised: "
-            f"{reason}; save it yourself and pass file_path=, register_serialiser() its type, or "
-            "allow pickle=True"
+            f"a value of type {_name(type(value))} cannot be serialised: {reason}; save it "
+            "yourself and pass file_path=, register_serialiser() its type, or pass pickle=True"
         ) from None
     path.write_bytes(data)
 
@@ -71,3 +70,7 @@ def read_pickle(path: Path) -> Any:
 
     with path.open("rb") as file:
         return pickle.load(file)  # noqa: S301 - only reached with allow_pickle=True
+
+
+def _name(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"

@@ -1,0 +1,88 @@
+"""`ArtifactManager`: the surface that users of the first tracker know."""
+
+from pathlib import Path
+
+import pytest
+
+from instrument.artifacts import ArtifactManager
+from instrument.errors import NotFoundError, UsageError
+from instrument.protocols import Store
+
+
+@pytest.fixture
+def store(any_store: Store) -> Store:
+    return any_store
+
+
+@pytest.fixture
+def manager(store: Store) -> ArtifactManager:
+    return ArtifactManager(store)
+
+
+def test_log_use_list(manager: ArtifactManager) -> None:
+    manager.log_artifact("data", "dataset", data=[1, 2], metadata={"rows": 2})
+    version = manager.log_artifact("model", type="model", data={"w": 1}, parent_artifacts=["data"])
+    assert version.parents == ("data:v1",)
+    assert manager.use_artifact("data").load() == [1, 2]
+    assert [version.ref for version in manager.list_artifacts()] == ["data:v1", "model:v1"]
+    assert [version.ref for version in manager.list_artifacts("model")] == ["model:v1"]
+
+
+def test_versions_in_every_spelling(manager: ArtifactManager) -> None:
+    for number in range(1, 12):
+        manager.log_artifact("data", data={"n": number})
+    for version in (None, "latest", 11, "v11"):
+        assert manager.use_artifact("data", version).ref == "data:v11"
+    assert manager.use_artifact("data:v3").ref == "data:v3"
+    assert manager.use_artifact("data", 3).load() == {"n": 3}
+    with pytest.raises(UsageError):
+        manager.use_artifact("data:v3", 4)
+    for missing in (0, 12, "best"):
+        with pytest.raises((NotFoundError, UsageError)):
+            manager.use_artifact("data", missing)
+
+
+def test_a_rollback_moves_latest_and_loses_nothing(manager: ArtifactManager) -> None:
+    for number in (1, 2, 3):
+        manager.log_artifact("data", data={"n": number})
+    assert manager.rollback("data", 1).version == 1
+    assert manager.use_artifact("data").load() == {"n": 1}
+    assert manager.use_artifact("data:v3").load() == {"n": 3}
+    assert manager.log_artifact("data", data={"n": 4}).version == 4
+    assert manager.use_artifact("data").ref == "data:v4"
+    with pytest.raises(NotFoundError):
+        manager.rollback("data", 9)
+
+
+def test_a_large_file_is_a_file(manager: ArtifactManager, tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"0" * 1_000_000)
+    version = manager.log_large_artifact("large", path, "dataset", metadata={"rows": 1})
+    assert (version.type, version.size_bytes) == ("dataset", 1_000_000)
+    with pytest.raises(NotFoundError, match="missing"):
+        manager.log_large_artifact("large", tmp_path / "missing")
+
+
+def test_lineage_goes_all_the_way_up(manager: ArtifactManager) -> None:
+    manager.log_artifact("raw", data=1)
+    manager.log_artifact("clean", data=2, parent_artifacts=["raw:v1"])
+    manager.log_artifact("model", data=3, parent_artifacts=["clean:v1", "raw:v1"])
+    assert manager.get_lineage("model:v1") == {
+        "model:v1": ("clean:v1", "raw:v1"),
+        "clean:v1": ("raw:v1",),
+        "raw:v1": (),
+    }
+    with pytest.raises(NotFoundError):
+        manager.get_lineage("model:v2")
+
+
+def test_by_default_the_settings_name_the_store(store_path: Path) -> None:
+    ArtifactManager().log_artifact("data", data=[1])
+    assert ArtifactManager().use_artifact("data").load() == [1]
+    assert store_path.is_dir()
+
+
+def test_versions_belong_to_the_run_that_was_named(store: Store) -> None:
+    manager = ArtifactManager(store, run_id="20260101-000000-abcdef")
+    assert manager.log_artifact("data", data=[1]).run_id == "20260101-000000-abcdef"
+    assert manager.store is store
