@@ -1,0 +1,34 @@
+"""The local store: a directory that keeps everything, on any file system, with no server.
+
+Nothing in it is ever rewritten. Files are finished under another name and linked into place;
+journals have one writer each and are only appended to; whatever answers questions about many runs
+is a cache outside. So any number of processes and hosts write at once without locks, and a crash
+at any moment leaves a store that is whole up to the last record that was acknowledged.
+
+    store.py       joins the parts            layout.py     paths and FORMAT
+    files.py       how a file comes to be     stamps.py     small files that carry their own check
+    objects.py     bytes by digest            copying.py    copy and hash at once
+    versions.py    artifacts and aliases      hashes.py     digests of unchanged files
+    journal.py     records of one process     lines.py      what a journal's line is
+    flusher.py     the background thread      liveness.py   who is recording now
+    summaries.py   runs, sealed or derived    verify.py     checks every byte
+    index.py       many runs, in SQLite       search.py     conditions as SQL
+    mounts.py      network or local disk
+"""
+
+from pathlib import Path
+
+from instrument.protocols import Clock
+from instrument_local.store import LocalStore
+
+__all__ = ["LocalStore", "open_store"]
+
+
+def open_store(path: Path, clock: Clock) -> LocalStore:
+    """The store in the directory `path`; made on the first write, not here.
+
+    Raises:
+        StoreVersionError: A newer version wrote the store.
+        StoreError: `path` cannot be read.
+    """
+    return LocalStore(path, clock)

@@ -1,0 +1,76 @@
+"""What a check of the store has found so far."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+from instrument.errors import IntegrityError
+from instrument.protocols import Damage, Verification
+from instrument_local.files import read_file
+from instrument_local.layout import Layout
+
+_MOVED: Final = re.compile(r"^\S+ (?=holds|is damaged)")
+
+
+class Findings:
+    """Collects what is wrong, and what has to be there because something refers to it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._problems: list[Damage] = []
+        self.runs = 0
+        self.objects = 0
+        self.size_bytes = 0
+        self.wanted: dict[str, Path] = {}
+
+    def add(
+        self,
+        kind: str,
+        path: Path,
+        expected: str | None,
+        found: str | None,
+        severity: Literal["damage", "note"] = "damage",
+    ) -> None:
+        """Note down one finding."""
+        relative = self._layout.relative(path)
+        damage = Damage(kind=kind, path=relative, expected=expected, found=found, severity=severity)
+        self._problems.append(damage)
+
+    def want(self, digest: str | None, referrer: Path) -> None:
+        """The object `digest` must be there, since the file `referrer` says so."""
+        if digest is not None:
+            self.wanted.setdefault(digest, referrer)
+
+    def read(self, path: Path) -> bytes:
+        """The bytes of `path`, counted."""
+        data = read_file(path)
+        self.size_bytes += len(data)
+        return data
+
+    @contextmanager
+    def reading(
+        self, kind: str, path: Path, severity: Literal["damage", "note"] = "damage"
+    ) -> Iterator[None]:
+        """Read and check `path` in a block; what goes wrong there is a finding of `kind`."""
+        try:
+            yield
+        except IntegrityError as error:
+            self.add(
+                kind, path, "content that matches its check", _MOVED.sub("", str(error)), severity
+            )
+        except FileNotFoundError:
+            self.add(kind, path, "a file", "nothing", severity)
+        except OSError as error:
+            self.add("unreadable", path, "a readable file", error.strerror or str(error), severity)
+
+    def result(self) -> Verification:
+        """The outcome."""
+        return Verification(
+            ok=all(problem.severity == "note" for problem in self._problems),
+            runs=self.runs,
+            objects=self.objects,
+            size_bytes=self.size_bytes,
+            problems=tuple(self._problems),
+        )

@@ -1,0 +1,222 @@
+"""Answers questions about many runs from SQLite in the user's cache directory.
+
+Everything in it can be made again from the store at any time, and is when anything looks wrong.
+It is brought up to date before each question: new names in the directories that changed, and the
+runs that were not final when they were last read.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from instrument.errors import InstrumentError, StoreError
+from instrument.query import Condition, matches
+from instrument.summary import RunSummary
+from instrument_local.layout import Layout
+from instrument_local.liveness import Markers
+from instrument_local.mounts import cache_directory
+from instrument_local.search import NotInSql, compile_condition, list_has, values_of
+from instrument_local.summaries import Summaries
+
+if TYPE_CHECKING:
+    import sqlite3
+
+VERSION: Final = 1
+# A change within one tick of the file system's clock does not show in a directory's time.
+_SETTLED_NS: Final = 5_000_000_000
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS month (name TEXT PRIMARY KEY, modified INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS name (month TEXT, name TEXT, PRIMARY KEY (month, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS run (number INTEGER PRIMARY KEY, id TEXT UNIQUE, started INTEGER,
+  final INTEGER, signature TEXT, summary BLOB);
+CREATE INDEX IF NOT EXISTS newest ON run (started, id);
+CREATE INDEX IF NOT EXISTS unfinished ON run (id) WHERE final = 0;
+CREATE TABLE IF NOT EXISTS field (field INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS value (field INTEGER, run INTEGER, number REAL, truth INTEGER,
+  text BLOB, list BLOB, PRIMARY KEY (field, run)) WITHOUT ROWID;
+"""
+
+
+class Index:
+    """The index of one store."""
+
+    def __init__(self, layout: Layout, markers: Markers, summaries: Summaries) -> None:
+        self._layout = layout
+        self._markers = markers
+        self._summaries = summaries
+        self._fields: dict[str, int] = {}
+
+    def runs(self, where: Condition | None, limit: int | None) -> list[RunSummary]:
+        """See `instrument.protocols.Catalogue`."""
+        import sqlite3
+
+        if self._layout.format is None:
+            return []
+        path = self.path()
+        for attempt in (path, path, None):
+            try:
+                with closing(self._open(attempt)) as database:
+                    self._refresh(database)
+                    return list(_select(database, where, limit))
+            except sqlite3.DatabaseError as error:
+                # Somebody else's long rebuild is no damage; anything else is.
+                if attempt is None:
+                    raise StoreError(f"cannot search the store: {error}") from error
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    _delete(attempt)
+        raise AssertionError  # the last attempt returns or raises
+
+    def path(self) -> Path | None:
+        """Where the index lies; None when it is made in memory for each question."""
+        directory, store = cache_directory(), self._layout.format
+        return directory / f"{store.store_id}-{VERSION}.sqlite" if directory and store else None
+
+    def _open(self, path: Path | None) -> "sqlite3.Connection":
+        import sqlite3
+
+        database = sqlite3.connect(path or ":memory:", timeout=10, isolation_level=None)
+        try:
+            database.execute("PRAGMA synchronous=OFF")
+            database.create_function("list_has", 2, list_has, deterministic=True)
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                database.executescript(
+                    f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT"
+                )
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _refresh(self, database: "sqlite3.Connection") -> None:
+        """Bring the index up to date, in one transaction, if anything changed."""
+        changed = self._changed_months(database)
+        unfinished = dict(database.execute("SELECT id, signature FROM run WHERE final = 0"))
+        alive = self._markers.alive_run_ids()
+        stale = alive | set(unfinished)
+        if not changed and not stale:
+            return
+        database.execute("BEGIN IMMEDIATE")
+        self._fields = dict(database.execute("SELECT name, field FROM field"))
+        for month, modified in changed.items():
+            stale |= self._new_names(database, month)
+            database.execute("INSERT OR REPLACE INTO month VALUES (?,?)", (month, modified))
+        for run_id in stale:
+            self._read_run(database, run_id, alive=run_id in alive, known=unfinished.get(run_id))
+        database.execute("COMMIT")
+
+    def _changed_months(self, database: "sqlite3.Connection") -> dict[str, int]:
+        """Directories whose names may have changed, with the time to remember for each."""
+        known = dict(database.execute("SELECT name, modified FROM month"))
+        now, changed = time.time_ns(), {}
+        for month in self._layout.months():
+            modified = month.stat().st_mtime_ns
+            if known.pop(month.name, None) != modified:
+                settled = now - modified > _SETTLED_NS
+                changed[month.name] = modified if settled else -1
+        for gone in known:
+            changed[gone] = -1
+        return changed
+
+    def _new_names(self, database: "sqlite3.Connection", month: str) -> set[str]:
+        """Runs of which `month` has a name that it had not; runs that are gone are removed."""
+        try:
+            found = set(os.listdir(self._layout.runs / month))  # noqa: PTH208 - names are enough
+        except FileNotFoundError:
+            found = set()
+        rows = database.execute("SELECT name FROM name WHERE month=?", (month,))
+        known = {name for (name,) in rows}
+        database.executemany(
+            "DELETE FROM name WHERE month=? AND name=?", [(month, name) for name in known - found]
+        )
+        database.executemany(
+            "INSERT INTO name VALUES (?,?)", [(month, name) for name in found - known]
+        )
+        return {name.partition(".")[0] for name in found ^ known}
+
+    def _read_run(
+        self, database: "sqlite3.Connection", run_id: str, *, alive: bool, known: str | None
+    ) -> None:
+        """Put the run as it is now into the index, unless it is as it was `known`."""
+        try:
+            signature = f"{self._summaries.signature(run_id)} {alive}"
+            if signature != known:
+                reading = self._summaries.read(run_id)
+                self._put(database, reading.summary, final=reading.is_final, signature=signature)
+        except (InstrumentError, OSError):
+            _forget(database, run_id)
+            if self._layout.run_directories(run_id):  # not readable yet: looked at again
+                database.execute("INSERT INTO run (id, final) VALUES (?, 0)", (run_id,))
+
+    def _put(
+        self, database: "sqlite3.Connection", run: RunSummary, *, final: bool, signature: str
+    ) -> None:
+        _forget(database, run.id)
+        started = int(run.started_at.timestamp() * 1_000_000) if run.started_at else None
+        cursor = database.execute(
+            "INSERT INTO run (id, started, final, signature, summary) VALUES (?,?,?,?,?)",
+            (run.id, started, final, signature, msgspec.json.encode(run)),
+        )
+        rows = [
+            (self._field(database, field), cursor.lastrowid, *rest)
+            for field, *rest in values_of(run)
+        ]
+        database.executemany("INSERT INTO value VALUES (?,?,?,?,?,?)", rows)
+
+    def _field(self, database: "sqlite3.Connection", name: str) -> int:
+        if name not in self._fields:
+            cursor = database.execute("INSERT INTO field (name) VALUES (?)", (name,))
+            self._fields[name] = cursor.lastrowid or 0
+        return self._fields[name]
+
+
+def _select(
+    database: "sqlite3.Connection", where: Condition | None, limit: int | None
+) -> Iterator[RunSummary]:
+    """The runs that meet `where`, newest first."""
+    remaining = limit
+    sql, parameters = "1", list[Any]()
+    if where is not None:
+        try:
+            sql, parameters = compile_condition(where)
+            where = None
+        except NotInSql:
+            pass
+    query = (
+        f"SELECT summary FROM run WHERE summary NOT NULL AND ({sql}) ORDER BY started DESC, id DESC"  # noqa: S608 - no user text
+    )
+    if where is None and limit is not None:
+        query += f" LIMIT {int(limit)}"
+    for (summary,) in database.execute(query, parameters):
+        if remaining == 0:
+            return
+        run = _decode(summary)
+        if where is None or matches(where, run):
+            yield run
+            remaining = None if remaining is None else remaining - 1
+
+
+_decode: Final = msgspec.json.Decoder(RunSummary).decode
+
+
+def _forget(database: "sqlite3.Connection", run_id: str) -> None:
+    row = database.execute("SELECT number, summary FROM run WHERE id=?", (run_id,)).fetchone()
+    if row is None:
+        return
+    names: Iterable[str] = (value.field for value in values_of(_decode(row[1] or b'{"id":""}')))
+    database.executemany(
+        "DELETE FROM value WHERE run=? AND field=(SELECT field FROM field WHERE name=?)",
+        [(row[0], name) for name in names],
+    )
+    database.execute("DELETE FROM run WHERE number=?", (row[0],))
+
+
+def _delete(path: Path) -> None:
+    for ending in ("", "-journal", "-wal", "-shm"):
+        with suppress(OSError):
+            path.with_name(path.name + ending).unlink()

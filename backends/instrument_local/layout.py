@@ -1,0 +1,166 @@
+"""Where everything lies in the store, and the file FORMAT that says which layout it is.
+
+FORMAT                       {"format":1,"store_id":"<uuid>","check":…}
+objects/ab/<sha256>          bytes as they are
+runs/<YYYYMM>/<run_id>/      journals (*.jsonl) and seals (run.json, run.2.json, …)
+runs/<YYYYMM>/<run_id>.<n>   an empty file: the run went on after its n-th seal
+artifacts/<name>/            vN.json and <alias>@<n>.json
+open/                        a marker for each process that is recording
+tmp/                         files that are not finished
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from instrument.errors import IntegrityError, StoreError, StoreVersionError
+from instrument.protocols import Clock
+from instrument.records import FORMAT_VERSION
+from instrument_local.files import Disk, Files, read_file, store_errors
+from instrument_local.stamps import stamp, unstamp
+
+_DATED: Final = re.compile(r"((?:19|20)[0-9]{2}(?:0[1-9]|1[0-2]))")
+_DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_MONTH: Final = re.compile(r"[0-9]{6}")
+GITIGNORE: Final = b"*\n"
+
+
+class Format(msgspec.Struct):
+    """Content of the file FORMAT."""
+
+    format: int
+    store_id: str
+
+
+class Layout:
+    """Paths of one store; makes the store itself when something is written for the first time.
+
+    Args:
+        root: Directory of the store; it need not exist.
+        clock: The time.
+        disk: The calls that change the disk.
+
+    Raises:
+        StoreVersionError: A newer version wrote the store.
+        StoreError: `root` is no store, or cannot be read.
+    """
+
+    def __init__(self, root: Path, clock: Clock, disk: Disk) -> None:
+        self.root = root
+        self.files = Files(root, disk)
+        self.objects = root / "objects"
+        self.runs = root / "runs"
+        self.artifacts = root / "artifacts"
+        self.open = root / "open"
+        self._clock = clock
+        self.format = self._read_format()
+
+    def create(self) -> None:
+        """Make the store if it is not there yet.
+
+        Raises:
+            StoreError: It cannot be made.
+            OSError: As above.
+        """
+        if self.format is not None:
+            return
+        os.makedirs(self.root.parent, exist_ok=True)  # noqa: PTH103 - the user's own, not private
+        self.files.make_durable_directory(self.root)
+        if not os.listdir(self.root):  # noqa: PTH208 - a directory of the user's stays visible to git
+            self.files.publish(self.root / ".gitignore", GITIGNORE)
+        content = Format(format=FORMAT_VERSION, store_id=str(uuid.uuid4()))
+        self.files.publish(self.root / "FORMAT", stamp(msgspec.json.encode(content)))
+        self.format = self._read_format()
+
+    def _read_format(self) -> Format | None:
+        path = self.root / "FORMAT"
+        with store_errors("open the store"):
+            try:
+                data = read_file(path)
+            except FileNotFoundError:
+                return None
+        try:
+            found = msgspec.json.decode(data, type=Format)
+            if found.format > FORMAT_VERSION:
+                raise StoreVersionError(
+                    f"{self.root} has store format {found.format}, and this version knows "
+                    f"{FORMAT_VERSION}; install a newer instrument-ml"
+                )
+            unstamp(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, IntegrityError) as error:
+            raise StoreError(f"{path} is damaged ({error}); restore it from a copy") from error
+        return found
+
+    def object_path(self, digest: str) -> Path | None:
+        """Where the object `digest` lies; None when `digest` is no digest."""
+        match = _DIGEST.fullmatch(digest)
+        return self.objects / match[1][:2] / match[1] if match else None
+
+    def months(self) -> list[Path]:
+        """The directories of runs, oldest first."""
+        try:
+            names = os.listdir(self.runs)  # noqa: PTH208 - names only, and twice as fast
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [self.runs / name for name in sorted(names) if _MONTH.fullmatch(name)]
+
+    def run_directories(self, run_id: str) -> list[Path]:
+        """The directories of a run: one, or two when its first processes met a change of month."""
+        dated = _DATED.match(run_id)
+        months = [self.runs / dated[1]] if dated else self.months()
+        return [month / run_id for month in months if (month / run_id).is_dir()]
+
+    def run_directory_to_write(self, run_id: str) -> Path:
+        """Where a new journal of the run goes; it may not exist yet."""
+        existing = self.run_directories(run_id)
+        if existing:
+            return existing[0]
+        dated = _DATED.match(run_id)
+        return self.runs / (dated[1] if dated else f"{self._clock.now():%Y%m}") / run_id
+
+    def run_ids(self, prefix: str = "") -> Iterator[str]:
+        """Ids of all runs that start with `prefix`, each once."""
+        dated = _DATED.match(prefix)
+        seen: set[str] = set()
+        for month in self.months():
+            if dated is None or month.name == dated[1]:
+                found = {name for name in os.listdir(month) if "." not in name}  # noqa: PTH208 - as above
+                yield from sorted(name for name in found - seen if name.startswith(prefix))
+                seen |= found
+
+    def journals(self, run_id: str) -> list[Path]:
+        """The journals of a run, by name."""
+        return sorted(self._in_run(run_id, ".jsonl"), key=lambda path: path.stem)
+
+    def seals(self, run_id: str) -> list[Path]:
+        """The seals of a run, oldest first."""
+        return sorted(self._in_run(run_id, ".json"), key=seal_number)
+
+    def _in_run(self, run_id: str, ending: str) -> Iterator[Path]:
+        for directory in self.run_directories(run_id):
+            with os.scandir(directory) as found:
+                yield from (
+                    directory / entry.name for entry in found if entry.name.endswith(ending)
+                )
+
+    def relative(self, path: Path) -> str:
+        """`path` as verify shows it."""
+        return path.relative_to(self.root).as_posix()
+
+
+def seal_name(number: int) -> str:
+    """``run.json``, then ``run.2.json`` and so on."""
+    return "run.json" if number == 1 else f"run.{number}.json"
+
+
+def seal_number(path: Path) -> int:
+    """Inverse of `seal_name`; 0 for what is no seal."""
+    if path.name == "run.json":
+        return 1
+    match = re.fullmatch(r"run\.([0-9]{1,6})\.json", path.name)
+    return int(match[1]) if match else 0

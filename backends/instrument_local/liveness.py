@@ -1,0 +1,155 @@
+"""Who is recording now: a marker in ``open/`` for each process that has a journal open.
+
+A process of this host (same start of the machine, same process namespace) is looked up by its id
+and its start; of others the heartbeat, the marker's time of modification, must be fresh by the
+clock of the server that keeps the files.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from instrument.errors import IntegrityError
+from instrument.records import ProcessStarted
+from instrument_local.files import Disk, is_regular, read_file
+from instrument_local.layout import Layout
+from instrument_local.stamps import stamp, unstamp
+
+HEARTBEAT_SECONDS: Final = 20.0
+STALE_SECONDS: Final = 3 * HEARTBEAT_SECONDS
+RESERVE: Final = ".reserve"
+
+
+class Marker(msgspec.Struct):
+    """Content of a marker: a process that has a journal open. Fields as in `ProcessStarted`."""
+
+    run_id: str
+    writer: str
+    host: str
+    boot_id: str | None
+    pid: int
+    process_start: int | None
+    pid_namespace: str | None
+
+
+class Markers:
+    """The markers of one store."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def open(self, process: ProcessStarted, writer: str) -> Path:
+        """Mark `process` as recording.
+
+        Raises:
+            OSError: The marker cannot be written.
+        """
+        marker = Marker(
+            run_id=process.run_id,
+            writer=writer,
+            host=process.host,
+            boot_id=process.boot_id,
+            pid=process.pid,
+            process_start=process.process_start,
+            pid_namespace=_own_namespace(),
+        )
+        path = self._layout.open / f"{process.run_id}~{secrets.token_hex(8)}.json"
+        self._layout.files.make_directory(self._layout.open)
+        # Not durable: after the death of the machine nobody is recording.
+        self._layout.files.publish(path, stamp(msgspec.json.encode(marker)), durable=False)
+        return path
+
+    def paths(self, run_id: str | None = None) -> Iterator[Path]:
+        """The markers, of one run or of all."""
+        try:
+            names = os.listdir(self._layout.open)  # noqa: PTH208 - names are enough
+        except OSError:
+            return
+        for name in names:
+            if name.endswith(".json") and run_id in {None, name.partition("~")[0]}:
+                yield self._layout.open / name
+
+    def alive_run_ids(self) -> set[str]:
+        """The runs that a living process records for."""
+        return {path.name.partition("~")[0] for path in self.paths() if self._is_alive(path)}
+
+    def alive(self, run_id: str) -> bool:
+        """Whether a process that records for the run still lives."""
+        return any(self._is_alive(path) for path in self.paths(run_id))
+
+    def drop_dead(self, run_id: str) -> None:
+        """Remove the markers of the run's processes that no longer live."""
+        disk = self._layout.files.disk
+        for path in list(self.paths(run_id)):
+            if not self._is_alive(path):
+                drop(disk, path)
+
+    def _is_alive(self, path: Path) -> bool:
+        try:
+            marker = msgspec.json.decode(unstamp(read_file(path)), type=Marker)
+        except FileNotFoundError:
+            return False
+        except (OSError, IntegrityError, msgspec.MsgspecError):
+            return self._is_fresh(path)
+        if marker.boot_id is None or marker.boot_id != _own_boot_id():
+            rebooted = marker.boot_id is not None and marker.host == os.uname().nodename
+            return not rebooted and self._is_fresh(path)
+        if marker.pid_namespace is None or marker.pid_namespace != _own_namespace():
+            return self._is_fresh(path)
+        return _runs_still(marker.pid, marker.process_start)
+
+    def _is_fresh(self, path: Path) -> bool:
+        try:
+            return self._server_time() - path.stat().st_mtime < STALE_SECONDS
+        except OSError:
+            return False
+
+    def _server_time(self) -> float:
+        """Now by the clock of the file system; by our own where nothing can be written."""
+        try:
+            fd, probe = self._layout.files.temporary()
+        except OSError:
+            return time.time()
+        with self._layout.files.discarding(probe):
+            now = os.fstat(fd).st_mtime
+            os.close(fd)
+        return now
+
+
+def drop(disk: Disk, marker: Path) -> None:
+    """Remove `marker` and its reserve; that they cannot be removed is no error."""
+    for path in (marker.with_suffix(RESERVE), marker):
+        if is_regular(path):
+            with suppress(OSError):
+                disk.unlink(path)
+
+
+def _runs_still(pid: int, start: int | None) -> bool:
+    """Whether process `pid` lives and is the one that started at `start` (ticks since boot)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return fields[0] not in {b"Z", b"X"} and start in {None, int(fields[19])}
+
+
+@cache
+def _own_boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _own_namespace() -> str | None:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None

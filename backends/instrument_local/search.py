@@ -1,0 +1,163 @@
+"""A condition of the query language as SQL over the index; must agree with `query.matches`.
+
+The index has a row ``value(field, run, number, truth, text, list)`` for each value that a run has;
+one of the last four is set, by the value's type, and none for a value that only ``!= null`` meets.
+Text is kept as UTF-8 bytes, whose order is that of the characters.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from instrument.query import (
+    FIELDS,
+    All,
+    Comparison,
+    Condition,
+    Not,
+    Some,
+    value_of,
+)
+from instrument.records import GitState
+from instrument.summary import RunSummary
+
+_ALL_FIELDS: Final = (*FIELDS, *(f"git.{name}" for name in GitState.__struct_fields__))
+_SQL_OPERATOR: Final = {"==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_NAMED_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+
+
+class Value(NamedTuple):
+    """A row of the index, less its run."""
+
+    field: str
+    number: float | None = None
+    truth: int | None = None
+    text: bytes | None = None
+    list: bytes | None = None
+
+
+class NotInSql(Exception):  # noqa: N818 - no error: such a condition is decided run by run
+    """SQL cannot say exactly what the condition means."""
+
+
+def values_of(run: RunSummary) -> Iterator[Value]:
+    """Everything that a condition can ask about `run`."""
+    names = [*_ALL_FIELDS]
+    names += [f"params.{name}" for name in run.params]
+    names += [f"metrics.{name}" for name in run.metrics]
+    for name in names:
+        found = value_of(run, name)
+        if found is not None:
+            yield _value(name, found)
+
+
+def compile_condition(condition: Condition) -> tuple[str, list[Any]]:
+    """An SQL expression over ``run.number``, and its parameters.
+
+    Raises:
+        NotInSql: Decide it with `query.matches`.
+    """
+    match condition:
+        case All(conditions):
+            return _join(" AND ", conditions)
+        case Some(conditions):
+            return _join(" OR ", conditions)
+        case Not(inner):
+            sql, parameters = compile_condition(inner)
+            return f"NOT ({sql})", parameters
+        case Comparison():
+            return _compile_comparison(condition)
+
+
+def list_has(encoded: bytes, value: bytes) -> bool:
+    """SQL function ``list_has``: whether the list has the value, both as JSON."""
+    return msgspec.json.decode(value) in msgspec.json.decode(encoded)
+
+
+def _value(field: str, found: Any) -> Value:
+    match found:
+        case bool():
+            return Value(field, truth=int(found))
+        case int() | float():
+            return Value(field, number=_float(found))
+        case str():
+            number = float(found) if found in _NAMED_NUMBERS else None
+            if number is not None and math.isnan(number):
+                number = None  # SQLite has no NaN; like it, it meets only !=
+            return Value(field, number=number, text=found.encode("utf-8", "surrogatepass"))
+        case list() | tuple():
+            return Value(field, list=msgspec.json.encode(found))
+    return Value(field)
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise NotInSql from None
+
+
+def _join(word: str, conditions: tuple[Condition, ...]) -> tuple[str, list[Any]]:
+    compiled = [compile_condition(part) for part in conditions]
+    sql = word.join(f"({part})" for part, _ in compiled)
+    return sql, [parameter for _, parameters in compiled for parameter in parameters]
+
+
+def _compile_comparison(comparison: Comparison) -> tuple[str, list[Any]]:
+    field, operator, value = comparison
+    group, dot, _ = field.partition(".")
+    if field not in _ALL_FIELDS and not (dot and group in {"params", "metrics"}):
+        raise NotInSql
+    test, parameters = _test(operator, value)
+    if operator == "!=" and value is not None:  # met by runs that lack the field, too
+        return _has(field, f"NOT ({test})", parameters, negated=True)
+    if operator == "==" and value is None:
+        return _has(field, "1", [], negated=True)
+    return _has(field, test, parameters)
+
+
+def _has(
+    field: str, test: str, parameters: list[Any], *, negated: bool = False
+) -> tuple[str, list[Any]]:
+    """Whether the run has a value of `field` that meets `test`."""
+    rows = f"SELECT run FROM value JOIN field USING (field) WHERE name=? AND ({test})"  # noqa: S608 - no user text
+    return f"run.number {'NOT ' if negated else ''}IN ({rows})", [field, *parameters]
+
+
+def _test(operator: str, value: Any) -> tuple[str, list[Any]]:
+    """An SQL expression over a row of ``value``, never NULL."""
+    if operator == "contains":
+        return "list IS NOT NULL AND list_has(list, ?)", [_as_json(value)]
+    if operator == "~":
+        needle = str(value).encode("utf-8", "surrogatepass")
+        return "text IS NOT NULL AND (? = x'' OR instr(text, ?) > 0)", [needle, needle]
+    if value is None:
+        return ("1" if operator == "!=" else "0"), []
+    column, parameter = _column(value)
+    if operator == "!=":
+        return f"{column} IS NULL OR {column} != ?", [parameter]
+    return f"{column} IS NOT NULL AND {column} {_SQL_OPERATOR[operator]} ?", [parameter]
+
+
+def _as_json(value: Any) -> bytes:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise NotInSql
+    try:
+        return msgspec.json.encode(value)
+    except (UnicodeEncodeError, OverflowError):
+        raise NotInSql from None
+
+
+def _column(value: Any) -> tuple[str, Any]:
+    match value:
+        case bool():
+            return "truth", int(value)
+        case int() | float():
+            if math.isnan(value):
+                raise NotInSql
+            return "number", _float(value)
+        case str():
+            return "text", value.encode("utf-8", "surrogatepass")
+    raise NotInSql

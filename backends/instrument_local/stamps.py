@@ -1,0 +1,31 @@
+"""A small JSON file that carries its own check: ``{…,"check":"<SHA-256 of what stands before>"}``.
+
+Every byte of such a file is covered: the check by itself, the rest by the check.
+"""
+
+import hashlib
+from typing import Final
+
+from instrument.errors import IntegrityError
+
+_MARK: Final = b',"check":"'
+_LENGTH: Final = len(_MARK) + 64 + len(b'"}\n')
+
+
+def stamp(payload: bytes) -> bytes:
+    """The JSON object `payload` as one line with its check as last member."""
+    body = payload[:-1]
+    return body + _MARK + hashlib.sha256(body).hexdigest().encode() + b'"}\n'
+
+
+def unstamp(data: bytes) -> bytes:
+    """The JSON object that was stamped.
+
+    Raises:
+        IntegrityError: `data` is not what `stamp` made.
+    """
+    payload = data[: max(len(data) - _LENGTH, 0)] + b"}"
+    if stamp(payload) != data:
+        found = hashlib.sha256(payload[:-1]).hexdigest()
+        raise IntegrityError(f"content does not match its check; found {found}")
+    return payload

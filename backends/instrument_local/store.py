@@ -1,0 +1,169 @@
+"""The local store: joins the parts into what `instrument.protocols.Store` asks for."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from instrument.errors import NotFoundError
+from instrument.naming import LATEST, Reference, check_run_id
+from instrument.protocols import Clock, Draft, Store, Verification
+from instrument.query import Condition
+from instrument.records import FORMAT_VERSION, ArtifactVersion, Entry, File, ProcessStarted
+from instrument.summary import RunSummary
+from instrument_local.files import Disk
+from instrument_local.index import Index
+from instrument_local.journal import Journal
+from instrument_local.layout import Layout
+from instrument_local.liveness import Markers
+from instrument_local.mounts import mount_of
+from instrument_local.objects import LocalObjects
+from instrument_local.summaries import Summaries
+from instrument_local.verify import Verifier
+from instrument_local.versions import LocalVersions
+
+_SHOWN = 5
+
+
+class LocalStore:
+    """A store in a directory (see `instrument.protocols.Store`).
+
+    Args:
+        path: The directory; made on the first write, not here.
+        clock: The time.
+        disk: The calls that change the disk; tests put faults in their place.
+
+    Raises:
+        StoreVersionError: A newer version wrote the store.
+        StoreError: `path` cannot be read, or its FORMAT is damaged.
+    """
+
+    def __init__(self, path: Path, clock: Clock, disk: Disk | None = None) -> None:
+        self._clock = clock
+        self._layout = Layout(path.absolute(), clock, disk or Disk())
+        self._objects = LocalObjects(self._layout)
+        self._versions = LocalVersions(self._layout)
+        self._markers = Markers(self._layout)
+        self._summaries = Summaries(self._layout, self._markers)
+        self._index = Index(self._layout, self._markers, self._summaries)
+
+    @property
+    def location(self) -> str:
+        """See `instrument.protocols.Store`."""
+        return str(self._layout.root)
+
+    def put_bytes(self, data: bytes) -> str:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.put_bytes(data)
+
+    def put_file(self, path: Path) -> File:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.put_file(path)
+
+    def get_bytes(self, digest: str) -> bytes:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.get_bytes(digest)
+
+    def open(self, digest: str) -> BinaryIO:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.open(digest)
+
+    def contains(self, digest: str) -> bool:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.contains(digest)
+
+    def path_of(self, digest: str) -> Path | None:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.path_of(digest)
+
+    def claim(self, draft: Draft) -> ArtifactVersion:
+        """See `instrument.protocols.Versions`."""
+        return self._versions.claim(draft)
+
+    def resolve(self, reference: Reference) -> ArtifactVersion:
+        """See `instrument.protocols.Versions`."""
+        return self._versions.resolve(reference)
+
+    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
+        """See `instrument.protocols.Versions`."""
+        return self._versions.tag(reference, alias, at)
+
+    def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
+        """See `instrument.protocols.Versions`."""
+        return self._versions.artifacts(name)
+
+    def begin(self, process: ProcessStarted) -> Journal:
+        """See `instrument.protocols.Store`."""
+        check_run_id(process.run_id)
+        return Journal(self._layout, self._markers, self._clock, process)
+
+    def seal(self, run_id: str) -> RunSummary:
+        """See `instrument.protocols.Store`."""
+        return self._summaries.seal(run_id)
+
+    def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:
+        """See `instrument.protocols.Catalogue`."""
+        return self._index.runs(where, limit)
+
+    def run(self, selector: str) -> RunSummary:
+        """See `instrument.protocols.Catalogue`."""
+        if selector == LATEST:
+            newest = self.runs(limit=1)
+            if not newest:
+                raise NotFoundError("there is no run yet")
+            return newest[0]
+        return self._summaries.read(self._run_id(selector)).summary
+
+    def entries(self, run_id: str) -> Iterator[Entry]:
+        """See `instrument.protocols.Catalogue`."""
+        return self._summaries.entries(run_id)
+
+    def verify(self, selector: str | None = None) -> Verification:
+        """See `instrument.protocols.Store`.
+
+        Raises:
+            NotFoundError: `selector` is neither a run nor an artifact.
+        """
+        verifier = Verifier(self._layout, self._versions)
+        if selector is None:
+            verifier.check_everything()
+        elif ":" in selector:
+            verifier.check_artifact(selector)
+        else:
+            verifier.check_run(self._run_id(selector))
+        return verifier.result()
+
+    def info(self) -> Mapping[str, Any]:
+        """See `instrument.protocols.Store`."""
+        mount = mount_of(self._layout.root)
+        index = self._index.path()
+        objects = [path.lstat().st_size for path in self._layout.objects.glob("??/*")]
+        return {
+            "kind": "local",
+            "format": FORMAT_VERSION,
+            "store_id": self._layout.format.store_id if self._layout.format else None,
+            "runs": sum(1 for _ in self._layout.run_ids()),
+            "objects": len(objects),
+            "objects_size_bytes": sum(objects),
+            "artifacts": len(self._versions.names()),
+            "file_system": mount.kind,
+            "mount_options": mount.options,
+            "is_network": mount.is_network,
+            "index": str(index) if index else None,
+        }
+
+    def _run_id(self, selector: str) -> str:
+        """The id that `selector` is, or is the unique beginning of."""
+        if selector == LATEST:
+            return self.run(LATEST).id
+        ids = list(self._layout.run_ids(selector))
+        if selector in ids or len(ids) == 1:
+            return selector if selector in ids else ids[0]
+        what = f"{len(ids)} runs start" if ids else "no run starts"
+        more = f": {', '.join(ids[:_SHOWN])}" if ids else "; `instrument runs list` shows them"
+        raise NotFoundError(f"{what} with {selector!r}{more}")
+
+
+def _check(store: LocalStore) -> Store:
+    """A static check: a `LocalStore` is a `Store`."""
+    return store

@@ -1,0 +1,143 @@
+"""Checks the journals of a run against their chains, and against the run's seals."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from instrument.errors import IntegrityError
+from instrument.records import (
+    ArtifactLogged,
+    ArtifactUsed,
+    CodeCaptured,
+    EnvironmentCaptured,
+    Record,
+)
+from instrument_local.files import READ
+from instrument_local.findings import Findings
+from instrument_local.layout import Layout, seal_name, seal_number
+from instrument_local.lines import (
+    TAIL_LENGTH,
+    chain_of,
+    finish_line,
+    genesis,
+    parse_line,
+    read_lines,
+    stated_chain,
+)
+from instrument_local.summaries import SealedJournal, load_seal
+
+
+class RunChecker:
+    """Checks runs, one after another.
+
+    Args:
+        layout: Where the store keeps things.
+        findings: Takes what is found.
+    """
+
+    def __init__(self, layout: Layout, findings: Findings) -> None:
+        self._layout = layout
+        self._findings = findings
+        self.references: dict[str, tuple[str, Path]] = {}  # ref -> digest, journal
+
+    def check(self, run_id: str) -> None:
+        """Check all journals and seals of the run."""
+        self._findings.runs += 1
+        for directory in self._layout.run_directories(run_id):
+            with self._findings.reading("run_unreadable", directory):
+                self._check_names(directory)
+        journals = {path.stem: path for path in self._layout.journals(run_id)}
+        for path in journals.values():
+            with self._findings.reading("journal_missing", path):
+                self._check_journal(run_id, path)
+        self._check_seals(run_id, journals)
+
+    def _check_names(self, directory: Path) -> None:
+        for path in directory.iterdir():
+            if path.suffix != ".jsonl" and not seal_number(path):
+                self._findings.add("unexpected_file", path, None, "a file of somebody else", "note")
+
+    def _check_journal(self, run_id: str, path: Path) -> None:
+        previous, seq = genesis(run_id, path.stem), 0
+        for number, line in enumerate(read_lines(path), start=1):
+            self._findings.size_bytes += len(line)
+            if not line.endswith(b"\n"):
+                found = f"{len(line)} bytes of line {number}"
+                self._findings.add("torn_tail", path, "a whole last line", found, "note")
+                return
+            chain = chain_of(line[:-TAIL_LENGTH], previous)
+            if line != finish_line(line[:-TAIL_LENGTH], chain):
+                stated = f"line {number}: chain {stated_chain(line)}"
+                self._findings.add(
+                    "chain_broken", path, f"line {number}: chain {chain.hex()}", stated
+                )
+            previous = _stated(line) or chain
+            seq = self._check_line(path, number, line, seq)
+
+    def _check_line(self, path: Path, number: int, line: bytes, seq: int) -> int:
+        """Check what a line says; the sequence number that the next one must have."""
+        try:
+            entry = parse_line(line, path.stem)
+        except IntegrityError as error:
+            self._findings.add("line_damaged", path, f"line {number}: a record", str(error)[:200])
+            return seq + 1
+        if entry.seq != seq:
+            expected = f"line {number}: seq {seq}"
+            self._findings.add("sequence_broken", path, expected, f"line {number}: seq {entry.seq}")
+        self._collect(entry.record, path)
+        return entry.seq + 1
+
+    def _collect(self, record: Record, path: Path) -> None:
+        """Remember what the record refers to."""
+        match record:
+            case EnvironmentCaptured(snapshot=digest) | CodeCaptured(patch=digest):
+                self._findings.want(digest, path)
+            case ArtifactLogged(ref=ref, digest=digest) | ArtifactUsed(ref=ref, digest=digest):
+                self.references.setdefault(ref, (digest, path))
+
+    def _check_seals(self, run_id: str, journals: dict[str, Path]) -> None:
+        numbers = {seal_number(path): path for path in self._layout.seals(run_id)}
+        for number in range(1, max(numbers, default=0) + 1):
+            path = numbers.get(number)
+            if path is None:
+                directory = self._layout.run_directories(run_id)[0]
+                missing = directory / seal_name(number)
+                self._findings.add("seal_missing", missing, "a seal", "nothing")
+                continue
+            with self._findings.reading("seal_damaged", path):
+                self._findings.size_bytes += path.stat().st_size
+                for sealed in load_seal(path).journals:
+                    self._check_sealed(path, sealed, journals.get(sealed.name))
+
+    def _check_sealed(self, seal: Path, sealed: SealedJournal, journal: Path | None) -> None:
+        """Check that `journal` still begins (or is) as it was sealed."""
+        if journal is None:
+            missing = seal.with_name(f"{sealed.name}.jsonl")
+            self._findings.add("journal_missing", missing, f"{sealed.records} records", "nothing")
+            return
+        size = journal.stat().st_size
+        if size < sealed.size_bytes or (sealed.closed and size != sealed.size_bytes):
+            expected = f"{sealed.size_bytes} bytes, as sealed in {seal.name}"
+            self._findings.add("journal_size", journal, expected, f"{size} bytes")
+            return
+        found = _hash_start(journal, sealed.size_bytes)
+        if found != sealed.sha256:
+            expected = f"sha256:{sealed.sha256}, as sealed in {seal.name}"
+            self._findings.add("journal_changed", journal, expected, f"sha256:{found}")
+
+
+def _stated(line: bytes) -> bytes | None:
+    try:
+        return bytes.fromhex(stated_chain(line))
+    except ValueError:
+        return None
+
+
+def _hash_start(path: Path, size: int) -> str:
+    """SHA-256 in hex of the first `size` bytes of `path`."""
+    sha256 = hashlib.sha256()
+    with os.fdopen(os.open(path, READ), "rb") as stream:
+        while size and (data := stream.read(min(size, 1 << 20))):
+            sha256.update(data)
+            size -= len(data)
+    return sha256.hexdigest()

@@ -1,0 +1,269 @@
+"""Names for content: ``artifacts/<name>/vN.json``, each made exclusively, so no lock is needed.
+
+An alias is a series of facts, ``<alias>@1.json``, ``<alias>@2.json`` …; the last one holds. Without
+a fact ``latest`` is the highest version; a fact about ``latest`` holds until a version is made that
+was not there when the fact was written.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from instrument.canonical import canonical_bytes
+from instrument.errors import IntegrityError, NotFoundError, UsageError
+from instrument.naming import LATEST, Reference, check_alias, check_artifact_name, parse_reference
+from instrument.protocols import Draft
+from instrument.records import ArtifactVersion
+from instrument_local.files import read_file, store_errors
+from instrument_local.layout import Layout
+from instrument_local.stamps import stamp, unstamp
+
+_FILE: Final = re.compile(
+    r"v(?P<version>[1-9][0-9]{0,8})\.json|(?P<alias>.+)@(?P<fact>[0-9]+)\.json"
+)
+_TYPE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+_SHOWN: Final = 20
+T = TypeVar("T")
+
+
+class AliasFact(msgspec.Struct):
+    """Content of an alias file.
+
+    Attributes:
+        name: Name of the artifact.
+        alias: The alias.
+        version: The version it points at from now on.
+        highest: The highest version there was.
+        at: When, UTC.
+    """
+
+    name: str
+    alias: str
+    version: int
+    highest: int
+    at: datetime
+
+
+class Listing(msgspec.Struct):
+    """What the directory of an artifact holds.
+
+    Attributes:
+        versions: Numbers of the versions, ascending.
+        facts: For each alias the number of its last fact.
+    """
+
+    versions: list[int]
+    facts: dict[str, int]
+
+
+class LocalVersions:
+    """See `instrument.protocols.Versions`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._digests: dict[str, dict[int, str]] = {}  # what is known never changes
+
+    def claim(self, draft: Draft) -> ArtifactVersion:
+        """See `instrument.protocols.Versions`."""
+        content = self._content(draft)
+        with store_errors(f"store a version of {draft.name}"):
+            self._layout.create()
+            self._layout.files.make_durable_directory(self._directory(draft.name))
+            number, made = self._claim_number(draft, content)
+            if not made and self._now(draft.name).get(LATEST) != number:
+                self._point(draft.name, LATEST, number, draft.created_at)
+            return _with_aliases(self._load(draft.name, number), self._now(draft.name))
+
+    def resolve(self, reference: Reference) -> ArtifactVersion:
+        """See `instrument.protocols.Versions`."""
+        check_artifact_name(reference.name)
+        with store_errors(f"read {reference}"):
+            found = self.listing(reference.name)
+            aliases = self._aliases(reference.name, found)
+            number = reference.version or aliases.get(reference.alias or LATEST)
+            if number is not None:
+                try:
+                    return _with_aliases(self._load(reference.name, number), aliases)
+                except FileNotFoundError:
+                    pass
+        raise self._not_found(reference, found, aliases)
+
+    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
+        """See `instrument.protocols.Versions`."""
+        check_alias(alias)
+        version = self.resolve(reference)
+        with store_errors(f"tag {reference}"):
+            self._layout.create()
+            self._point(version.name, alias, version.version or 0, at)
+            return _with_aliases(version, self._now(version.name))
+
+    def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
+        """See `instrument.protocols.Versions`; damaged versions are left to `verify`."""
+        for known in self.names() if name is None else [check_artifact_name(name)]:
+            found = self.listing(known)
+            aliases = self._aliases(known, found)
+            for number in found.versions:
+                try:
+                    yield _with_aliases(self._load(known, number), aliases)
+                except (OSError, IntegrityError):
+                    continue
+
+    def names(self) -> list[str]:
+        """Names of all artifacts, sorted."""
+        try:
+            return sorted(os.listdir(self._layout.artifacts))  # noqa: PTH208 - names are enough
+        except FileNotFoundError:
+            return []
+
+    def listing(self, name: str) -> Listing:
+        """What is there under `name`."""
+        versions: list[int] = []
+        facts: dict[str, int] = {}
+        try:
+            files = os.listdir(self._directory(name))  # noqa: PTH208 - names are enough
+        except (FileNotFoundError, NotADirectoryError):
+            files = []
+        for file in files:
+            match = _FILE.fullmatch(file)
+            if match and match["version"]:
+                versions.append(int(match["version"]))
+            elif match:
+                facts[match["alias"]] = max(int(match["fact"]), facts.get(match["alias"], 0))
+        return Listing(sorted(versions), facts)
+
+    def _directory(self, name: str) -> Path:
+        return self._layout.artifacts / name
+
+    def _content(self, draft: Draft) -> dict[str, Any]:
+        """What the file of the version will hold, checked, without its number."""
+        check_artifact_name(draft.name)
+        if not _TYPE.fullmatch(draft.type):
+            raise UsageError(
+                f"{draft.type!r:.80} cannot be a type: use a lower-case word such as model"
+            )
+        for parent in draft.parents:
+            self.resolve(parse_reference(parent))
+        content: dict[str, Any] = msgspec.structs.asdict(draft)
+        content["metadata"] = msgspec.Raw(canonical_bytes(draft.metadata))
+        return content
+
+    def _claim_number(self, draft: Draft, content: dict[str, Any]) -> tuple[int, bool]:
+        """The version that holds the draft's content, and whether it was made here."""
+        known = self._known_digests(draft.name)
+        while True:
+            # Other threads may add to it meanwhile: look at a copy.
+            same = [number for number, digest in list(known.items()) if digest == draft.digest]
+            if same:
+                return min(same), False
+            number = max(list(known), default=0) + 1
+            data = stamp(msgspec.json.encode({"version": number, **content}))
+            if self._layout.files.publish(version_path(self._directory(draft.name), number), data):
+                known[number] = draft.digest
+                return number, True
+            known[number] = self._digest_of(draft.name, number)
+
+    def _known_digests(self, name: str) -> dict[int, str]:
+        known = self._digests.setdefault(name, {})
+        for number in self.listing(name).versions:
+            if number not in known:
+                known[number] = self._digest_of(name, number)
+        return known
+
+    def _digest_of(self, name: str, number: int) -> str:
+        """The digest of a version; of a damaged one nothing that a draft could have."""
+        try:
+            return self._load(name, number).digest
+        except IntegrityError:
+            return ""
+
+    def _load(self, name: str, number: int) -> ArtifactVersion:
+        return load_version(version_path(self._directory(name), number))
+
+    def _now(self, name: str) -> dict[str, int]:
+        return self._aliases(name, self.listing(name))
+
+    def _aliases(self, name: str, found: Listing) -> dict[str, int]:
+        """Where each alias points."""
+        highest = max(found.versions, default=0)
+        aliases = {LATEST: highest} if highest else {}
+        for alias, number in found.facts.items():
+            fact = load_fact(fact_path(self._directory(name), alias, number))
+            if alias != LATEST or fact.highest >= highest:
+                aliases[alias] = fact.version
+        return aliases
+
+    def _point(self, name: str, alias: str, version: int, at: datetime) -> None:
+        """Write the fact that `alias` points at `version`."""
+        while True:
+            found = self.listing(name)
+            highest = max(found.versions, default=version)
+            fact = AliasFact(name=name, alias=alias, version=version, highest=highest, at=at)
+            path = fact_path(self._directory(name), alias, found.facts.get(alias, 0) + 1)
+            if self._layout.files.publish(path, stamp(msgspec.json.encode(fact))):
+                return
+
+    def _not_found(
+        self, reference: Reference, found: Listing, aliases: dict[str, int]
+    ) -> NotFoundError:
+        if not found.versions:
+            names = self.names()
+            known = f"; known are {_some(names)}" if names else "; there is none yet"
+            return NotFoundError(f"there is no artifact {reference.name!r}{known}")
+        numbers = _some([f"v{number}" for number in found.versions])
+        return NotFoundError(
+            f"there is no {reference}; {reference.name} has {numbers} and the aliases "
+            f"{_some(sorted(aliases))}"
+        )
+
+
+def _with_aliases(version: ArtifactVersion, aliases: dict[str, int]) -> ArtifactVersion:
+    here = tuple(sorted(alias for alias, number in aliases.items() if number == version.version))
+    return msgspec.structs.replace(version, aliases=here)
+
+
+def version_path(directory: Path, number: int) -> Path:
+    """The file of version `number` of the artifact that `directory` holds."""
+    return directory / f"v{number}.json"
+
+
+def fact_path(directory: Path, alias: str, number: int) -> Path:
+    """The file of fact `number` about `alias`."""
+    return directory / f"{alias}@{number}.json"
+
+
+def load_version(path: Path) -> ArtifactVersion:
+    """The version in the file `path`.
+
+    Raises:
+        IntegrityError: The file is damaged.
+        OSError: It cannot be read.
+    """
+    version = _load(path, ArtifactVersion)
+    if path != version_path(path.parent, version.version or 0) or path.parent.name != version.name:
+        raise IntegrityError(f"{path} holds {version.ref}; it was moved")
+    return version
+
+
+def load_fact(path: Path) -> AliasFact:
+    """The fact in the file `path`. Raises as `load_version`."""
+    fact = _load(path, AliasFact)
+    if path.name.rpartition("@")[0] != fact.alias or path.parent.name != fact.name:
+        raise IntegrityError(f"{path} holds a fact about {fact.name}:{fact.alias}; it was moved")
+    return fact
+
+
+def _load(path: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(unstamp(read_file(path)), type=kind)
+    except (msgspec.MsgspecError, IntegrityError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}") from error
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[-_SHOWN:]) + (f" and {more} more" if more > 0 else "")
