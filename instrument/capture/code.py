@@ -64,12 +64,11 @@ def begin_code(
         limit_seconds: How long git may take for its status.
     """
     key = (os.getpid(), directory, commit, level, limit_seconds)
-    with _recent_lock:
-        known = _recent.get(key)
-        if known is None or time.monotonic() - known.began_at > REUSE_SECONDS:
-            _recent.clear()
-            known = _recent[key] = CodeReading(directory, commit, level, limit_seconds)
-        return known
+    known = _recent.get(key)
+    if known is None or time.monotonic() - known.began_at > REUSE_SECONDS:
+        _recent.clear()
+        known = _recent[key] = CodeReading(directory, commit, level, limit_seconds)
+    return known
 
 
 class CodeReading:
@@ -92,9 +91,14 @@ class CodeReading:
         self._filters: tuple[str, ...] = ()
         self._calls: list[Git] = []
         self._failure: OSError | None = None
-        self._repository = find_repository(directory)
-        if self._repository is not None:
-            self._ask(directory, self._repository, level)
+        self._repository: Repository | None = None
+        try:
+            place = Path(os.path.realpath(directory))
+            self._repository = find_repository(place)
+            if self._repository is not None:
+                self._ask(place, self._repository, level)
+        except OSError as error:  # TimeoutError is one
+            self._failure = error
 
     def finish(self) -> CodeCaptured:
         """Wait for git and say what it said; the time limit holds. Idempotent."""
@@ -120,13 +124,10 @@ class CodeReading:
 
     def _ask(self, directory: Path, repository: Repository, level: int) -> None:
         """Start the calls; they run side by side."""
-        try:
-            self._filters = own_filters(repository, self._limit_seconds)
-            self._calls = [Git(directory, *ARGUMENTS, filters=self._filters)]
-            if level >= EnvironmentCaptureLevel.STANDARD:
-                self._calls.append(Git(directory, *_REMOTE_URLS))
-        except OSError as error:  # TimeoutError is one
-            self._failure = error
+        self._filters = own_filters(repository, self._limit_seconds)
+        self._calls = [Git(directory, *ARGUMENTS, filters=self._filters)]
+        if level >= EnvironmentCaptureLevel.STANDARD:
+            self._calls.append(Git(directory, *_REMOTE_URLS))
 
     def _read(self) -> CodeCaptured:
         repository = self._repository
@@ -163,7 +164,12 @@ class CodeReading:
     def _without_repository(self) -> CodeCaptured:
         commit = self._given_commit
         if not commit:
-            return CodeCaptured(git=None, reason="the code is not in a git repository")
+            why = (
+                f"cannot be read: {self._failure}"
+                if self._failure
+                else "is not in a git repository"
+            )
+            return CodeCaptured(git=None, reason=f"the code {why}")
         if not _COMMIT.fullmatch(commit):
             reason = f"not in a git repository, and {commit!r:.80} is not a commit id"
             return CodeCaptured(git=None, reason=reason)
@@ -233,4 +239,3 @@ def _remote(output: bytes) -> str | None:
 
 
 _recent: dict[tuple[int, Path, str | None, int, float], CodeReading] = {}
-_recent_lock = threading.Lock()

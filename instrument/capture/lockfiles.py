@@ -1,6 +1,5 @@
 """Lock files beside the code: what the project meant to have installed."""
 
-import os
 import re
 from typing import Final
 
@@ -25,7 +24,7 @@ def lock_files() -> dict[str, str]:
     found = {
         printable(path.relative_to(root).as_posix()): digest_of_bytes(path.read_bytes())
         for place in {root, directory}
-        for path in map(place.joinpath, os.listdir(place))
+        for path in place.iterdir()
         if _NAMES.fullmatch(path.name) and path.is_file() and path.stat().st_size <= MAX_BYTES
     }
     if not found:

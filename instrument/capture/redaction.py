@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from typing import Final
 
 REDACTED: Final = "[redacted]"
+MAX_NAME_LENGTH: Final = 200
 MIN_SECRET_LENGTH: Final = 8
 """Shorter values of secret variables are not searched for in text: they match by chance."""
 
@@ -49,13 +50,17 @@ _PLAIN_PASS: Final = _words("backward first forward k multi n num one second sin
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
-@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Whether a variable, setting or flag of this name holds a secret.
 
     ``HF_TOKEN``, ``api_key`` and ``dbPassword`` do; ``max_tokens``, ``pad_token`` and ``sort_key``
-    do not.
+    do not. Of what is too long for a name, the first characters decide.
     """
+    return _is_secret_name(name[:MAX_NAME_LENGTH])
+
+
+@lru_cache(maxsize=4096)
+def _is_secret_name(name: str) -> bool:
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or words in (["pwd"], ["oldpwd"], ["auth"]):
         return words == ["auth"]
@@ -155,7 +160,10 @@ def _secret_values() -> list[str]:
 
 @cache
 def _patterns() -> dict[str, re.Pattern[str]]:
-    """Compiled on first need: they cost more than the rest of this module."""
+    """Compiled on first need: they cost more than the rest of this module.
+
+    Each one starts at the edge of a word or is bounded, so that no text takes quadratic time.
+    """
     tokens = (
         r"gh[pousr]_[A-Za-z0-9]{20,}",
         r"github_pat_[A-Za-z0-9_]{20,}",
@@ -167,18 +175,18 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         r"AIza[A-Za-z0-9_-]{30,}",
         r"npm_[A-Za-z0-9]{30,}",
         r"pypi-[A-Za-z0-9_-]{30,}",
-        r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+        r"eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,9000}\.[A-Za-z0-9_-]*",
     )
     return {
         "url": re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:[^/@\s]*@)*(?P<rest>\S*)"),
-        "userinfo": re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s\"']+@"),
+        "userinfo": re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/\s\"']+@"),
         "private_key": re.compile(
             r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [^-]*-----|\Z)", re.DOTALL
         ),
         "token": re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(tokens) + r")"),
         "bearer": re.compile(r"\b(Bearer|Basic) [A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE),
         "assignment": re.compile(
-            r"(?P<name>[A-Za-z_][A-Za-z0-9_-]*)(?P<sign>[\"']?\s*[=:]\s*[\"']?)"
+            r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_-][A-Za-z0-9_-]{0,99})(?P<sign>[\"']?\s*[=:]\s*[\"']?)"
             r"(?!\[redacted\]|Bearer|Basic)[^\s\"'&,;}\])]+"
         ),
     }

@@ -206,6 +206,23 @@ def test_odd_names(tmp_path: Path) -> None:
     assert (found.dirty, found.root) == (True, "ünï\ncode")
 
 
+def test_through_a_symbolic_link(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r", {"sub/a": b"1"})
+    (tmp_path / "link").symlink_to(repository / "sub")
+    assert state(tmp_path / "link").root == "r"
+
+
+def test_removed_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    found = captured(code_directory())
+    assert found.git is None
+    assert found.reason is not None
+    assert "cannot be read" in found.reason
+
+
 def test_removed_directory(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     found = captured(gone)
