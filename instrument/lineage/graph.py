@@ -1,0 +1,186 @@
+"""The lineage graph: artifact versions and runs, and how one led to the other.
+
+Edges point the way things flowed: an artifact to the run that *used* it, a run to the artifact that
+it *made*, an artifact to the one that was *derived* from it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from instrument.errors import NotFoundError
+from instrument.protocols import Store
+from instrument.records import ArtifactVersion
+from instrument.summary import RunSummary
+
+NodeKind: TypeAlias = Literal["artifact", "run"]
+EdgeKind: TypeAlias = Literal["used", "made", "derived"]
+
+_EDGE_KINDS: Final[dict[tuple[NodeKind, NodeKind], EdgeKind]] = {
+    ("artifact", "run"): "used",
+    ("run", "artifact"): "made",
+    ("artifact", "artifact"): "derived",
+}
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact version or a run.
+
+    Attributes:
+        id: ``name:vN``, or the id of the run.
+        kind: ``artifact`` or ``run``.
+        type: Type of the artifact; None for a run.
+        name: Name of the artifact, or what the user calls the run.
+        state: State of the run; None for an artifact.
+        known: False for what is referred to and is not in the store.
+    """
+
+    id: str
+    kind: NodeKind
+    type: str | None = None
+    name: str = ""
+    state: str | None = None
+    known: bool = True
+
+
+class Edge(NamedTuple):
+    """One step of lineage.
+
+    Attributes:
+        source: Id of what came first.
+        target: Id of what came of it.
+        kind: ``used``, ``made`` or ``derived``.
+    """
+
+    source: str
+    target: str
+    kind: EdgeKind
+
+
+class Graph:
+    """Nodes by id, in the order they were added, and the edges between them."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._before: dict[str, dict[str, None]] = {}
+        self._after: dict[str, dict[str, None]] = {}
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    @property
+    def nodes(self) -> Collection[Node]:
+        """All nodes."""
+        return self._nodes.values()
+
+    def node(self, node_id: str) -> Node:
+        """The node with that id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if node_id not in self._nodes:
+            raise NotFoundError(f"there is no {node_id!r} in the lineage; give name:vN or a run id")
+        return self._nodes[node_id]
+
+    def before(self, node_id: str) -> Collection[str]:
+        """Ids of the direct sources of a node."""
+        return self._before[node_id].keys()
+
+    def after(self, node_id: str) -> Collection[str]:
+        """Ids of what came directly of a node."""
+        return self._after[node_id].keys()
+
+    def edges(self) -> Iterator[Edge]:
+        """All edges, each once."""
+        for source, targets in self._after.items():
+            for target in targets:
+                kinds = self._nodes[source].kind, self._nodes[target].kind
+                yield Edge(source, target, _EDGE_KINDS[kinds])
+
+    def add(self, node: Node) -> None:
+        """Add a node, or say what one that was only referred to is."""
+        self._nodes[node.id] = node
+        self._before.setdefault(node.id, {})
+        self._after.setdefault(node.id, {})
+
+    def refer(self, node_id: str, kind: NodeKind) -> str:
+        """`node_id`, added as not known unless it is there."""
+        if node_id not in self._nodes:
+            self.add(Node(id=node_id, kind=kind, known=False))
+        return node_id
+
+    def connect(self, source: str, target: str) -> None:
+        """Add an edge between two nodes of the graph. Idempotent."""
+        self._after[source][target] = None
+        self._before[target][source] = None
+
+    def part(self, node_ids: Iterable[str]) -> "Graph":
+        """The graph of these nodes only, and of the edges among them."""
+        part = Graph()
+        for node_id in node_ids:
+            part.add(self.node(node_id))
+        for source in part:
+            for target in self._after[source]:
+                if target in part:
+                    part.connect(source, target)
+        return part
+
+    def derivations(self) -> "Graph":
+        """The graph of the artifacts only: which was derived from which."""
+        return self.part(node.id for node in self.nodes if node.kind == "artifact")
+
+    def without_shortcuts(self) -> "Graph":
+        """The graph without derivations that a run in it tells already (it used, and made)."""
+        simple = Graph()
+        for node in self.nodes:
+            simple.add(node)
+        for source, target, kind in self.edges():
+            if kind != "derived" or self._after[source].keys().isdisjoint(self._runs_of(target)):
+                simple.connect(source, target)
+        return simple
+
+    def _runs_of(self, artifact: str) -> Iterator[str]:
+        return (node_id for node_id in self.before(artifact) if self._nodes[node_id].kind == "run")
+
+
+def build_graph(store: Store) -> Graph:
+    """The lineage of everything in `store`.
+
+    A run that both made an artifact and used it counts as its maker; one that used it and then
+    logged the same content again, as its user.
+    """
+    graph = Graph()
+    makers: dict[str, str | None] = {}
+    for version in store.artifacts():
+        makers[version.ref] = version.run_id
+        _add_version(graph, version)
+    for run in store.runs():
+        _add_run(graph, run, makers)
+    return graph
+
+
+def _add_version(graph: Graph, version: ArtifactVersion) -> None:
+    graph.add(Node(id=version.ref, kind="artifact", type=version.type, name=version.name))
+    for parent in version.parents:
+        graph.connect(graph.refer(parent, "artifact"), version.ref)
+    if version.run_id is not None:
+        graph.connect(graph.refer(version.run_id, "run"), version.ref)
+
+
+def _add_run(graph: Graph, run: RunSummary, makers: dict[str, str | None]) -> None:
+    graph.add(Node(id=run.id, kind="run", name=run.name, state=str(run.state)))
+    used = set(run.inputs)
+    for ref in run.inputs:
+        if makers.get(ref) != run.id:
+            graph.connect(graph.refer(ref, "artifact"), run.id)
+    for ref in run.outputs:
+        if ref not in used or makers.get(ref) == run.id:
+            graph.connect(run.id, graph.refer(ref, "artifact"))

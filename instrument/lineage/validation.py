@@ -1,0 +1,73 @@
+"""Is the lineage sound?"""
+
+from collections import Counter
+from typing import Any
+
+from instrument.lineage.graph import Graph
+from instrument.lineage.walks import components, cycles, levels
+
+
+def validate(graph: Graph) -> dict[str, Any]:
+    """Check a lineage graph.
+
+    Returns:
+        ``is_valid``: no cycle among derivations and no reference to what is not there.
+        ``issues``: each with ``type`` (``cycles``, ``missing_references``, or ``orphaned``:
+        artifacts that nothing is known about, which is no error), ``message`` and ``details``.
+        ``stats``: ``total_artifacts``, ``total_edges`` (derivations), ``artifacts_by_type``,
+        ``artifacts_by_run``, ``max_depth`` (longest chain of derivations; None when there is a
+        cycle), ``connected_components`` (of the derivations).
+    """
+    derivations = graph.derivations()
+    found = cycles(derivations)
+    missing = _missing(graph)
+    orphaned = [
+        node.id
+        for node in graph.nodes
+        if node.kind == "artifact" and not graph.before(node.id) and not graph.after(node.id)
+    ]
+    issues = [
+        _issue("cycles", found, "of artifacts that were derived from themselves"),
+        _issue("missing_references", missing, "referred to and not there"),
+        _issue("orphaned", orphaned, "without parents, descendants or a run"),
+    ]
+    return {
+        "is_valid": not found and not missing,
+        "issues": [issue for issue in issues if issue["details"]],
+        "stats": _stats(graph, derivations, acyclic=not found),
+    }
+
+
+def _missing(graph: Graph) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": node.id,
+            "kind": node.kind,
+            "referenced_by": sorted({*graph.before(node.id), *graph.after(node.id)}),
+        }
+        for node in graph.nodes
+        if not node.known
+    ]
+
+
+def _issue(kind: str, details: list[Any], what: str) -> dict[str, Any]:
+    words = {"cycles": "cycle", "missing_references": "node", "orphaned": "artifact"}
+    plural = "" if len(details) == 1 else "s"
+    return {
+        "type": kind,
+        "message": f"{len(details)} {words[kind]}{plural} {what}",
+        "details": details,
+    }
+
+
+def _stats(graph: Graph, derivations: Graph, *, acyclic: bool) -> dict[str, Any]:
+    known = [node for node in derivations.nodes if node.known]
+    made = Counter(edge.source for edge in graph.edges() if edge.kind == "made")
+    return {
+        "total_artifacts": len(known),
+        "total_edges": sum(1 for _ in derivations.edges()),
+        "artifacts_by_type": dict(sorted(Counter(str(node.type) for node in known).items())),
+        "artifacts_by_run": dict(sorted(made.items())),
+        "max_depth": max(levels(derivations).values(), default=0) if acyclic else None,
+        "connected_components": len(components(derivations)),
+    }
