@@ -49,12 +49,13 @@ def current_run() -> ExperimentContext | None:
     run = stack.innermost()
     if run is not None:
         return cast("ExperimentContext", run)
-    handed = received()
+    part = _parts.get(os.getpid())
+    if part is not None:
+        return part
+    handed = received()  # from now on this process hands the run over to its own children
     if handed is None or settings.is_disabled():
         return None
-    part = _parts.get(os.getpid())
-    if part is None:
-        part = _parts[os.getpid()] = TakingPart(handed).start()
+    part = _parts[os.getpid()] = TakingPart(handed).start()
     return part
 
 
