@@ -48,8 +48,8 @@ format: $(DEV)  ## Put the code into the one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV)  ## Measure beside the peers, each in an environment of its own
-	$(BIN)/python -m tests.benchmarks
+bench: $(PACKAGE)  ## Measure beside the peers, each in an environment of its own
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 docs: $(DEV)  ## Write the documents that are made from the code
 	$(BIN)/python docs/store_format.py

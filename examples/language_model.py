@@ -13,11 +13,14 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
+from transformers.utils.logging import disable_progress_bar
 
 END = "<|end|>"
 VOCABULARY = 1024
 WINDOW_TOKENS = 128
 PROMPT_TOKENS = 8
+
+disable_progress_bar()
 BATCH = 16
 
 

@@ -10,6 +10,7 @@ model is trained on the best quarter of what it wrote.
 import argparse
 import tempfile
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,6 +23,8 @@ from reward import WordReward
 
 from instrument import ArtifactVersion, ExperimentContext, checkpoint, log_metrics, reproducible
 from instrument.naming import model_name
+
+STEPS = {"sft": 200, "rft": 10}
 
 
 @reproducible
@@ -38,17 +41,18 @@ def supervised(
 
 @reproducible
 def rejection_sampling(
-    model: Any, tokenizer: Any, texts: list[str], steps: int, rounds: int
+    model: Any, tokenizer: Any, texts: list[str], args: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Train `model` on the best quarter of what it writes, round by round; returns all it wrote."""
     judge = WordReward(texts)
+    prompts = cycle(texts)
     written = []
-    for number in range(rounds):
-        completions = language_model.complete(model, tokenizer, texts[number::rounds][:64])
+    for number in range(args.rounds):
+        completions = language_model.complete(model, tokenizer, islice(prompts, args.samples))
         completions.sort(key=lambda pair: judge(pair[1]), reverse=True)
         kept = len(completions) // 4
         rows = language_model.windows(tokenizer, map("".join, completions[:kept]))
-        losses = list(language_model.training_steps(model, rows, steps // rounds, 3e-4))
+        losses = list(language_model.training_steps(model, rows, args.steps, 3e-4))
         rewards = [judge(more) for _, more in completions]
         metrics = {"reward": fmean(rewards), "reward.kept": fmean(rewards[:kept])}
         log_metrics({**metrics, "loss": losses[-1]}, step=number)
@@ -71,11 +75,13 @@ def main() -> None:
     parser.add_argument("--mode", choices=("sft", "rft"), default="sft")
     parser.add_argument("--dataset", default="dataset-topics-1", help="reference (%(default)s)")
     parser.add_argument("--model", help="reference of the model that rft starts from")
-    parser.add_argument("--steps", type=int, default=200, help="training steps (%(default)s)")
+    parser.add_argument("--steps", type=int, help="training steps (sft 200, each round of rft 10)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of rft (%(default)s)")
+    parser.add_argument("--samples", type=int, default=192, help="per round of rft (%(default)s)")
     args = parser.parse_args()
     if (args.mode == "rft") != (args.model is not None):
         parser.error("--mode rft needs --model, and --mode sft takes none")
+    args.steps = args.steps or STEPS[args.mode]
 
     with options.open_run(args, tags=(args.mode,)) as run, tempfile.TemporaryDirectory() as scratch:
         result = train(run, args, Path(scratch))
@@ -98,7 +104,7 @@ def train(run: ExperimentContext, args: argparse.Namespace, scratch: Path) -> Ar
     else:
         base = run.use_artifact(args.model)
         model, tokenizer = language_model.load(base.path())
-        written = rejection_sampling(model, tokenizer, texts, args.steps, args.rounds)
+        written = rejection_sampling(model, tokenizer, texts, args)
         samples = run.log_artifact(
             f"samples-{run.id}",
             "training_data",

@@ -1,0 +1,113 @@
+"""docs/store-format.md is what the types say, and what it tells people to type works."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from instrument import ExperimentContext
+from instrument.records import KINDS
+
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT = (DOCS / "store-format.md").read_text(encoding="utf-8")
+NEEDED = ("bash", "jq", "sha256sum")
+
+needs_tools = pytest.mark.skipif(
+    not all(map(shutil.which, NEEDED)), reason=f"needs {', '.join(NEEDED)}"
+)
+
+
+def test_the_document_is_up_to_date(tmp_path: Path) -> None:
+    copy = tmp_path / "docs"
+    shutil.copytree(DOCS, copy)
+    subprocess.run([sys.executable, str(copy / "store_format.py")], check=True)
+    written = (copy / "store-format.md").read_text(encoding="utf-8")
+    assert written == DOCUMENT, "run `make docs`"
+
+
+def test_every_kind_of_record_has_its_section() -> None:
+    sections = re.findall(r"^### `(\w+)`$", DOCUMENT, re.MULTILINE)
+    assert sections == list(KINDS)
+
+
+@pytest.fixture
+def recorded(store_path: Path, tmp_path: Path) -> Path:
+    """A store with a run, a file and a tree, an alias and metrics."""
+    tree = tmp_path / "tree"
+    (tree / "Sub").mkdir(parents=True)
+    for name in ("b.txt", "a é.txt", "Sub/c.txt", "empty"):
+        (tree / name).write_text(name if name != "empty" else "")
+    with ExperimentContext({"lr": 0.1}, name="by-hand", monitor_hardware=False) as run:
+        run.log_metrics({"loss": 0.5}, step=0)
+        run.log_artifact("tree", "dataset", file_path=tree)
+        run.log_artifact("one", "other", data="text of one")
+        run.log_checkpoint({"state": 1}, step=0, best=True)
+    return store_path
+
+
+@needs_tools
+def test_the_checks_say_nothing_of_a_good_store(recorded: Path) -> None:
+    assert checks(recorded) == dict.fromkeys(commands("Check by hand"), "")
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("objects/*/*", "FAILED"),
+        ("artifacts/one/v1.json", "changed"),
+        ("artifacts/tree/v1.json", "wrong digest"),
+        ("artifacts/checkpoint_*/best@1.json", "changed"),
+        ("runs/*/*/run.json", "changed"),
+        ("runs/*/*/*.jsonl", "was changed"),
+        ("FORMAT", "changed"),
+    ],
+)
+def test_the_checks_find_a_changed_byte(recorded: Path, pattern: str, says: str) -> None:
+    target = max(recorded.glob(pattern), key=lambda path: path.stat().st_size)
+    data = bytearray(target.read_bytes())
+    digit = max(data.find(b"sha256:"), 0) + len("sha256:")
+    data[digit] = ord("1") if data[digit] != ord("1") else ord("2")
+    target.chmod(0o600)
+    target.write_bytes(data)
+    assert says in "".join(checks(recorded).values())
+
+
+@needs_tools
+def test_the_checks_find_a_line_cut_off_the_end(recorded: Path) -> None:
+    (journal,) = recorded.glob("runs/*/*/*.jsonl")
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    assert "FAILED" in "".join(checks(recorded).values())
+
+
+@needs_tools
+def test_metrics_and_bytes_can_be_read_by_hand(recorded: Path) -> None:
+    (run,) = (path.name for path in recorded.glob("runs/*/*"))
+    metrics, content = commands("Read by hand")
+    assert output(recorded, f"RUN={run}; {metrics}") == '[0,{"loss":0.5}]\n'
+    assert "text of one" in output(recorded, f"NAME=one; {content}")
+
+
+def commands(heading: str) -> list[str]:
+    """The blocks of code under `heading`, each as a command for the shell."""
+    section = DOCUMENT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return [
+        code if kind == "sh" else f"{sys.executable} - <<'END'\n{code}END\n"
+        for kind, code in blocks
+    ]
+
+
+def checks(store: Path) -> dict[str, str]:
+    """What each of the commands to check by hand says."""
+    return {command: output(store, command) for command in commands("Check by hand")}
+
+
+def output(store: Path, command: str) -> str:
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=store, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
