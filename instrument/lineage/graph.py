@@ -99,9 +99,9 @@ class Graph:
         return self._after[node_id].keys()
 
     def edges(self) -> Iterator[Edge]:
-        """All edges, each once."""
-        for source, targets in self._after.items():
-            for target in targets:
+        """All edges, each once; those into one node in the order they were added."""
+        for target, sources in self._before.items():
+            for source in sources:
                 kinds = self._nodes[source].kind, self._nodes[target].kind
                 yield Edge(source, target, _EDGE_KINDS[kinds])
 
@@ -122,15 +122,19 @@ class Graph:
         self._after[source][target] = None
         self._before[target][source] = None
 
+    def disconnect(self, source: str, target: str) -> None:
+        """Take away an edge."""
+        del self._after[source][target]
+        del self._before[target][source]
+
     def part(self, node_ids: Iterable[str]) -> "Graph":
         """The graph of these nodes only, and of the edges among them."""
+        kept = dict.fromkeys(node_ids)
         part = Graph()
-        for node_id in node_ids:
+        for node_id in kept:
             part.add(self.node(node_id))
-        for source in part:
-            for target in self._after[source]:
-                if target in part:
-                    part.connect(source, target)
+            part._before[node_id] = {other: None for other in self.before(node_id) if other in kept}
+            part._after[node_id] = {other: None for other in self.after(node_id) if other in kept}
         return part
 
     def derivations(self) -> "Graph":
@@ -139,12 +143,12 @@ class Graph:
 
     def without_shortcuts(self) -> "Graph":
         """The graph without derivations that a run in it tells already (it used, and made)."""
-        simple = Graph()
-        for node in self.nodes:
-            simple.add(node)
+        simple = self.part(self)
         for source, target, kind in self.edges():
-            if kind != "derived" or self._after[source].keys().isdisjoint(self._runs_of(target)):
-                simple.connect(source, target)
+            if kind == "derived" and not self._after[source].keys().isdisjoint(
+                self._runs_of(target)
+            ):
+                simple.disconnect(source, target)
         return simple
 
     def _runs_of(self, artifact: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from instrument import registry
-from instrument.artifacts import Artifact, log_value, use
+from instrument.artifacts import Artifact, log_value, serialisers, use
 from instrument.clock import SystemClock
 from instrument.protocols import Store
 from instrument.records import ArtifactVersion
@@ -29,6 +29,12 @@ def any_store(request: pytest.FixtureRequest, store_path: Path) -> Store:
     if request.param == "memory":
         return MemoryBackend()
     return registry.open_store("local", store_path, SystemClock())
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test registers is gone for the next."""
+    monkeypatch.setattr(serialisers, "_registered", {})
 
 
 @pytest.fixture

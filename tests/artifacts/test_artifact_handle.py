@@ -29,7 +29,7 @@ def rows(tmp_path: Path) -> Path:
 def damage(store: Store, digest: str) -> None:
     """Change the stored bytes behind the store's back."""
     if isinstance(store, MemoryBackend):
-        store._objects[digest] = b"other"  # there is no public way to break a store
+        store._objects[digest] = b"damaged"  # there is no public way to break a store
         return
     lies = store.path_of(digest)
     assert lies is not None
@@ -79,7 +79,7 @@ def test_a_file_without_suffix_lies_in_the_store_itself(
     lies = store.path_of(artifact.digest)
     if lies is not None:
         assert artifact.path() == lies
-        assert not cache_directory().exists()
+        assert not (cache_directory() / "artifacts").exists()
 
 
 def test_the_cache_holds_no_second_copy(log: Any, store: Store, rows: Path) -> None:
@@ -95,9 +95,7 @@ def test_the_cache_holds_no_second_copy(log: Any, store: Store, rows: Path) -> N
 def test_damage_is_found_when_it_is_read(
     log: Any, store: Store, rows: Path, tmp_path: Path, *, as_tree: bool
 ) -> None:
-    version = (
-        log(file_path=rows.parent if as_tree else rows) if not as_tree else log_tree(log, rows)
-    )
+    version = log_tree(log, rows) if as_tree else log(file_path=rows)
     used_before = use(store, version.ref)
     used_before.path()
     shutil.rmtree(cache_directory())
@@ -117,7 +115,7 @@ def log_tree(log: Any, rows: Path) -> Any:
     root = rows.parent / "tree"
     root.mkdir()
     shutil.copy(rows, root / "rows.csv")
-    (root / "other").write_text("x")
+    (root / "other").write_text("other")
     return log(file_path=root)
 
 

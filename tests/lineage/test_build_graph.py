@@ -1,0 +1,106 @@
+"""The graph that a store's own records make."""
+
+from typing import Any
+
+import pytest
+
+from instrument import ExperimentContext
+from instrument.lineage import (
+    LineageTracker,
+    ancestors,
+    build_graph,
+    cycles,
+    descendants,
+    validate,
+)
+from instrument.protocols import Store
+
+
+@pytest.fixture
+def history(log: Any, run: Any) -> None:
+    """Raw data is cleaned, a model trained on it and evaluated."""
+    log("raw", [1])
+    log("clean", [2], parents=["raw:v1"], run_id="clean-run")
+    run("clean-run", ["raw:v1"], ["clean:v1"])
+    log("model", {"w": 1}, parents=["clean:v1"], run_id="train-run")
+    run("train-run", ["clean:v1"], ["model:v1"], name="train")
+    log("report", {"acc": 1}, parents=["model:v1", "raw:v1"], run_id="eval-run")
+    run("eval-run", ["model:v1", "raw:v1"], ["report:v1"])
+
+
+@pytest.mark.usefixtures("history")
+def test_the_whole_history_is_there(store: Store) -> None:
+    graph = build_graph(store)
+    assert list(ancestors(graph, "model:v1").items()) == [
+        ("clean:v1", 1), ("train-run", 1), ("raw:v1", 2), ("clean-run", 2),
+    ]  # fmt: skip
+    assert set(descendants(graph, "raw:v1")) == {
+        "clean-run", "clean:v1", "train-run", "model:v1", "eval-run", "report:v1",
+    }  # fmt: skip
+    assert set(descendants(graph, "train-run")) == {"model:v1", "eval-run", "report:v1"}
+    train = graph.node("train-run")
+    assert (train.kind, train.name, train.state, train.known) == ("run", "train", "COMPLETED", True)
+    assert graph.node("model:v1").type == "model"
+    assert validate(graph)["is_valid"]
+
+
+@pytest.mark.usefixtures("history")
+def test_a_run_without_artifacts_is_alone(store: Store, run: Any) -> None:
+    run("idle-run", [], [])
+    graph = build_graph(store)
+    assert "idle-run" in graph
+    assert not ancestors(graph, "idle-run")
+    assert not descendants(graph, "idle-run")
+
+
+def test_who_makes_something_and_uses_it_is_its_maker(store: Store, log: Any, run: Any) -> None:
+    log("data", [1], run_id="one-run")
+    run("one-run", ["data:v1"], ["data:v1"])
+    graph = build_graph(store)
+    assert [tuple(edge) for edge in graph.edges()] == [("one-run", "data:v1", "made")]
+
+
+def test_who_uses_something_and_logs_it_again_is_its_user(store: Store, log: Any, run: Any) -> None:
+    log("data", [1], run_id="first-run")
+    run("first-run", [], ["data:v1"])
+    run("again-run", ["data:v1"], ["data:v1"])
+    graph = build_graph(store)
+    assert {tuple(edge) for edge in graph.edges()} == {
+        ("first-run", "data:v1", "made"),
+        ("data:v1", "again-run", "used"),
+    }
+    assert cycles(graph) == []
+
+
+def test_whoever_makes_the_same_again_is_seen(store: Store, log: Any, run: Any) -> None:
+    log("metrics", {"loss": 1}, run_id="first-run")
+    run("first-run", [], ["metrics:v1"])
+    run("again-run", [], ["metrics:v1"])
+    assert set(ancestors(build_graph(store), "metrics:v1")) == {"first-run", "again-run"}
+
+
+def test_what_a_run_names_and_the_store_lacks_is_missing(store: Store, log: Any, run: Any) -> None:
+    run("a-run", ["ghost:v3"], [])
+    log("data", [1], run_id="gone-run")
+    graph = build_graph(store)
+    result = validate(graph)
+    assert not result["is_valid"]
+    assert not graph.node("ghost:v3").known
+    (issue,) = result["issues"]
+    assert issue["type"] == "missing_references"
+    assert {detail["id"] for detail in issue["details"]} == {"ghost:v3", "gone-run"}
+    assert issue["details"][1]["referenced_by"] == ["a-run"]
+
+
+def test_the_lineage_of_real_runs() -> None:
+    with ExperimentContext(name="prepare", capture_level=1) as prepare:
+        prepare.log_artifact("data", "dataset", data=[1, 2])
+    with ExperimentContext(name="train", capture_level=1) as train:
+        rows = train.use_artifact("data").load()
+        train.log_artifact("model", "model", data={"w": sum(rows)})
+    tracker = LineageTracker.from_store()
+    assert tracker.get_ancestors("model:v1") == ["data:v1"]
+    assert tracker.get_run_lineage(train.id) == {
+        "run_id": train.id, "inputs": ["data:v1"], "outputs": ["model:v1"],
+    }  # fmt: skip
+    assert tracker.validate_lineage()["is_valid"]
