@@ -21,53 +21,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from instrument.artifacts.manager import ArtifactManager as ArtifactManager
+    from instrument.capture.validate import ConfigCapture as ConfigCapture
     from instrument.context import ExperimentContext as ExperimentContext
     from instrument.current import (
         current_run as current_run,
-    )
-    from instrument.current import (
         log_artifact as log_artifact,
-    )
-    from instrument.current import (
         log_metrics as log_metrics,
-    )
-    from instrument.current import (
         log_params as log_params,
-    )
-    from instrument.current import (
         use_artifact as use_artifact,
     )
     from instrument.decorators import (
         checkpoint as checkpoint,
-    )
-    from instrument.decorators import (
         reproducible as reproducible,
-    )
-    from instrument.decorators import (
         track_artifacts as track_artifacts,
     )
     from instrument.errors import InstrumentError as InstrumentError
+    from instrument.lineage.tracker import LineageTracker as LineageTracker
     from instrument.records import (
         ArtifactType as ArtifactType,
-    )
-    from instrument.records import (
         ArtifactVersion as ArtifactVersion,
-    )
-    from instrument.records import (
         EnvironmentCaptureLevel as EnvironmentCaptureLevel,
-    )
-    from instrument.records import (
         RunState as RunState,
     )
+    from instrument.telemetry import HardwareMonitor as HardwareMonitor
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "ArtifactManager": "instrument.artifacts.manager",
     "ArtifactType": "instrument.records",
     "ArtifactVersion": "instrument.records",
+    "ConfigCapture": "instrument.capture.validate",
     "EnvironmentCaptureLevel": "instrument.records",
     "ExperimentContext": "instrument.context",
+    "HardwareMonitor": "instrument.telemetry",
     "InstrumentError": "instrument.errors",
+    "LineageTracker": "instrument.lineage.tracker",
     "RunState": "instrument.records",
     "checkpoint": "instrument.decorators",
     "current_run": "instrument.current",

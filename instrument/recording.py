@@ -87,7 +87,7 @@ class Recording:
         self._records: Records = Nowhere()
         self._owner = identity.owner
         self._background: threading.Thread | None = None
-        self._background_cpu_seconds = 0.0
+        self._background_seconds = 0.0
         self._background_error: BaseException | None = None
         self._sampler: Sampler | None = None
         self._followers: list[Follower] = []
@@ -152,11 +152,12 @@ class Recording:
 
     def _capture(self, reading: CodeReading | None) -> None:
         """Runs in the background thread."""
+        before = time.perf_counter()
         try:
             self._capture_all(reading)
         except BaseException as error:  # strict: raised where the user waits for it
             self._background_error = error
-        self._background_cpu_seconds = time.thread_time()
+        self._background_seconds = time.perf_counter() - before
 
     def _capture_all(self, reading: CodeReading | None) -> None:
         level = self._settings.capture_level
@@ -173,11 +174,13 @@ class Recording:
                 self._sampler.start()
 
     def _keep_patch(self, reading: CodeReading) -> None:
+        """Store the patch, and say what it leaves out; making it is slow for large changes."""
+        before = reading.finish()
         patch = reading.patch()
-        if patch and self.store is not None:
-            code = reading.finish()
-            digest = self.store.put_bytes(patch)
-            self.record(CodeCaptured(git=code.git, reason=code.reason, patch=digest))
+        after = reading.finish()
+        digest = self.store.put_bytes(patch) if patch and self.store is not None else None
+        if digest is not None or after.reason != before.reason:
+            self.record(CodeCaptured(git=after.git, reason=after.reason, patch=digest))
 
     def _keep_snapshot(self, level: int) -> None:
         from instrument.canonical import canonical_bytes
@@ -272,12 +275,13 @@ class Recording:
         if self._sampler is not None:
             with self.guard.protect("stop telemetry"):
                 self._sampler.stop()
+                self._background_seconds += self._sampler.cpu_seconds
 
     def _close(self) -> None:
         records = self._records
         overhead = {
             "blocking_seconds": self.blocking_seconds,
-            "background_cpu_seconds": self._background_cpu_seconds,
+            "background_seconds": self._background_seconds,
         }
         self.record(ProcessFinished(lost=records.lost, overhead=overhead))
         with self.guard.protect("close the journal"):
@@ -296,11 +300,13 @@ class Recording:
 
     def _finish_mirrors(self) -> None:
         for follower in self._followers:
-            if not follower.wait(MIRROR_DEADLINE_SECONDS):
-                say(
-                    f"the {follower.name} mirror is not complete yet and goes on by itself; "
-                    f"`instrument sync --to {follower.name} {self.identity.run_id}` makes sure"
-                )
+            if follower.wait(MIRROR_DEADLINE_SECONDS):
+                continue
+            why = "goes on by itself" if follower.running else f"has failed (see {follower.log})"
+            say(
+                f"the {follower.name} mirror is not complete and {why}; "
+                f"`instrument sync --to {follower.name} {self.identity.run_id}` completes it"
+            )
 
     def _where(self) -> str:
         return self.store.location if self.store is not None else str(self._settings.store)

@@ -444,7 +444,7 @@ class ProcessFinished(Record, frozen=True, kw_only=True, tag="process_finished")
     Attributes:
         lost: How many records of this journal were lost.
         overhead: What recording cost this process: seconds that the user's thread waited
-            (``blocking_seconds``), CPU seconds in the background (``background_cpu_seconds``).
+            (``blocking_seconds``), seconds of work in the background (``background_seconds``).
     """
 
     lost: int
