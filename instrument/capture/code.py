@@ -2,6 +2,7 @@
 
 import os
 import re
+import site
 import sys
 import threading
 import time
@@ -203,8 +204,9 @@ def _is_of_installation(directory: Path) -> bool:
     if {"site-packages", "dist-packages"} & set(directory.parts):
         return True
     library = Path(os.path.realpath(os.__file__)).parent
-    programs = Path(os.path.realpath(sys.prefix)) / "bin"
-    return directory == programs or directory.is_relative_to(library)
+    programs = [Path(os.path.realpath(base)) / "bin" for base in (sys.prefix, site.getuserbase())]
+    ours = Path(os.path.realpath(__file__)).parents[1]  # `python -m instrument` in a checkout
+    return directory in {*programs, ours} or directory.is_relative_to(library)
 
 
 def _refusal(answer: Output, repository: Repository) -> str:

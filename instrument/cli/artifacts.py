@@ -78,11 +78,15 @@ def show_artifact(options: Options, ref: str, as_json: bool) -> None:
 )
 @click.pass_obj
 def get_artifact(options: Options, ref: str, output: Path | None) -> None:
-    """Copy an artifact out of the store, verified; prints where it lies."""
-    from instrument.cli.checkout import check_out
+    """Copy an artifact out of the store, verified, whole or not at all; prints where it lies.
+
+    Nothing is overwritten. A file goes into PATH when PATH is a directory.
+    """
+    from instrument.artifacts import Artifact
 
     store = open_store(options)
-    emit(visible(check_out(store, find_artifact(store, ref), output)))
+    artifact = Artifact(store, find_artifact(store, ref))
+    emit(visible(artifact.copy_to(_target(artifact.version, output))))
 
 
 @artifacts.command("log")
@@ -127,7 +131,7 @@ def _log(
             if version.version is None:
                 raise StoreError(f"{name} is not recorded: the store could not take it")
             return version
-    from instrument.artifacts.logging import log_value
+    from instrument.artifacts import log_value
     from instrument.clock import SystemClock
 
     return log_value(
@@ -141,6 +145,14 @@ def _log(
         run_id=None,
         clock=SystemClock(),
     )
+
+
+def _target(version: ArtifactVersion, output: Path | None) -> Path:
+    """Where a copy of `version` goes when the user asks for `output`."""
+    own_name = version.name if version.is_tree else Path(version.files[0].path).name
+    if output is None:
+        return Path(own_name)
+    return output / own_name if output.is_dir() and not version.is_tree else output
 
 
 def artifact_json(version: ArtifactVersion) -> dict[str, Any]:

@@ -29,7 +29,11 @@ def visible(text: object, limit: int = 2000) -> str:
 
 def json_text(value: object) -> str:
     """`value` as JSON with indentation, harmless to a terminal."""
-    data = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return safe_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def safe_json(data: str) -> str:
+    """The same JSON, with the characters escaped that JSON allows and a terminal obeys."""
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", data)
 
 

@@ -66,10 +66,13 @@ def test_get_without_a_path_takes_the_name_and_never_overwrites(
     empty = tmp_path / "elsewhere"
     empty.mkdir()
     assert cli("artifacts", "get", "model", cwd=empty).out == "model.bin\n"
+    writer.artifact("model", b"other weights")
     again = cli("artifacts", "get", "model", cwd=empty)
     assert again.code == 2
     assert "exists" in again.err
-    assert cli("artifacts", "get", "model", "-o", empty / "no" / "such").code == 2
+    assert (empty / "model.bin").read_bytes() == b"weights"
+    assert cli("artifacts", "get", "model", "-o", empty / "sub" / "there").code == 0
+    assert (empty / "sub" / "there").read_bytes() == b"other weights"
 
 
 def test_get_of_damaged_content_leaves_nothing(cli: Cli, writer: Writer, store_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_what_the_command_logs_is_part_of_the_run(cli: Cli) -> None:
     )
     [run] = cli("runs", "list", "--json").json
     assert (run["params"], run["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
-    assert (run["state"], run["project"], run["name"]) == ("COMPLETED", "p", "outer")
+    assert (run["state"], run["project"]) == ("COMPLETED", "p")
     assert run["command"][-2:] == [sys.executable, "train.py"]
 
 
@@ -176,8 +176,8 @@ def test_the_command_starts_with_clean_signals(cli: Cli) -> None:
         "print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
     )
     assert cli("run", "--", sys.executable, "-c", script).out == "set() True\n"
-    pipe = cli("run", "--", "sh", "-c", "yes | head -1; grep SigIgn /proc/self/status").out
-    assert pipe.split() == ["y", "SigIgn:", "0" * 16]
+    ignored = cli("run", "--", "grep", "SigIgn", "/proc/self/status").out.split()[1]
+    assert not int(ignored, 16) & (1 << signal.SIGPIPE - 1)
 
 
 def test_a_store_that_cannot_be_written_changes_nothing_for_the_command(

@@ -89,8 +89,8 @@ def test_show_tells_the_story_of_a_run(cli: Cli, writer: Writer) -> None:
     writer.run("only-run", params={"optim.lr": 0.25}, uses=(data,), makes=(model,))
     page = cli("runs", "show", "latest").out
     for part in (
-        "COMPLETED", "baseline", "only-run", "took 12.5 s", "python train.py", "main @ aaaaaaaaaaaa",
-        "clean", "optim.lr", "0.25", "accuracy", "data:v1", "model:v1",
+        "COMPLETED", "baseline", "only-run", "took 12.5 s", "python train.py",
+        "main @ aaaaaaaaaaaa", "clean", "optim.lr", "0.25", "accuracy", "data:v1", "model:v1",
         "42, set in random", "torch 2.5.0", "complete", "blocking 0.01 s",
     ):  # fmt: skip
         assert part in page
