@@ -5,12 +5,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from instrument import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "backends"), str(ROOT / "tests")])
+
+# Machines are shared: how fast an example comes says nothing. CI tries the same examples each time.
+hypothesis.settings.register_profile(
+    "repository",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+hypothesis.settings.load_profile("repository")
 
 
 @pytest.fixture(autouse=True)
