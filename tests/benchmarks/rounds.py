@@ -1,6 +1,7 @@
 """Interleaved rounds: A B C, B C A, C A B, so that a busy machine is busy for everyone."""
 
 import sys
+import time
 from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
@@ -45,12 +46,16 @@ def measure(row: Row, place: Workplace, entrants: Sequence[Entrant], rounds: int
     """Measure `row` for `rounds` rounds; who fails in one takes no part in the next."""
     rounds = min(rounds, row.most_rounds)
     results = Results(row, [])
+    started = time.monotonic()
     for number in range(-1 if row.warm_up else 0, rounds):
-        print(f"\r{row.name}: round {number + 1} of {rounds} ", end="", file=sys.stderr)
+        elapsed = time.monotonic() - started
+        print(
+            f"\r{row.name}: {elapsed:.0f} s, round {number} of {rounds} ", end="", file=sys.stderr
+        )
         shift = number % len(entrants)
         measured = row.measure(place, [*entrants[shift:], *entrants[:shift]])
         entrants = [entrant for entrant in entrants if entrant.label in measured]
         if number >= 0:
             results.rounds.append(measured)
-    print(file=sys.stderr)
+    print(f"\r{row.name}: {time.monotonic() - started:.0f} s in all{'':20}", file=sys.stderr)
     return results

@@ -36,23 +36,28 @@ def bare(params: Params, body: Body) -> None:
 
 
 def sacred(params: Params, body: Body) -> None:
-    experiment = _sacred_experiment(tuple(params))
+    _sacred_body[:] = [body]
+    _sacred_experiment(tuple(params)).run(config_updates=params)
 
-    def main(_run: Any) -> None:
-        body(Log(lambda step, loss: _run.log_scalar("loss", loss, step), _sacred_artifact(_run)))
 
-    experiment.main(main)
-    experiment.run(config_updates=params)
+_sacred_body: list[Body] = []
 
 
 @cache
 def _sacred_experiment(names: tuple[str, ...]) -> Any:
+    """One experiment for all runs of this process, as its users have it."""
     from sacred import Experiment
     from sacred.observers import FileStorageObserver
 
     experiment = Experiment("bench")
     experiment.observers.append(FileStorageObserver(STORE / "sacred"))
     experiment.add_config(dict.fromkeys(names, 0.5))
+
+    @experiment.main
+    def main(_run: Any) -> None:
+        metric = lambda step, loss: _run.log_scalar("loss", loss, step)  # noqa: E731 - as the others
+        _sacred_body[0](Log(metric, _sacred_artifact(_run)))
+
     return experiment
 
 
