@@ -7,15 +7,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from instrument import __version__, registry, settings
 from instrument.cli.opening import Options
+from instrument.cli.words import count, size
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError
 from instrument.guard import one_line
@@ -90,7 +91,7 @@ def _settings(resolved: Settings) -> Check:
 
 
 def _store(path: Path) -> Iterator[Check]:
-    """Where the store is, its format, what is in it, and what its file system is known for."""
+    """Where the store is, what is in it, and whether its file system can be relied on."""
     if not path.exists():
         yield Check(name="store", status="ok", detail=f"{path}; it is made by the first run")
         return
@@ -100,11 +101,31 @@ def _store(path: Path) -> Iterator[Check]:
     except (InstrumentError, OSError) as error:
         yield Check(name="store", status="failed", detail=one_line(error))
         return
-    yield Check(name="store", status="ok", detail=str(store.location))
-    for name, value in info.items():
-        if name not in {"location", "path"}:
-            detail = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            yield Check(name=f"store: {name.replace('_', ' ')}", status="ok", detail=detail)
+    yield Check(name="store", status="ok", detail=f"{store.location}, format {info.get('format')}")
+    amounts = [count(info.get(f"{noun}s", 0), noun) for noun in ("run", "artifact", "object")]
+    detail = ", ".join([*amounts, size(info.get("objects_size_bytes"))])
+    yield Check(name="contents", status="ok", detail=detail)
+    yield _file_system(info)
+
+
+def _file_system(info: Mapping[str, Any]) -> Check:
+    """The kind of the store's file system; network disks are told, and where the index lies."""
+    network = bool(info.get("is_network"))
+    detail = f"{info.get('file_system') or 'unknown'}, {'network' if network else 'local'}"
+    detail += f" ({info['mount_options']})" if info.get("mount_options") else ""
+    if info.get("index") is None:
+        return Check(
+            name="file system",
+            status="warning",
+            detail=f"{detail}; no local directory can take the index: listing runs is slow",
+            hint="set XDG_CACHE_HOME to a local directory",
+        )
+    return Check(
+        name="file system",
+        status="note" if network else "ok",
+        detail=detail,
+        hint="other machines may see new runs up to a minute late" if network else None,
+    )
 
 
 def _write_test(path: Path) -> Check:

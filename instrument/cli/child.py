@@ -50,6 +50,7 @@ class Child:
         self._ended = False
         self._lock = threading.Lock()
         self.interrupted = False
+        self._early = signal.sigpending() & FORWARDED  # sent before there was a child to get them
         self.pid = os.posix_spawnp(
             command[0], list(command), environment, setsigmask=(), setsigdef=_DEFAULT_IN_CHILD
         )
@@ -69,10 +70,11 @@ class Child:
         while True:
             received = signal.sigwaitinfo(FORWARDED)
             number = signal.Signals(received.si_signo)
-            from_terminal = received.si_code == _FROM_KERNEL
+            has_it = received.si_code == _FROM_KERNEL and number not in self._early
+            self._early.discard(number)
             with self._lock:
                 if self._ended:
                     return
                 self.interrupted |= number in INTERRUPTING
-                if not from_terminal:
+                if not has_it:
                     os.kill(self.pid, number)

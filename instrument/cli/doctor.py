@@ -13,7 +13,9 @@ _STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "failed": "red"}
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def doctor(options: Options, as_json: bool) -> int:
-    """Check the store, the file system, the backends, git, the GPU and the optional libraries.
+    """Check that recording works on this machine.
+
+    Looks at the store, its file system, the backends, git, the GPU and the optional libraries.
 
     Exits with 1 when something that recording needs does not work.
     """

@@ -1,5 +1,6 @@
 """A snapshot of the environment for people: as a page, and in one line."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ def environment_page(snapshot: Mapping[str, Any], health: Iterable[Health]) -> "
 
     pages: list[RenderableType] = []
     for name, part in snapshot.items():
-        if isinstance(part, (Mapping, list)) and part:
+        if (isinstance(part, list) and part) or any(flatten(_mapping(part)).values()):
             pages += [*section(name.replace("_", " "), _part_page(part)), Text()]
     gaps = [
         [each.part, each.status.replace("_", " "), each.reason or "-"]
@@ -48,16 +49,15 @@ def headline(snapshot: Mapping[str, Any]) -> str:
 
 
 def _part_page(part: Mapping[str, Any] | list[Any]) -> "RenderableType":
-    """Few facts one a line; many beside each other."""
+    """One fact a line; on a terminal many stand beside each other."""
     from rich.columns import Columns
 
     if isinstance(part, list):
-        flat = {str(index): item for index, item in enumerate(part)}
-        lines = [("", value_text(item)) for item in flat.values()]
+        lines = [("", value_text(item)) for item in part]
     else:
         flat = flatten(part)
         lines = [(name, _fact(name, value)) for name, value in flat.items() if value is not None]
-    if len(lines) <= _MOST_FACTS:
+    if len(lines) <= _MOST_FACTS or not sys.stdout.isatty():
         return facts(lines)
     return Columns([text(f"{name} {value}".strip()) for name, value in lines], column_first=True)
 

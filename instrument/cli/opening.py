@@ -45,8 +45,9 @@ def find_run(store: Store, selector: str) -> RunSummary:
     try:
         return store.run(selector)
     except NotFoundError as error:
-        where = "" if selector == LATEST else f" in {store.location}"
-        raise NotFoundError(f"{error}{where}; `instrument runs list` shows the runs") from None
+        if "instrument runs list" in str(error) or selector == LATEST:
+            raise
+        raise NotFoundError(f"{error}; `instrument runs list` shows the runs") from None
 
 
 def find_artifact(store: Store, reference: str) -> ArtifactVersion:

@@ -36,7 +36,9 @@ def run(  # noqa: PLR0913 - one parameter for each option
     offline: bool,
     command: tuple[str, ...],
 ) -> int:
-    """Run COMMAND and record it: code, environment, hardware, and how it ended.
+    """Run COMMAND and record it.
+
+    Recorded are its code, environment and hardware, and how it ended.
 
     COMMAND has the terminal to itself and gets the signals; its exit code is the exit code here.
     What it logs through the Python package becomes part of this run, and the options given here

@@ -17,7 +17,9 @@ from instrument.summary import RunSummary
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def verify(options: Options, selector: str | None, as_json: bool) -> int:
-    """Check every byte against its digest, and every journal against its chain.
+    """Check that nothing recorded is damaged.
+
+    Every byte is checked against its digest, and every journal against its chain.
 
     Checks the whole store, or one run or artifact. Exits with 1 when it finds damage. A torn last
     line is what a killed process leaves; nothing that was recorded is lost by it, so it is a note.

@@ -124,6 +124,21 @@ def test_a_signal_ends_the_command_and_the_run_is_interrupted(
     assert run["recording"]["complete"] is True
 
 
+def test_a_signal_that_comes_before_the_command_is_not_lost() -> None:
+    script = (
+        "import os, signal\n"
+        "from instrument.cli.child import Child, signals_held\n"
+        "with signals_held():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    child = Child(['sleep', '60'], os.environ)\n"
+        "    print(child.wait(), child.interrupted)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "130 True\n"
+
+
 def test_a_signal_that_the_command_handles_is_its_own(cli: Cli) -> None:
     script = (
         "import signal, sys, time\n"

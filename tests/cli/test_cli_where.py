@@ -3,8 +3,7 @@
 import contextlib
 
 from cli.support import Cli
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from instrument.errors import QueryError
 from instrument.query import parse
