@@ -14,7 +14,8 @@ from instrument.protocols import Store
 from instrument.records import ArtifactVersion, File
 
 # Long pieces: each one costs a wait for the interpreter's lock while other threads compute.
-_CHUNK_BYTES: Final = 32 << 20
+_HASHED_BYTES: Final = 32 << 20
+_COPIED_BYTES: Final = 4 << 20
 
 
 def check(version: ArtifactVersion) -> None:
@@ -107,7 +108,7 @@ def _holds(path: Path, file: File) -> bool:
 
 def _digest_of(path: Path) -> str:
     sha = hashlib.new(ALGORITHM)
-    buffer = memoryview(bytearray(min(_CHUNK_BYTES, path.stat().st_size + 1)))
+    buffer = memoryview(bytearray(min(_HASHED_BYTES, path.stat().st_size + 1)))
     with path.open("rb", buffering=0) as stream:
         while count := stream.readinto(buffer):
             sha.update(buffer[:count])
@@ -121,7 +122,7 @@ def _place(store: Store, file: File, place: Path, *, linked: bool) -> None:
             place.symlink_to(lies.absolute())
             return
         with place.open("xb") as copy:
-            shutil.copyfileobj(source, copy, _CHUNK_BYTES)
+            shutil.copyfileobj(source, copy, _COPIED_BYTES)
     if linked:
         place.chmod(0o444)
 

@@ -6,8 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.progress import Progress as Bar, TaskID
 
 PATIENCE_SECONDS: Final = 1.0
 
@@ -56,8 +55,13 @@ class Progress:
 
 def _bar() -> "Bar":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress as Bar,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     return Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)

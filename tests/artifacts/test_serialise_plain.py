@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from instrument.artifacts import log_value, use
 from instrument.canonical import digest
 from instrument.clock import SystemClock
 from instrument.errors import UsageError
+from instrument.protocols import Store
 from instrument.testing.memory import MemoryBackend
 
 SCALARS = (
@@ -99,6 +99,15 @@ def test_a_type_without_a_form_is_named_with_the_ways_out(log: Any, value: Any) 
     for way_out in ("file_path=", "register_serialiser", "pickle=True"):
         assert way_out in message
     assert "\n" not in message
+
+
+def test_an_estimator_is_named_and_can_be_pickled(log: Any, store: Store) -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    model = linear_model.LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    with pytest.raises(UsageError, match=r"sklearn\.linear_model.*LogisticRegression.*file_path="):
+        log(model)
+    artifact = use(store, log(model, pickle=True).ref)
+    assert artifact.load(allow_pickle=True).predict([[5.0]]) == [1]
 
 
 def test_text_that_is_no_utf8_is_refused(log: Any) -> None:
