@@ -36,16 +36,7 @@ def test_a_large_value_is_not_held_twice(python: str, kind: str) -> None:
     assert float(done.stdout) < 100
 
 
-HEAVY = [
-    "torch",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "polars",
-    "safetensors",
-    "rich",
-    "concurrent.futures",
-]
+HEAVY = ["torch", "numpy", "pandas", "pyarrow", "polars", "safetensors", "rich", "asyncio"]
 
 
 def test_nothing_heavy_is_imported(python: str) -> None:
