@@ -22,8 +22,9 @@ MAX_ITEMS: Final = 32
 MAX_ENTRIES: Final = 200
 MAX_DEPTH: Final = 5
 MAX_NODES: Final = 1000
-_MAX_INTEGER: Final = 2**63
-_PLAIN: Final = frozenset({bool, type(None)})
+_MIN_INTEGER: Final = -(2**63)
+_MAX_INTEGER: Final = 2**63 - 1
+_FIXED: Final = frozenset({bool, type(None), int, float, str})
 _ARRAY_MODULES: Final = frozenset({"numpy", "torch", "jax", "jaxlib", "tensorflow", "cupy"})
 
 
@@ -37,8 +38,10 @@ class Parameters:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._positional: tuple[str, ...] = ()
         self._rest = "args"
-        self._defaults: dict[str, Any] = {}
         self._hidden = 0
+        self._secrets: frozenset[str] = frozenset()
+        self._fixed: dict[str, Any] = {}
+        self._changeable: dict[str, Any] = {}
         try:
             parameters = inspect.signature(function).parameters.values()
         except Exception:  # a stranger's callable may answer `inspect` with anything
@@ -47,35 +50,50 @@ class Parameters:
             p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         )
         self._rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
-        self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self._hidden = int(self._positional[:1] in (("self",), ("cls",)))
+        self._secrets = frozenset(p.name for p in parameters if is_secret_name(p.name))
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        for name, default in defaults.items():
+            if type(default) in _FIXED:
+                self._fixed[name] = self._summary(name, default)
+            else:
+                self._changeable[name] = default
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments by name, defaults included, without ``self`` and ``cls``.
+    def summaries(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments' summaries by name, defaults included, without ``self`` and ``cls``.
 
         A call that does not fit the function is bound as far as it goes: the function itself says
-        what is wrong with it.
+        what is wrong with it. Never raises.
         """
-        names = self._positional
-        bound = {**self._defaults, **kwargs}
-        bound.update(zip(names[self._hidden :], args[self._hidden :], strict=False))
+        found = self._fixed.copy()
+        for name, value in self._changeable.items():
+            found[name] = self._summary(name, value)
+        for name, value in kwargs.items():
+            found[name] = REDACTED if is_secret_name(name) else summarise(value)
+        names, secrets = self._positional, self._secrets
         if len(args) > len(names):
-            bound[self._rest] = args[len(names) :]
-        return bound
+            found[self._rest] = self._summary(self._rest, args[len(names) :])
+            args = args[: len(names)]
+        if self._hidden:
+            names, args = names[1:], args[1:]
+        for index, value in enumerate(args):
+            name = names[index]
+            found[name] = REDACTED if name in secrets else summarise(value)
+        return found
+
+    def _summary(self, name: str, value: Any) -> Any:
+        return REDACTED if name in self._secrets else summarise(value)
 
 
-def summarise(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The summaries of `arguments`, by name. Never raises."""
-    summaries = {}
-    for name, value in arguments.items():
-        kind = type(value)
-        if is_secret_name(name):
-            summaries[name] = REDACTED
-        elif kind in _PLAIN or (kind is int and -_MAX_INTEGER <= value < _MAX_INTEGER):
-            summaries[name] = value
-        else:
-            summaries[name] = _Summary().of(value)
-    return summaries
+def summarise(value: Any) -> Any:
+    """The summary of an argument. Never raises."""
+    kind = type(value)
+    if kind is int:
+        if _MIN_INTEGER <= value <= _MAX_INTEGER:
+            return value
+    elif kind is bool or value is None:
+        return value
+    return _Summary().of(value)
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -90,9 +108,12 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def type_name(kind: type) -> str:
-    """``module.qualname`` of a class; builtins without their module."""
-    name = kind.__qualname__
-    return name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+    """``module.qualname`` of a class; builtins without their module. Never raises."""
+    try:
+        name = kind.__qualname__
+        return name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+    except Exception:  # a metaclass can hide even the name
+        return "unknown"
 
 
 class _Summary:
@@ -104,7 +125,7 @@ class _Summary:
     def of(self, value: Any, depth: int = 0) -> Any:
         """The summary of `value`."""
         kind = type(value)
-        if kind in _PLAIN:
+        if kind is bool or value is None:
             return value
         self._left -= 1
         try:
@@ -115,7 +136,7 @@ class _Summary:
                 return self._compound(kind, value, depth)
             return {"type": type_name(kind)}
         except Exception:  # the value is hostile; its type is all there is to tell
-            return {"type": _safe_name(kind)}
+            return {"type": type_name(kind)}
 
     def _compound(self, kind: type, value: Any, depth: int) -> Any:
         """The summary of what has parts; calls no method that a user's class could override."""
@@ -163,7 +184,7 @@ def _scalar(kind: type, value: Any) -> Any:
         return _text(str.__getitem__(value, slice(None)))
     if issubclass(kind, int) and not issubclass(kind, enum.Enum):
         number = int.__add__(value, 0)
-        return number if -_MAX_INTEGER <= number < _MAX_INTEGER else _big(number)
+        return number if _MIN_INTEGER <= number <= _MAX_INTEGER else _big(number)
     if issubclass(kind, float):
         return plain_float(float.__add__(value, 0.0))
     if issubclass(kind, PurePath):
@@ -215,10 +236,3 @@ def _opaque(kind: type, value: Any) -> dict[str, Any]:
         if type(dtype).__module__.partition(".")[0] in _ARRAY_MODULES:
             summary["dtype"] = str(dtype)
     return summary
-
-
-def _safe_name(kind: type) -> str:
-    try:
-        return type_name(kind)
-    except Exception:  # a metaclass can hide even the name
-        return "unknown"

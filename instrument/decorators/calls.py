@@ -2,45 +2,51 @@
 
 import itertools
 import os
-import time
 import weakref
-from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
+from time import perf_counter
 from types import CodeType, TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from instrument import settings, stack
 from instrument.capture.redaction import redact_text
 from instrument.context import ExperimentContext
 from instrument.current import current_run
-from instrument.decorators.arguments import dotted, summarise, type_name
+from instrument.decorators.arguments import dotted, type_name
 from instrument.decorators.target import Target
 from instrument.errors import InstrumentError, NotFoundError, UsageError
 from instrument.guard import one_line, say, traceback_text
 from instrument.records import CallFinished, CallStarted, ExceptionRaised, Params, Record
 
-R = TypeVar("R", bound=Record)
 _MAX_MESSAGE = 10_000
 _current: ContextVar["Call | None"] = ContextVar("instrument_call", default=None)
-_calls_of: "weakref.WeakKeyDictionary[ExperimentContext, Calls]" = weakref.WeakKeyDictionary()
+_calls_by_run: dict[int, "Calls"] = {}
 closure_codes: set[CodeType] = set()
 """The code of every closure that stands for a user's function; filled by `wrapping`."""
 
 
 class Calls:
-    """What this process knows of the decorated calls in one run.
+    """What this process knows of the decorated calls in one run; forgotten together with the run.
 
     Args:
-        opened: Whether a decorated call opened the run.
+        run: The run.
+        opened: Whether a decorated call opened it.
 
     Attributes:
         numbers: The numbers of the calls in this process's journal, from 1.
         memory: What the aspects remember from call to call, by keys of their own.
     """
 
-    def __init__(self, *, opened: bool) -> None:
+    def __init__(self, run: ExperimentContext, *, opened: bool) -> None:
+        key = id(run)  # a look-up by id costs a quarter of one by weak reference
+        self._run = weakref.ref(run, lambda _: _calls_by_run.pop(key, None))
         self.opened = opened
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: a forked child writes a journal of its own."""
+        self.journal = object()
         self.numbers = itertools.count(1)
         self.memory: dict[Any, Any] = {}
 
@@ -57,15 +63,15 @@ class Call:
     """
 
     __slots__ = (
-        "_duration_seconds",
-        "_ended",
         "_outer",
+        "_recording",
         "_run_token",
         "_scoped",
         "_started",
         "_token",
         "calls",
         "id",
+        "journal",
         "owns",
         "run",
         "target",
@@ -86,10 +92,10 @@ class Call:
         self.owns = owns
         self.id = next(calls.numbers)
         self._outer = outer
+        self._recording = run.recording
         self._scoped = owns or target.is_stepwise
-        self._ended = False
-        self._duration_seconds = 0.0
-        self._started = time.perf_counter()
+        self.journal = calls.journal
+        self._started = perf_counter()
 
     def start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record the call and let the aspects prepare it.
@@ -98,10 +104,11 @@ class Call:
             UsageError, NotFoundError: An aspect found an error of the user's.
         """
         try:
-            started = self._record(self._call_started, args, kwargs)
-            if self.owns and started is not None and started.arguments:
-                self._record(_call_params, started)
-            for aspect in self.target.aspects:
+            started = self._call_started(args, kwargs)
+            self._record(started)
+            if self.owns and started.arguments:
+                self._record(Params(values=dotted(started.arguments), source="call"))
+            for aspect in self.target.preparing:
                 try:
                     aspect.before(self)
                 except (UsageError, NotFoundError):
@@ -109,7 +116,7 @@ class Call:
                 except Exception as error:
                     self.run.problem(f"prepare the call of {self.target.name}", error)
         except BaseException as error:
-            self._end("raised", error)
+            self._end("raised", perf_counter(), error)
             raise
 
     def enter(self) -> None:
@@ -136,45 +143,39 @@ class Call:
                 except Exception as error:
                     self.run.problem(f"keep what {self.target.name} yielded", error)
         except BaseException as error:  # a strict run, or Ctrl-C while a checkpoint was stored
-            self._end("raised", error)
+            self._end("raised", perf_counter(), error)
             raise
 
     def returned(self, value: Any) -> None:
         """The function returned `value`, or the generator ended with it."""
-        self._stop()
+        ended = perf_counter()
         try:
-            for aspect in self.target.aspects:
+            for aspect in self.target.keeping:
                 try:
                     aspect.after(self, value)
                 except Exception as error:  # hours of training are never lost to our failure
                     self.run.problem(f"keep what {self.target.name} returned", error)
         except BaseException as error:
-            self._end("returned", error)
+            self._end("returned", ended, error)
             raise
-        self._end("returned")
+        self._end("returned", ended)
 
     def raised(self, error: BaseException) -> None:
         """`error` left the function."""
-        self._stop()
+        ended = perf_counter()
         outcome = "closed" if isinstance(error, GeneratorExit) else "raised"
         if not self.owns and _is_news(error):
-            self._record(_exception_raised, error)
-        self._end(outcome, error)
+            self._record(_exception_raised(error))
+        self._end(outcome, ended, error)
 
     def closed(self) -> None:
         """The caller needs no more of the generator: for the run that is an end like any other."""
-        self._stop()
-        self._end("closed")
+        self._end("closed", perf_counter())
 
-    def _stop(self) -> None:
-        """The user's part is over; what we do from here on is no part of the call's duration."""
-        self._duration_seconds = time.perf_counter() - self._started
-
-    def _end(self, outcome: str, error: BaseException | None = None) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        self._record(self._call_finished, outcome)
+    def _end(self, outcome: str, ended: float, error: BaseException | None = None) -> None:
+        """The user's part was over at `ended`; what we did since is no part of the duration."""
+        seconds = ended - self._started
+        self._record(CallFinished(call_id=self.id, outcome=outcome, duration_seconds=seconds))
         if self.owns:
             try:
                 self.run.finish(error=error)
@@ -182,31 +183,24 @@ class Call:
                 self.run.problem("finish the run", failure)
 
     def _call_started(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallStarted:
+        """Never raises."""
         target, outer = self.target, self._outer
         return CallStarted(
             call_id=self.id,
             function=target.name,
             source_digest=target.source_digest,
-            arguments=summarise(target.parameters.bind(args, kwargs)),
-            parent_call_id=outer.id if outer and outer.calls is self.calls else None,
+            arguments=target.parameters.summaries(args, kwargs),
+            parent_call_id=outer.id if outer and outer.journal is self.journal else None,
         )
 
-    def _call_finished(self, outcome: str) -> CallFinished:
-        duration_seconds = self._duration_seconds
-        return CallFinished(call_id=self.id, outcome=outcome, duration_seconds=duration_seconds)
-
-    def _record(self, make: Callable[..., R], *about: Any) -> R | None:
-        """Make a record and take it; what fails is told, and never the user's to handle."""
-        recording = self.run.recording
-        if recording is None:
-            return None
+    def _record(self, record: Record) -> None:
+        """As `ExperimentContext.record`, by the hot path."""
+        if self._recording is None:
+            return
         try:
-            record = make(*about)
-            recording.take(record, datetime.now(UTC))
+            self._recording.take(record, datetime.now(UTC))
         except Exception as error:
             self.run.problem(f"record a call of {self.target.name}", error)
-            return None
-        return record
 
 
 def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
@@ -220,8 +214,13 @@ def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
     """
     outer = _current.get()
     try:
-        joined = _joined(outer)
-        run, calls = joined or _opened(target)
+        run = current_run()
+        calls = _calls_by_run.get(id(run)) if run is not None else None
+        owns = run is None or (calls is not None and calls.opened and not _is_around(run, outer))
+        if owns or run is None:
+            run = target.open_run()
+            calls = _calls_in(run, opened=True)
+            copy_context().run(run.start)  # `Call.enter` makes it current while the frame runs
     except InstrumentError:  # the user's settings are wrong, or the run would be strict
         raise
     except Exception as error:
@@ -229,43 +228,31 @@ def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
             raise
         say(f"could not record the call of {target.name}: {one_line(error)} (your run goes on)")
         return None
-    call = Call(target, run, calls, outer, owns=joined is None)
+    call = Call(target, run, calls or _calls_in(run, opened=False), outer, owns=owns)
     call.start(args, kwargs)
     return call
 
 
-def _joined(outer: Call | None) -> tuple[ExperimentContext, Calls] | None:
-    """The open run that a call here takes part in, or None.
+def _calls_in(run: ExperimentContext, *, opened: bool) -> Calls:
+    return _calls_by_run.setdefault(id(run), Calls(run, opened=opened))
 
-    A run that was opened for a call is that call's own: two calls at once in two threads or tasks
-    are two runs, whichever came first. A run that the user opened is everybody's.
+
+def _is_around(run: ExperimentContext, outer: Call | None) -> bool:
+    """Whether `run`, which was opened for a call, is that of the call around this one.
+
+    Otherwise it is that other call's own: two calls at once in two threads or tasks are two runs,
+    whichever came first. A run that the user opened is everybody's.
     """
-    run = current_run()
-    if run is None:
-        return None
-    calls = _calls_of.get(run)
-    if calls is None:
-        calls = _calls_of.setdefault(run, Calls(opened=False))
-    if calls.opened and (outer is None or outer.run is not run):
-        return None
-    return run, calls
-
-
-def _opened(target: Target) -> tuple[ExperimentContext, Calls]:
-    """A new run for a call of `target`; `Call.enter` makes it current while the frame runs."""
-    run = target.open_run()
-    calls = _calls_of[run] = Calls(opened=True)
-    copy_context().run(run.start)
-    return run, calls
-
-
-def _call_params(started: CallStarted) -> Params:
-    return Params(values=dotted(started.arguments), source="call")
+    return outer is not None and outer.run is run
 
 
 def _exception_raised(error: BaseException) -> ExceptionRaised:
+    """Never raises, whatever `error` answers."""
     message = redact_text(one_line(error))[:_MAX_MESSAGE]
-    trace = redact_text(traceback_text(error))
+    try:
+        trace = redact_text(traceback_text(error))
+    except Exception as second:
+        trace = f"(cannot be read: {one_line(second)})"
     return ExceptionRaised(type=type_name(type(error)), message=message, traceback=trace)
 
 
@@ -283,9 +270,8 @@ def _is_news(error: BaseException) -> bool:
 
 
 def _after_fork_in_child() -> None:
-    """A forked child writes a journal of its own, in which calls count from 1."""
-    for run, calls in list(_calls_of.items()):
-        _calls_of[run] = Calls(opened=calls.opened)
+    for calls in list(_calls_by_run.values()):
+        calls.forget()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -50,6 +50,11 @@ class Target:
         function: The user's function.
         aspects: What its decorators ask for.
         options: Arguments of the `ExperimentContext` that a call opens where no run is open.
+
+    Attributes:
+        is_stepwise: Whether a call goes on after control has come back to its caller.
+        preparing: The aspects that have work before a call.
+        keeping: The aspects that have work after it.
     """
 
     def __init__(
@@ -67,6 +72,9 @@ class Target:
         self.is_generator = inspect.isgeneratorfunction(function)
         self.is_async_generator = inspect.isasyncgenfunction(function)
         self.is_coroutine = inspect.iscoroutinefunction(function)
+        self.is_stepwise = self.is_generator or self.is_async_generator
+        self.preparing = tuple(a for a in self.aspects if type(a).before is not Aspect.before)
+        self.keeping = tuple(a for a in self.aspects if type(a).after is not Aspect.after)
         for aspect in self.aspects:
             aspect.check(self)
 
@@ -77,11 +85,6 @@ class Target:
     def adding(self, aspect: Aspect, options: dict[str, Any]) -> "Target":
         """The same function with one decorator more; its options win, being the outer ones."""
         return Target(self.function, (*self.aspects, aspect), {**self.options, **options})
-
-    @property
-    def is_stepwise(self) -> bool:
-        """Whether a call goes on after control has come back to its caller."""
-        return self.is_generator or self.is_async_generator
 
     @cached_property
     def parameters(self) -> Parameters:

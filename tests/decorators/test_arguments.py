@@ -13,8 +13,7 @@ import numpy as np
 import pydantic
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from omegaconf import OmegaConf
 
 from instrument.capture.redaction import REDACTED
@@ -22,7 +21,7 @@ from instrument.decorators.arguments import Parameters, dotted, summarise
 
 
 def _summary(value: Any) -> Any:
-    return summarise({"x": value})["x"]
+    return summarise(value)
 
 
 class Colour(enum.Enum):
@@ -157,16 +156,21 @@ def test_deep_wide_and_circular_values_stay_bounded() -> None:
     )
 )
 def test_every_summary_has_a_json_form(value: Any) -> None:
-    msgspec.json.decode(msgspec.json.encode(summarise({"x": value})))
+    msgspec.json.decode(msgspec.json.encode(_summary(value)))
 
 
 def test_secrets_are_hidden_by_name() -> None:
-    summary = summarise({"api_key": "k", "password": "p", "config": {"auth_token": "t", "lr": 1}})
-    assert summary == {
-        "api_key": REDACTED,
+    def log_in(user: str, password: str, *secrets: str, api_key: str = "k", **more: str) -> None:
+        """Has secrets of every kind of parameter."""
+
+    assert Parameters(log_in).summaries(("me", "p", "s"), {"auth_token": "t"}) == {
+        "user": "me",
         "password": REDACTED,
-        "config": {"auth_token": REDACTED, "lr": 1},
+        "secrets": REDACTED,
+        "api_key": REDACTED,
+        "auth_token": REDACTED,
     }
+    assert _summary({"auth_token": "t", "lr": 1}) == {"auth_token": REDACTED, "lr": 1}
 
 
 def _f(a: int, /, b: int, *rest: int, c: int = 3, **more: int) -> None:
@@ -178,17 +182,26 @@ def _f(a: int, /, b: int, *rest: int, c: int = 3, **more: int) -> None:
     [
         ((1, 2), {}, {"a": 1, "b": 2, "c": 3}),
         ((1,), {"b": 2, "c": 4, "d": 5}, {"a": 1, "b": 2, "c": 4, "d": 5}),
-        ((1, 2, 7, 8), {}, {"a": 1, "b": 2, "rest": (7, 8), "c": 3}),
+        ((1, 2, 7, 8), {}, {"a": 1, "b": 2, "rest": [7, 8], "c": 3}),
         ((), {}, {"c": 3}),
     ],
 )
 def test_binding(args: tuple[int, ...], kwargs: dict[str, int], bound: dict[str, Any]) -> None:
-    assert Parameters(_f).bind(args, kwargs) == bound
+    assert Parameters(_f).summaries(args, kwargs) == bound
 
 
 @pytest.mark.parametrize("function", [getattr, Hostile()], ids=["builtin", "hostile"])
 def test_a_function_without_signature_binds_by_position(function: Any) -> None:
-    assert Parameters(function).bind((1,), {"x": 2}) == {"args": (1,), "x": 2}
+    assert Parameters(function).summaries((1,), {"x": 2}) == {"args": [1], "x": 2}
+
+
+def test_defaults_are_read_at_the_call() -> None:
+    def remembers(seen: list[int] = [], epochs: int = 3) -> None:  # noqa: B006 - just that
+        seen.append(1)
+
+    parameters = Parameters(remembers)
+    remembers()
+    assert parameters.summaries((), {}) == {"seen": [1], "epochs": 3}
 
 
 def test_dotted() -> None:
