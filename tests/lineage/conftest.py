@@ -50,7 +50,7 @@ def run(store: Store) -> Tell:
             python="3.11", user=None, recorder_version="0",
         )  # fmt: skip
         started = RunStarted(
-            name=name, named=bool(name), project=None, tags=(), function=None, parent_run_id=None, session_id=None,
+            name=name, project=None, tags=(), function=None, parent_run_id=None, session_id=None,
             capture_level=1,
         )  # fmt: skip
         journal = store.begin(process)
