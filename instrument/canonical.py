@@ -16,8 +16,7 @@ import enum
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence, Set as AbstractSet
 from typing import Any, Final
 
 import msgspec

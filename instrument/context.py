@@ -388,9 +388,15 @@ class ExperimentContext:
         except InstrumentError:
             return 0
 
+    def _default_name(self) -> str:
+        """What the run is called when nobody says."""
+        path = getattr(sys.modules.get("__main__"), "__file__", None)
+        return Path(path).stem if path else "interactive"
+
     def _run_started(self, parent: str | None) -> RunStarted:
         return RunStarted(
-            name=self._name or _script_name(),
+            name=self._name or self._default_name(),
+            named=self._name is not None,
             project=self._settings.project,
             tags=self._tags,
             function=None,
@@ -453,11 +459,6 @@ def _check_mirrors(names: Iterable[str]) -> None:
     for name in names:
         if name != "local":
             registry.check_mirror(name)
-
-
-def _script_name() -> str:
-    path = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(path).stem if path else "interactive"
 
 
 def _message(error: BaseException) -> str:

@@ -185,16 +185,17 @@ class ProcessStarted(Record, frozen=True, kw_only=True, tag="process_started"):
 
 
 class RunStarted(Record, frozen=True, kw_only=True, tag="run_started"):
-    """The run begins. Written by its owner.
+    """The run begins. Written by its owner, and by the command that `instrument run` records.
 
     Attributes:
-        name: What the user calls it.
+        name: What the user calls it, or the name of the script.
         project: The group it belongs to, or None.
         tags: Words to find it by.
         function: ``module:qualname`` of the function whose call is the run, or None.
         parent_run_id: The run inside which this one was started, or None.
         session_id: The session it belongs to, or None.
         capture_level: 1, 2 or 3 (`EnvironmentCaptureLevel`).
+        named: Whether the user gave the name; one that is given beats one that is not.
     """
 
     name: str
@@ -204,6 +205,7 @@ class RunStarted(Record, frozen=True, kw_only=True, tag="run_started"):
     parent_run_id: str | None
     session_id: str | None
     capture_level: int
+    named: bool = True
 
 
 class CodeCaptured(Record, frozen=True, kw_only=True, tag="code_captured"):

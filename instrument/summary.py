@@ -134,6 +134,7 @@ class _Fold:
         self._processes: dict[str, ProcessStarted] = {}
         self._closed: set[str] = set()
         self._exceptions: dict[int, dict[str, str]] = {}
+        self._presented: list[tuple[int, bool, RunStarted]] = []
         self._finished: tuple[int, datetime, RunFinished] | None = None
         self._first: datetime | None = None
         self._last: datetime | None = None
@@ -152,6 +153,7 @@ class _Fold:
         summary = self.summary
         summary.started_at = self._first
         summary.attempts = max((p.attempt for p in self._processes.values()), default=0)
+        self._set_identity()
         summary.exception = self._exceptions.get(summary.attempts)
         self._set_end(alive=alive)
         recording = summary.recording
@@ -160,6 +162,20 @@ class _Fold:
             recording.problems += [f"journal {name} was not closed" for name in unclosed]
         recording.complete = summary.state is not RunState.RUNNING and not recording.problems
         return summary
+
+    def _set_identity(self) -> None:
+        """Who the run is: its owner's last word, completed by the command that it records."""
+        if not self._presented:
+            return
+        ranked = sorted(self._presented, key=lambda word: (word[1], word[0]), reverse=True)
+        words = [record for *_, record in ranked]  # the owner's first, the latest attempt's first
+        first, summary = words[0], self.summary
+        summary.name = next((word.name for word in words if word.named), first.name)
+        summary.project = next((word.project for word in words if word.project), None)
+        summary.session_id = next((word.session_id for word in words if word.session_id), None)
+        summary.tags = tuple(dict.fromkeys(tag for word in words for tag in word.tags))
+        summary.function = first.function or summary.function
+        summary.parent_run_id = first.parent_run_id
 
     def _set_end(self, *, alive: bool) -> None:
         summary = self.summary
@@ -186,13 +202,9 @@ class _Fold:
             self.summary.command = record.command
 
     def run_started(self, record: RunStarted) -> None:
-        summary = self.summary
-        summary.name = record.name
-        summary.project = record.project
-        summary.tags = record.tags
-        summary.function = record.function
-        summary.parent_run_id = record.parent_run_id
-        summary.session_id = record.session_id
+        process = self._processes.get(self._entry.writer)
+        owner, attempt = (process.owner, process.attempt) if process else (True, 1)
+        self._presented.append((attempt, owner, record))
 
     def code_captured(self, record: CodeCaptured) -> None:
         self.summary.git = record.git

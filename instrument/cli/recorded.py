@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from instrument.capture.determinism import read_seeds
 from instrument.cli.child import INTERRUPTING, SIGNALLED, Child, signals_held
@@ -21,9 +21,21 @@ _PYTHON_OPTIONS_WITH_VALUE: Final = frozenset({"-W", "-X", "--check-hash-based-p
 
 
 class CommandRun(ExperimentContext):
-    """The run of a command: the first context that the command opens *is* this run."""
+    """The run of a command: the first context that the command opens *is* this run.
+
+    Args:
+        command: The program and its arguments.
+        **options: Options of `ExperimentContext`.
+    """
 
     handover: ClassVar[Part] = "adopt"
+
+    def __init__(self, command: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
+        self._command = command
+
+    def _default_name(self) -> str:
+        return name_of(self._command)
 
     def _adopt(self) -> None:
         """None: a command inside a recorded command is a run of its own."""

@@ -44,10 +44,11 @@ def run(  # noqa: PLR0913 - one parameter for each option
     What it logs through the Python package becomes part of this run, and the options given here
     hold for it too.
     """
-    from instrument.cli.recorded import CommandRun, name_of, record_command
+    from instrument.cli.recorded import CommandRun, record_command
 
     context = CommandRun(
-        name=name or name_of(command),
+        command,
+        name=name,
         project=project,
         capture_level=level,
         offline=True if offline else None,

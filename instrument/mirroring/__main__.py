@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run_id")
     parser.add_argument("--offline", action="store_true")
     options = parser.parse_args(arguments)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # `instrument run` blocks what it passes on
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)  # the run comes first
     try:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from instrument.testing.clock import FakeClock as FakeClock
-    from instrument.testing.contracts import MirrorContract as MirrorContract
-    from instrument.testing.contracts import StoreContract as StoreContract
+    from instrument.testing.contracts import (
+        MirrorContract as MirrorContract,
+        StoreContract as StoreContract,
+    )
     from instrument.testing.memory import MemoryBackend as MemoryBackend
 
 _HOME = {
