@@ -40,13 +40,8 @@ class Calls:
 
     def __init__(self, run: ExperimentContext, *, opened: bool) -> None:
         key = id(run)  # a look-up by id costs a quarter of one by weak reference
-        self._run = weakref.ref(run, lambda _: _calls_by_run.pop(key, None))
+        self.run = weakref.ref(run, lambda _: _calls_by_run.pop(key, None))
         self.opened = opened
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: a forked child writes a journal of its own."""
-        self.journal = object()
         self.numbers = itertools.count(1)
         self.memory: dict[Any, Any] = {}
 
@@ -71,7 +66,6 @@ class Call:
         "_token",
         "calls",
         "id",
-        "journal",
         "owns",
         "run",
         "target",
@@ -94,7 +88,6 @@ class Call:
         self._outer = outer
         self._recording = run.recording
         self._scoped = owns or target.is_stepwise
-        self.journal = calls.journal
         self._started = perf_counter()
 
     def start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -120,22 +113,17 @@ class Call:
             raise
 
     def enter(self) -> None:
-        """The function's frame runs now: what it does belongs to this call and its run."""
+        """The function's frame runs now: what it does belongs to this call and its run.
+
+        Until `yielded`, `returned`, `raised` or `closed` says that it gave control back.
+        """
         self._token = _current.set(self)
         if self._scoped:
             self._run_token = stack.resume(self.run)
 
-    def leave(self) -> None:
-        """The frame has given control back. Undoes `enter`."""
-        if self._scoped:
-            stack.pause(self._run_token)
-        try:
-            _current.reset(self._token)
-        except ValueError:  # a coroutine driven from several contexts: there is nothing to undo
-            return
-
     def yielded(self, value: Any) -> None:
         """The generator gave `value`."""
+        self._leave()
         try:
             for aspect in self.target.aspects:
                 try:
@@ -149,6 +137,7 @@ class Call:
     def returned(self, value: Any) -> None:
         """The function returned `value`, or the generator ended with it."""
         ended = perf_counter()
+        self._leave()
         try:
             for aspect in self.target.keeping:
                 try:
@@ -163,6 +152,7 @@ class Call:
     def raised(self, error: BaseException) -> None:
         """`error` left the function."""
         ended = perf_counter()
+        self._leave()
         outcome = "closed" if isinstance(error, GeneratorExit) else "raised"
         if not self.owns and _is_news(error):
             self._record(_exception_raised(error))
@@ -170,7 +160,17 @@ class Call:
 
     def closed(self) -> None:
         """The caller needs no more of the generator: for the run that is an end like any other."""
-        self._end("closed", perf_counter())
+        ended = perf_counter()
+        self._leave()
+        self._end("closed", ended)
+
+    def _leave(self) -> None:
+        if self._scoped:
+            stack.pause(self._run_token)
+        try:
+            _current.reset(self._token)
+        except ValueError:  # a coroutine driven from several contexts: there is nothing to undo
+            return
 
     def _end(self, outcome: str, ended: float, error: BaseException | None = None) -> None:
         """The user's part was over at `ended`; what we did since is no part of the duration."""
@@ -190,7 +190,7 @@ class Call:
             function=target.name,
             source_digest=target.source_digest,
             arguments=target.parameters.summaries(args, kwargs),
-            parent_call_id=outer.id if outer and outer.journal is self.journal else None,
+            parent_call_id=outer.id if outer and outer.calls is self.calls else None,
         )
 
     def _record(self, record: Record) -> None:
@@ -270,8 +270,11 @@ def _is_news(error: BaseException) -> bool:
 
 
 def _after_fork_in_child() -> None:
-    for calls in list(_calls_by_run.values()):
-        calls.forget()
+    """A forked child writes a journal of its own, in which calls count from 1."""
+    for key, calls in list(_calls_by_run.items()):
+        run = calls.run()
+        if run is not None:
+            _calls_by_run[key] = Calls(run, opened=calls.opened)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -55,10 +55,8 @@ class Steps:
         try:
             self._generator.close()
         except BaseException as error:
-            call.leave()
             call.raised(error)
             raise
-        call.leave()
         call.closed()
 
     def _step(self, advance: Callable[[Any], Any], argument: Any) -> Any:
@@ -67,14 +65,11 @@ class Steps:
         try:
             value = advance(argument)
         except StopIteration as stop:
-            call.leave()
             call.returned(stop.value)
             raise
         except BaseException as error:
-            call.leave()
             call.raised(error)
             raise
-        call.leave()
         call.yielded(value)
         return value
 
@@ -101,10 +96,8 @@ class AsyncSteps:
         try:
             await self._generator.aclose()
         except BaseException as error:
-            call.leave()
             call.raised(error)
             raise
-        call.leave()
         call.closed()
 
     async def _step(self, advance: Awaitable[Any]) -> Any:
@@ -113,14 +106,11 @@ class AsyncSteps:
         try:
             value = await advance
         except StopAsyncIteration:
-            call.leave()
             call.returned(None)
             raise
         except BaseException as error:
-            call.leave()
             call.raised(error)
             raise
-        call.leave()
         call.yielded(value)
         return value
 
@@ -130,5 +120,6 @@ def _made(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         return call.target.function(*args, **kwargs)
     except BaseException as error:
+        call.enter()
         call.raised(error)
         raise

@@ -106,10 +106,8 @@ def _function(target: Target) -> Callable[..., Any]:
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
-            call.leave()
             call.raised(error)
             raise
-        call.leave()
         call.returned(value)
         return value
 
@@ -129,10 +127,8 @@ def _coroutine(target: Target) -> Callable[..., Any]:
         try:
             value = await function(*args, **kwargs)
         except BaseException as error:
-            call.leave()
             call.raised(error)
             raise
-        call.leave()
         call.returned(value)
         return value
 

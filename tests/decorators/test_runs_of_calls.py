@@ -264,6 +264,16 @@ def test_our_own_failure_never_reaches_the_user(
     assert capfd.readouterr().err.count("a bug of ours (your run goes on)") == 2
 
 
+def test_a_strict_run_raises_our_own_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(ExperimentContext, "start", broken)
+    monkeypatch.setenv("INSTRUMENT_STRICT", "1")
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        reproducible(lambda: "value")()
+
+
 def test_disabled_the_functions_that_speak_to_a_run_still_work(
     disabled: Callable[[], None], log: Log
 ) -> None:
