@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from instrument.artifacts import register_serialiser as register_serialiser
     from instrument.artifacts.manager import ArtifactManager as ArtifactManager
     from instrument.capture.validate import ConfigCapture as ConfigCapture
     from instrument.context import ExperimentContext as ExperimentContext
@@ -64,6 +65,7 @@ _HOME = {
     "log_artifact": "instrument.current",
     "log_metrics": "instrument.current",
     "log_params": "instrument.current",
+    "register_serialiser": "instrument.artifacts",
     "reproducible": "instrument.decorators",
     "track_artifacts": "instrument.decorators",
     "use_artifact": "instrument.current",

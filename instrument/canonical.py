@@ -81,10 +81,7 @@ def _plain(value: Any, fallback: Any, path: str, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise UsageError(f"{path[:80]} nests deeper than {MAX_DEPTH} levels; flatten it")
     if isinstance(value, Mapping):
-        return {
-            _key(key): _plain(item, fallback, f"{path}.{key}", depth + 1)
-            for key, item in value.items()
-        }
+        return _plain_mapping(value, fallback, path, depth)
     if isinstance(value, (AbstractSet, Sequence)) and not isinstance(
         value, (bytes, bytearray, memoryview)
     ):
@@ -94,6 +91,18 @@ def _plain(value: Any, fallback: Any, path: str, depth: int) -> Any:
         ]
         return sorted(items, key=_encoder.encode) if isinstance(value, AbstractSet) else items
     return _plain_object(value, fallback, path, depth)
+
+
+def _plain_mapping(
+    value: Mapping[Any, Any], fallback: Any, path: str, depth: int
+) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, item in value.items():
+        name = _key(key)
+        if name in plain:
+            raise UsageError(f"{path[:80]} has two keys that JSON writes as {name!r:.80}")
+        plain[name] = _plain(item, fallback, f"{path}.{name}", depth + 1)
+    return plain
 
 
 def _plain_object(value: Any, fallback: Any, path: str, depth: int) -> Any:

@@ -10,8 +10,7 @@ import numpy as np
 import pydantic
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from instrument.canonical import canonical_bytes, digest, plain_float, to_plain
 from instrument.errors import UsageError
@@ -106,3 +105,8 @@ def test_numbers_that_json_lacks_are_named(value: float, plain: float | str) -> 
 def test_a_lone_surrogate_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="surrogate"):
         canonical_bytes("\ud800")
+
+
+def test_two_keys_that_json_cannot_tell_apart_are_refused() -> None:
+    with pytest.raises(UsageError, match="two keys that JSON writes as '1'"):
+        canonical_bytes({1: "a", "1": "b"})

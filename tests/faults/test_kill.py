@@ -1,0 +1,74 @@
+"""Killed at any moment, a run keeps everything whose call had returned."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from instrument.clock import SystemClock
+from instrument.protocols import Store
+from instrument.records import Metrics, RunState
+from instrument.registry import open_store
+
+VICTIM = Path(__file__).with_name("killed_run.py")
+
+
+def kill_after(seconds: float) -> list[list[str]]:
+    """Start the victim, kill it; the words of each whole line it said."""
+    child = subprocess.Popen([sys.executable, str(VICTIM)], stdout=subprocess.PIPE)
+    time.sleep(seconds)
+    child.send_signal(signal.SIGKILL)
+    said, _ = child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    return [line.decode().split() for line in said.split(b"\n")[:-1]]
+
+
+def check(store: Store, said: list[list[str]]) -> str:
+    """Hold the store against what the victim had been told was recorded."""
+    run_id = said[0][1]
+    steps = {
+        entry.record.step for entry in store.entries(run_id) if isinstance(entry.record, Metrics)
+    }
+    acknowledged = {int(words[1]) for words in said if words[0] == "step"}
+    assert acknowledged <= steps
+    run = store.run(run_id)
+    assert run.state is RunState.INTERRUPTED
+    for words in said:
+        if words[0] == "artifact":
+            assert words[1] in run.outputs
+            assert store.get_bytes(words[2])
+    return run_id
+
+
+def kill_and_check(path: Path, moments: int) -> None:
+    store = open_store("local", path, SystemClock())
+    checked = [
+        check(store, said)
+        for said in (kill_after(random.uniform(0.05, 0.6)) for _ in range(moments))
+        if said
+    ]
+    assert len(checked) > moments / 2
+    torn = 0
+    result = store.verify()
+    for problem in result.problems:
+        assert (problem.kind, problem.severity) == ("torn_tail", "note"), problem
+        torn += 1
+    assert result.ok
+    assert torn <= moments
+    print(f"\n{moments} kills, {len(checked)} runs checked, {torn} torn last lines, 0 records lost")
+
+
+@pytest.mark.faults
+def test_ten_kills_lose_nothing(store_path: Path) -> None:
+    kill_and_check(store_path, 10)
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_hundred_kills_lose_nothing(store_path: Path) -> None:
+    kill_and_check(store_path, 200)
