@@ -1,6 +1,7 @@
 """The run that code belongs to without being told, and the functions that speak to it."""
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from instrument.artifacts import Artifact
 
 _parts: dict[int, "TakingPart"] = {}
+_lock = threading.Lock()
 
 
 class TakingPart(ExperimentContext):
@@ -49,14 +51,28 @@ def current_run() -> ExperimentContext | None:
     run = stack.innermost()
     if run is not None:
         return cast("ExperimentContext", run)
-    part = _parts.get(os.getpid())
-    if part is not None:
-        return part
-    handed = received()  # from now on this process hands the run over to its own children
-    if handed is None or settings.is_disabled():
-        return None
-    part = _parts[os.getpid()] = TakingPart(handed).start()
-    return part
+    return _parts.get(os.getpid()) or _take_part()
+
+
+def _take_part() -> TakingPart | None:
+    """This process's part in the run that was handed over, if one was."""
+    with _lock:
+        pid = os.getpid()
+        if pid in _parts:  # another thread was first
+            return _parts[pid]
+        handed = received()  # from now on this process hands the run over to its own children
+        if handed is None or settings.is_disabled():
+            return None
+        _parts[pid] = TakingPart(handed).start()
+        return _parts[pid]
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def log_params(values: Mapping[str, Any] | object) -> None:
