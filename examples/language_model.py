@@ -21,7 +21,7 @@ WINDOW_TOKENS = 128
 PROMPT_TOKENS = 8
 
 disable_progress_bar()
-BATCH = 16
+BATCH = 8
 
 
 def new_tokenizer(texts: Iterable[str]) -> Any:

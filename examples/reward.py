@@ -1,17 +1,16 @@
-"""A reward that anybody can check: does a text consist of known words, without repeating itself?"""
+"""A reward that anybody can check: is a text made of known words, and does it go on saying more?"""
 
 import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-MIN_WORDS = 5
+FULL_LENGTH_WORDS = 20
 
 
 class WordReward:
-    """The share of words that the reference has, times the share of word pairs that are new.
+    """The share of words that are known, times that of word pairs that are new, times the length.
 
-    Inventing words and saying the same again both cost; a text of fewer than
-    `MIN_WORDS` words is worth nothing.
+    Inventing words, saying the same again and stopping before `FULL_LENGTH_WORDS` all cost.
 
     Args:
         reference: Texts whose words count as known.
@@ -23,11 +22,12 @@ class WordReward:
     def __call__(self, text: str) -> float:
         """The reward of `text`, from 0 to 1."""
         words = words_of(text)
-        if len(words) < MIN_WORDS:
-            return 0.0
         pairs = list(pairwise(words))
+        if not pairs:
+            return 0.0
         known = sum(word in self._known for word in words) / len(words)
-        return known * len(set(pairs)) / len(pairs)
+        new = len(set(pairs)) / len(pairs)
+        return known * new * min(len(words) / FULL_LENGTH_WORDS, 1.0)
 
 
 def words_of(text: str) -> list[str]:

@@ -24,7 +24,7 @@ from reward import WordReward
 from instrument import ArtifactVersion, ExperimentContext, checkpoint, log_metrics, reproducible
 from instrument.naming import model_name
 
-STEPS = {"sft": 200, "rft": 10}
+STEPS = {"sft": 200, "rft": 30}
 
 
 @reproducible
@@ -51,7 +51,8 @@ def rejection_sampling(
         completions = language_model.complete(model, tokenizer, islice(prompts, args.samples))
         completions.sort(key=lambda pair: judge(pair[1]), reverse=True)
         kept = len(completions) // 4
-        rows = language_model.windows(tokenizer, map("".join, completions[:kept]))
+        best = "\n\n".join(map("".join, completions[:kept]))
+        rows = language_model.windows(tokenizer, [best])
         losses = list(language_model.training_steps(model, rows, args.steps, 3e-4))
         rewards = [judge(more) for _, more in completions]
         metrics = {"reward": fmean(rewards), "reward.kept": fmean(rewards[:kept])}
@@ -75,8 +76,8 @@ def main() -> None:
     parser.add_argument("--mode", choices=("sft", "rft"), default="sft")
     parser.add_argument("--dataset", default="dataset-topics-1", help="reference (%(default)s)")
     parser.add_argument("--model", help="reference of the model that rft starts from")
-    parser.add_argument("--steps", type=int, help="training steps (sft 200, each round of rft 10)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of rft (%(default)s)")
+    parser.add_argument("--steps", type=int, help="training steps (sft 200, each round of rft 30)")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of rft (%(default)s)")
     parser.add_argument("--samples", type=int, default=192, help="per round of rft (%(default)s)")
     args = parser.parse_args()
     if (args.mode == "rft") != (args.model is not None):
