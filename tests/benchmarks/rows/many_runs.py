@@ -15,6 +15,7 @@ ROW = Row(
     title="200 runs in one process (slow peers fewer; --full: 10 x), 10 params, 20 metrics each",
     entrants=(
         Entrant("floor", "floor", ("200",)),
+        Entrant("floor_durable", "floor", ("200",)),
         Entrant("sacred", "sacred", ("200",)),
         Entrant("wandb", "wandb", ("40",)),
         Entrant("mlflow_file", "mlflow", ("100",)),
@@ -22,11 +23,11 @@ ROW = Row(
         Entrant("trackio", "trackio", ("200",)),
         Entrant("instrument_basic", "instrument", ("200",)),
     ),
-    columns={"ms_a_run": "ms a run", "files_a_run": "files", "kb_a_run": "KB"},
+    columns={"ms_a_run": "ms a run", "files_a_run": "files", "kib_a_run": "KiB"},
     targets=(
         Target("ms_a_run", "instrument_basic", 4),
         Target("files_a_run", "instrument_basic", 3),
-        Target("kb_a_run", "instrument_basic", 12),
+        Target("kib_a_run", "instrument_basic", 12),
     ),
     measure=one_by_one(_measure),
     warm_up=False,
