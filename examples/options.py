@@ -15,7 +15,6 @@ def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     """
     result = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     result.add_argument("--exp-name", default=name, help="what to call the run (%(default)s)")
-    result.add_argument("--seed", type=int, default=0, help="seed (%(default)s)")
     result.add_argument(
         "--capture-level",
         type=int,
@@ -39,5 +38,5 @@ def open_run(args: argparse.Namespace, tags: tuple[str, ...] = ()) -> Experiment
         tags=tags,
         capture_level=args.capture_level,
         offline=args.offline or None,
-        seed=args.seed,
+        seed=config.get("seed"),
     )

@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="training steps (sft 200, each round of rft 30)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of rft (%(default)s)")
     parser.add_argument("--samples", type=int, default=192, help="per round of rft (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed (%(default)s)")
     args = parser.parse_args()
     if (args.mode == "rft") != (args.model is not None):
         parser.error("--mode rft needs --model, and --mode sft takes none")
