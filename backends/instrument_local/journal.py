@@ -99,24 +99,25 @@ class Journal:
                 return
             try:
                 self._busy = True
-                line = self._line
-                line.seq = self._seq
-                line.at = at
-                line.record = record
-                body = self._encode(line)[:-1]
-                sha256 = self._sha256()
-                sha256.update(self._chain + body)
-                chain = sha256.digest()
-                data = b"%b%b%b%b" % (body, MARK, hexlify(chain), END)
-                written = self._write(self._fd, data)
-                if written != len(data):
-                    write_all(self._disk, self._fd, data[written:])
-                self._chain = chain
-                self._seq += 1
-            except OSError as error:
-                self._salvage(record, at, error)
-            except Exception as error:
-                self._refuse(error, at)
+                try:
+                    line = self._line
+                    line.seq = self._seq
+                    line.at = at
+                    line.record = record
+                    body = self._encode(line)[:-1]
+                    sha256 = self._sha256()
+                    sha256.update(self._chain + body)
+                    chain = sha256.digest()
+                    data = b"%b%b%b%b" % (body, MARK, hexlify(chain), END)
+                    written = self._write(self._fd, data)
+                    if written != len(data):
+                        write_all(self._disk, self._fd, data[written:])
+                    self._chain = chain
+                    self._seq += 1
+                except OSError as error:
+                    self._salvage(record, at, error)
+                except Exception as error:
+                    self._refuse(error, at)
             except BaseException:  # Ctrl-C: nobody knows whether the line is there
                 self._retire()
                 raise

@@ -143,10 +143,8 @@ class Layout:
 
     def _in_run(self, run_id: str, ending: str) -> Iterator[Path]:
         for directory in self.run_directories(run_id):
-            with os.scandir(directory) as found:
-                yield from (
-                    directory / entry.name for entry in found if entry.name.endswith(ending)
-                )
+            names = os.listdir(directory)  # noqa: PTH208 - as above
+            yield from (directory / name for name in names if name.endswith(ending))
 
     def relative(self, path: Path) -> str:
         """`path` as verify shows it."""

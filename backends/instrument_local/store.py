@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from instrument.errors import NotFoundError
+from instrument.errors import NotFoundError, StoreError
 from instrument.naming import LATEST, Reference, check_run_id
 from instrument.protocols import Clock, Draft, Store, Verification
 from instrument.query import Condition
@@ -46,6 +46,7 @@ class LocalStore:
         self._markers = Markers(self._layout)
         self._summaries = Summaries(self._layout, self._markers)
         self._index = Index(self._layout, self._markers, self._summaries)
+        self._begun: set[str] = set()
 
     @property
     def location(self) -> str:
@@ -94,12 +95,19 @@ class LocalStore:
 
     def begin(self, process: ProcessStarted) -> Journal:
         """See `instrument.protocols.Store`."""
-        check_run_id(process.run_id)
+        self._begun.add(check_run_id(process.run_id))
         return Journal(self._layout, self._markers, self._clock, process)
 
     def seal(self, run_id: str) -> RunSummary:
         """See `instrument.protocols.Store`."""
-        return self._summaries.seal(run_id)
+        try:
+            summary = self._summaries.seal(run_id)
+        except NotFoundError as error:
+            if run_id not in self._begun:
+                raise
+            raise StoreError(f"run {run_id} cannot be sealed: none of it was written") from error
+        self._begun.discard(run_id)
+        return summary
 
     def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:
         """See `instrument.protocols.Catalogue`."""
