@@ -58,7 +58,18 @@ class Layout:
         self.artifacts = root / "artifacts"
         self.open = root / "open"
         self._clock = clock
-        self.format = self._read_format()
+        self._format = self._read_format()
+
+    @property
+    def format(self) -> Format | None:
+        """What FORMAT says; None while the store is not there.
+
+        Raises:
+            StoreError: As when the store is opened.
+        """
+        if self._format is None:
+            self._format = self._read_format()
+        return self._format
 
     def create(self) -> None:
         """Make the store if it is not there yet.
@@ -75,7 +86,7 @@ class Layout:
             self.files.publish(self.root / ".gitignore", GITIGNORE)
         content = Format(format=FORMAT_VERSION, store_id=str(uuid.uuid4()))
         self.files.publish(self.root / "FORMAT", stamp(msgspec.json.encode(content)))
-        self.format = self._read_format()
+        self._format = self._read_format()  # somebody else may have been first
 
     def _read_format(self) -> Format | None:
         path = self.root / "FORMAT"
