@@ -12,18 +12,18 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from instrument import registry, settings, stack
+from instrument import identity, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.capture.redaction import redact_text
-from instrument.errors import InstrumentError, UsageError
+from instrument.errors import UsageError
 from instrument.guard import one_line, say, traceback_text
-from instrument.handover import Part, received
-from instrument.naming import check_run_id, checkpoint_name, new_run_id
+from instrument.identity import Identity
+from instrument.naming import check_run_id, checkpoint_name
 from instrument.protocols import Store
-from instrument.recording import Identity, Recording, open_store
+from instrument.recording import Recording, open_store
 from instrument.records import (
     ArtifactVersion,
     ExceptionRaised,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from instrument.artifacts import Artifact
 
-_adopted: set[str] = set()
 _MAX_MESSAGE = 10_000
 _INFINITY = float("inf")
 
@@ -71,8 +70,6 @@ class ExperimentContext:
         MissingDependencyError: A backend's library is not installed.
     """
 
-    handover: ClassVar[Part] = "join"
-
     def __init__(  # noqa: PLR0913 - the options of a run, all but the first by name
         self,
         config: object = None,
@@ -97,11 +94,11 @@ class ExperimentContext:
             backends=backends,
             store=store,
             strict=strict,
-            run_id=check_run_id(run_id) if run_id is not None else None,
         )
         if backends is not None:
             _check_mirrors(backends)
         self._params = config_values(config) if config is not None else {}
+        self._run_id = check_run_id(run_id) if run_id is not None else None
         self._name = name
         self._tags = tuple(str(tag) for tag in tags)
         self._monitor_hardware = monitor_hardware
@@ -337,72 +334,41 @@ class ExperimentContext:
     # --- inside --------------------------------------------------------------------------------
 
     def _start_recording(self) -> None:
-        adopted = self._adopt()
-        identity = adopted or self._new_identity()
-        self.id = identity.run_id
-        self.name = identity.started.name if identity.started is not None else ""
         store = self._given_store or open_store(self._settings)
+        which = self._identity(store)
+        self.id = which.run_id
+        self.name = which.started.name if which.started is not None else ""
         self._recording = Recording(
-            identity, self._settings, store, monitor_hardware=self._monitor_hardware
+            which, self._settings, store, monitor_hardware=self._monitor_hardware
         )
         self._recording.start(self._record_start)
-        if identity.owner:
+        if which.owner:
             self._hook = TerminationHook(lambda: self.finish(RunState.INTERRUPTED))
             self._hook.install()
 
-    def _adopt(self) -> Identity | None:
-        """The run that ``instrument run`` opened for this process, the first time it is asked."""
-        handed = received()
-        if handed is None or handed.part != "adopt" or handed.run_id in _adopted:
-            return None
-        _adopted.add(handed.run_id)
-        return Identity(
-            run_id=handed.run_id,
-            attempt=handed.attempt,
-            owner=False,
-            started=self._run_started(parent=None),
+    def _identity(self, store: Store | None) -> Identity:
+        """Which run this is."""
+        started = self._presented()
+        return identity.adopted(started) or identity.opened(
+            started,
+            "join",
+            run_id=self._run_id,
+            default_run_id=self._settings.run_id,
+            store=store,
         )
 
-    def _new_identity(self) -> Identity:
-        handed = received()
-        outer = stack.enclosing()
-        parent = outer.id if outer is not None else handed.run_id if handed is not None else None
-        attempt = 1
-        run_id = self._settings.run_id
-        if run_id is None or outer is not None:
-            run_id = new_run_id(datetime.now(UTC))
-        else:
-            attempt = self._previous_attempts(run_id) + 1
-        return Identity(
-            run_id=run_id,
-            attempt=attempt,
-            owner=True,
-            started=self._run_started(parent=parent),
-            part=self.handover,
-        )
-
-    def _previous_attempts(self, run_id: str) -> int:
-        store = self._given_store or open_store(self._settings)
-        try:
-            return store.run(run_id).attempts if store is not None else 0
-        except InstrumentError:
-            return 0
-
-    def _default_name(self) -> str:
-        """What the run is called when nobody says."""
-        path = getattr(sys.modules.get("__main__"), "__file__", None)
-        return Path(path).stem if path else "interactive"
-
-    def _run_started(self, parent: str | None) -> RunStarted:
+    def _presented(self, default_name: str | None = None) -> RunStarted:
+        """How the run presents itself; its name by default is that of the script."""
+        script = getattr(sys.modules.get("__main__"), "__file__", None)
         return RunStarted(
-            name=self._name or self._default_name(),
-            named=self._name is not None,
+            name=self._name or default_name or (Path(script).stem if script else "interactive"),
             project=self._settings.project,
             tags=self._tags,
             function=None,
-            parent_run_id=parent,
+            parent_run_id=None,
             session_id=self._settings.session,
             capture_level=self._settings.capture_level,
+            named=self._name is not None,
         )
 
     def _record_start(self) -> None:

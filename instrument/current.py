@@ -10,7 +10,9 @@ from instrument import settings, stack
 from instrument.context import ExperimentContext
 from instrument.errors import UsageError
 from instrument.handover import Handover, received
-from instrument.recording import Identity, at_process_end
+from instrument.identity import Identity, part_of
+from instrument.protocols import Store
+from instrument.recording import at_process_end
 from instrument.records import ArtifactVersion, RunState
 
 if TYPE_CHECKING:
@@ -38,9 +40,8 @@ class TakingPart(ExperimentContext):
         at_process_end(self.finish)
         return self
 
-    def _adopt(self) -> Identity:
-        handed = self._handed
-        return Identity(run_id=handed.run_id, attempt=handed.attempt, owner=False, started=None)
+    def _identity(self, store: Store | None) -> Identity:  # noqa: ARG002 - it is known
+        return part_of(self._handed)
 
 
 def current_run() -> ExperimentContext | None:

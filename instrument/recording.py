@@ -17,15 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from instrument import registry
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError
 from instrument.guard import Guard, say
-from instrument.handover import Handover, Offer, Part
+from instrument.handover import Handover, Offer
+from instrument.identity import Identity
 from instrument.protocols import Records, Store
 from instrument.records import (
     CodeCaptured,
@@ -33,7 +32,6 @@ from instrument.records import (
     ProcessFinished,
     Record,
     RunFinished,
-    RunStarted,
 )
 from instrument.settings import Settings
 from instrument.stand_ins import Ended, Nowhere, OpenedOnUse
@@ -44,24 +42,6 @@ if TYPE_CHECKING:
 
 BACKGROUND_DEADLINE_SECONDS: Final = 10.0
 MIRROR_DEADLINE_SECONDS: Final = 30.0
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Which run this process records, and its part in it.
-
-    Attributes:
-        run_id: The run.
-        attempt: Its attempt, from 1.
-        owner: Whether this process starts and ends the run.
-        started: How the run presents itself; None where this process only takes part in it.
-        part: What child processes get (see `instrument.handover`).
-    """
-
-    run_id: str
-    attempt: int
-    owner: bool
-    started: RunStarted | None
-    part: Part = "join"
 
 
 class Recording:
@@ -117,14 +97,15 @@ class Recording:
         self.blocking_seconds += time.perf_counter() - before
 
     def _begin_code(self) -> CodeReading | None:
-        if not self._owner:
-            return None
-        with self.guard.protect("ask git"):
-            settings = self._settings
-            return begin_code(
-                code_directory(), commit=settings.git_commit, level=settings.capture_level
-            )
-        return None
+        reading = None
+        if self._owner:
+            with self.guard.protect("ask git"):
+                reading = begin_code(
+                    code_directory(),
+                    commit=self._settings.git_commit,
+                    level=self._settings.capture_level,
+                )
+        return reading
 
     def _open_journal(self) -> None:
         """Open this process's journal; what fails here is told and the run goes on."""

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from instrument.capture.determinism import read_seeds
 from instrument.cli.child import INTERRUPTING, SIGNALLED, Child, signals_held
@@ -11,7 +11,8 @@ from instrument.cli.output import fail
 from instrument.context import ExperimentContext
 from instrument.errors import InstrumentError
 from instrument.guard import one_line, say
-from instrument.handover import Part
+from instrument.identity import Identity, opened
+from instrument.protocols import Store
 from instrument.records import RunState
 
 EXIT_NOT_FOUND: Final = 127
@@ -28,17 +29,19 @@ class CommandRun(ExperimentContext):
         **options: Options of `ExperimentContext`.
     """
 
-    handover: ClassVar[Part] = "adopt"
-
     def __init__(self, command: Sequence[str], **options: Any) -> None:
         super().__init__(**options)
         self._command = command
 
-    def _default_name(self) -> str:
-        return name_of(self._command)
-
-    def _adopt(self) -> None:
-        """None: a command inside a recorded command is a run of its own."""
+    def _identity(self, store: Store | None) -> Identity:
+        """A run of its own, also where the command stands inside a recorded command."""
+        return opened(
+            self._presented(name_of(self._command)),
+            "adopt",
+            run_id=self._run_id,
+            default_run_id=self._settings.run_id,
+            store=store,
+        )
 
 
 def record_command(

@@ -1,8 +1,6 @@
-"""What a probe is, and which ones this machine has."""
+"""What a probe is, and what probes are made of."""
 
 import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Protocol
 
 
@@ -77,27 +75,6 @@ class Rate:
 def without_none(values: dict[str, float | None]) -> dict[str, float]:
     """The readings that there are."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def makers() -> dict[str, Callable[[], Probe]]:
-    """The probes for this machine, by name; each is made when sampling begins."""
-    from instrument.telemetry.gpus import GpuProbe
-
-    if not Path("/proc/self/stat").exists():
-        from instrument.telemetry.portable import PortableProbe
-
-        return {"system": PortableProbe, "gpu": GpuProbe}
-    from instrument.telemetry.host import HostProbe
-    from instrument.telemetry.processes import ProcessProbe
-    from instrument.telemetry.traffic import DiskProbe, NetworkProbe
-
-    return {
-        "processes": ProcessProbe,
-        "host": HostProbe,
-        "disk": DiskProbe,
-        "network": NetworkProbe,
-        "gpu": GpuProbe,
-    }
 
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")

@@ -7,7 +7,8 @@ from typing import Final
 
 from instrument.protocols import Clock, Recorder
 from instrument.records import TelemetrySampled, TelemetrySummarised
-from instrument.telemetry.probes import Probe, ProbeUnavailable, makers
+from instrument.telemetry.probes import Probe, ProbeUnavailable
+from instrument.telemetry.roster import makers
 from instrument.telemetry.statistics import Statistics
 from instrument.telemetry.usage import Usage
 
