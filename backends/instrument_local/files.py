@@ -91,7 +91,7 @@ class Files:
 
     def make_directory(self, path: Path) -> list[Path]:
         """Make `path`, private, with its parents; the result is what `sync_directory` must see."""
-        if path in self._known:
+        if path in self._known and path.exists():  # somebody may have removed it
             return []
         to_sync = self.make_once(path)
         self._known.add(path)

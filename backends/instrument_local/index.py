@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 VERSION: Final = 1
+BUSY_SECONDS = 10.0
 # A change within one tick of the file system's clock does not show in a directory's time.
 _SETTLED_NS: Final = 5_000_000_000
 _SCHEMA: Final = """
@@ -79,7 +80,7 @@ class Index:
     def _open(self, path: Path | None) -> "sqlite3.Connection":
         import sqlite3
 
-        database = sqlite3.connect(path or ":memory:", timeout=10, isolation_level=None)
+        database = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
         try:
             database.execute("PRAGMA synchronous=OFF")
             database.create_function("list_has", 2, list_has, deterministic=True)

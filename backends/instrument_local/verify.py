@@ -53,7 +53,8 @@ class Verifier:
 
     def check_everything(self) -> None:
         """Check the whole store."""
-        if self._layout.format is None:
+        layout = self._layout
+        if not any(path.exists() for path in (layout.objects, layout.runs, layout.artifacts)):
             return
         self._check_root()
         for path in sorted(self._layout.objects.glob("*/*")):
@@ -90,10 +91,10 @@ class Verifier:
 
     def _check_root(self) -> None:
         path = self._layout.root / "FORMAT"
-        with self._findings.reading("format_damaged", path):
+        with self._findings.reading("format_missing", path):
             unstamp(self._findings.read(path))
         ignore = self._layout.root / ".gitignore"
-        with self._findings.reading("gitignore_missing", ignore, "note"):
+        if ignore.exists():
             found = self._findings.read(ignore)
             if found != GITIGNORE:
                 expected = repr(GITIGNORE)

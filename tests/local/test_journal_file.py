@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 import pytest
 from local.faulty_disk import FaultyDisk, chains, journals, lines
@@ -284,7 +285,7 @@ class _Alarm:
     def arm(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-3))
 
-    def __enter__(self) -> "_Alarm":
+    def __enter__(self) -> Self:
         self._previous = signal.signal(signal.SIGALRM, self._ring)
         return self
 

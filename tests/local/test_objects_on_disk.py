@@ -1,0 +1,215 @@
+"""Objects as files: plain, private, once, healed, never followed, never read twice."""
+
+import errno
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from local.faulty_disk import FaultyDisk
+
+from instrument.clock import SystemClock
+from instrument.errors import IntegrityError, NotFoundError, StoreError
+from instrument_local import LocalStore, open_store
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def store(store_path: Path) -> LocalStore:
+    return open_store(store_path, SystemClock())
+
+
+def _object(store: LocalStore, digest: str) -> Path:
+    path = store.path_of(digest)
+    assert path is not None
+    return path
+
+
+def test_an_object_is_a_plain_file_that_sha256sum_verifies(store: LocalStore) -> None:
+    path = _object(store, store.put_bytes(b"plain"))
+    said = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True).stdout
+    assert said.split()[0] == path.name
+    assert path.parent.name == path.name[:2]
+    assert path.stat().st_mode & 0o777 == 0o444
+    assert path.stat().st_nlink == 1
+    assert list(Path(store.location, "tmp").iterdir()) == []
+
+
+def test_a_damaged_object_is_healed_by_storing_it_again(store: LocalStore, tmp_path: Path) -> None:
+    for put in (store.put_bytes, lambda data: store.put_file(_source(tmp_path, data)).digest):
+        digest = put(b"content")
+        path = _object(store, digest)
+        path.chmod(0o600)
+        path.write_bytes(b"CONTENT")
+        with pytest.raises(IntegrityError):
+            store.get_bytes(digest)
+        assert put(b"content") == digest
+        assert store.get_bytes(digest) == b"content"
+
+
+def _source(directory: Path, data: bytes, age_seconds: float = 0) -> Path:
+    path = directory / "source.bin"
+    path.write_bytes(data)
+    if age_seconds:
+        moment = time.time() - age_seconds
+        os.utime(path, (moment, moment))
+    return path
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 4097, 32 * MIB, 32 * MIB + 1, 70 * MIB + 123])
+def test_files_of_all_sizes(store: LocalStore, tmp_path: Path, size: int) -> None:
+    data = os.urandom(min(size, MIB)) * (size // MIB + 1)
+    source = _source(tmp_path, data[:size])
+    file = store.put_file(source)
+    assert file.digest == f"sha256:{hashlib.sha256(data[:size]).hexdigest()}"
+    assert file.size_bytes == size
+    assert store.verify().ok
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.ENOSYS])
+def test_where_the_kernel_cannot_copy_we_do(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    for size in (1000, 40 * MIB):
+        source = _source(tmp_path, b"z" * size)
+        assert store.put_file(source).size_bytes == size
+    assert store.verify().ok
+
+
+def test_a_file_that_says_it_is_empty_is_read_all_the_same(store: LocalStore) -> None:
+    file = store.put_file(Path("/proc/version"))
+    assert store.get_bytes(file.digest) == Path("/proc/version").read_bytes()
+    assert file.size_bytes > 10
+
+
+def test_a_fault_of_the_copy_reaches_the_caller(store_path: Path, tmp_path: Path) -> None:
+    source = _source(tmp_path, b"z" * (40 * MIB))
+    store = LocalStore(store_path, SystemClock(), FaultyDisk(1, errno.EIO, only=("fsync",)))
+    with pytest.raises(StoreError, match="Input/output error"):
+        store.put_file(source)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fail(*_: object) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patch.setattr(os, "copy_file_range", fail)
+        patch.setattr(os, "read", fail)
+        with pytest.raises(StoreError, match="Input/output error"):
+            store.put_file(source)
+    assert list((store_path / "tmp").iterdir()) == []
+
+
+def test_an_unchanged_file_is_not_read_again(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instrument_local.hashes._SETTLED_NS", 0)  # do not wait two seconds
+    source = _source(tmp_path, b"data" * 1000)
+    first = store.put_file(source)
+
+    def refuse(*_: object) -> str:
+        raise AssertionError("read again")
+
+    for name in ("copy_and_hash", "hash_file"):
+        monkeypatch.setattr(f"instrument_local.objects.{name}", refuse)
+    assert store.put_file(source) == first
+    again = open_store(Path(store.location), SystemClock())
+    assert again.put_file(source) == first
+    renamed = source.rename(tmp_path / "renamed")
+    monkeypatch.undo()
+    assert store.put_file(renamed).digest == first.digest
+
+
+def test_a_file_with_the_same_size_and_times_that_changed_just_now_is_read(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    source = _source(tmp_path, b"one")
+    status = source.stat()
+    assert store.get_bytes(store.put_file(source).digest) == b"one"
+    source.write_bytes(b"two")
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert store.get_bytes(store.put_file(source).digest) == b"two"
+
+
+def test_an_object_that_was_removed_is_stored_again(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instrument_local.hashes._SETTLED_NS", 0)
+    source = _source(tmp_path, b"data")
+    file = store.put_file(source)
+    shutil.rmtree(Path(store.location) / "objects" / file.digest[7:9])
+    assert store.put_file(source) == file
+    assert store.get_bytes(file.digest) == b"data"
+
+
+def test_a_changed_object_is_noticed_although_its_digest_was_remembered(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instrument_local.hashes._SETTLED_NS", 0)
+    source = _source(tmp_path, b"data")
+    file = store.put_file(source)
+    path = _object(store, file.digest)
+    path.chmod(0o600)
+    path.write_bytes(b"atad")
+    assert store.put_file(source) == file
+    assert store.get_bytes(file.digest) == b"data"
+
+
+def test_pipes_sockets_and_devices_are_no_files_and_do_not_block(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        for path in (tmp_path / "pipe", tmp_path / "socket", Path("/dev/zero"), Path("a\0b")):
+            with pytest.raises(NotFoundError):
+                store.put_file(path)
+
+
+def test_memory_stays_bounded(store_path: Path, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    with big.open("wb") as stream:
+        stream.truncate(600 * MIB)
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from instrument.clock import SystemClock; from instrument_local import open_store\n"
+        "store = open_store(Path(sys.argv[1]), SystemClock())\n"
+        "file = store.put_file(Path(sys.argv[2])); store.open(file.digest).close()\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(status.split('VmHWM:')[1].split()[0])\n"
+    )
+    command = [sys.executable, "-c", script, str(store_path), str(big)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(said.stdout) < 70 * 1024  # KiB; the file has 600 MiB
+
+
+def test_a_reader_keeps_its_object_while_others_write(store: LocalStore) -> None:
+    digest = store.put_bytes(b"x" * MIB)
+    stop = threading.Event()
+
+    def write() -> None:
+        count = 0
+        while not stop.is_set():
+            count += 1
+            store.put_bytes(b"%d" % count)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(30):
+            with store.open(digest) as stream:
+                assert len(stream.read()) == MIB
+    finally:
+        stop.set()
+        thread.join()
