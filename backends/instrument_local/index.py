@@ -21,7 +21,7 @@ from instrument_local.layout import Layout
 from instrument_local.liveness import Markers
 from instrument_local.mounts import cache_directory
 from instrument_local.search import NotInSql, compile_condition, list_has, values_of
-from instrument_local.summaries import Summaries
+from instrument_local.summaries import Reading, Summaries
 
 if TYPE_CHECKING:
     import sqlite3
@@ -145,23 +145,21 @@ class Index:
     ) -> None:
         """Put the run as it is now into the index, unless it is as it was `known`."""
         try:
-            signature = f"{self._summaries.signature(run_id)} {alive}"
-            if signature != known:
-                reading = self._summaries.read(run_id)
-                self._put(database, reading.summary, final=reading.is_final, signature=signature)
+            if known is None or known != f"{self._summaries.signature(run_id)} {alive}":
+                reading = self._summaries.read(run_id, alive=alive)
+                self._put(database, reading, f"{reading.signature} {alive}")
         except (InstrumentError, OSError):
             _forget(database, run_id)
             if self._layout.run_directories(run_id):  # not readable yet: looked at again
                 database.execute("INSERT INTO run (id, final) VALUES (?, 0)", (run_id,))
 
-    def _put(
-        self, database: "sqlite3.Connection", run: RunSummary, *, final: bool, signature: str
-    ) -> None:
+    def _put(self, database: "sqlite3.Connection", reading: Reading, signature: str) -> None:
+        run = reading.summary
         _forget(database, run.id)
         started = int(run.started_at.timestamp() * 1_000_000) if run.started_at else None
         cursor = database.execute(
             "INSERT INTO run (id, started, final, signature, summary) VALUES (?,?,?,?,?)",
-            (run.id, started, final, signature, msgspec.json.encode(run)),
+            (run.id, started, reading.is_final, signature, msgspec.json.encode(run)),
         )
         rows = [
             (self._field(database, field), cursor.lastrowid, *rest)

@@ -301,7 +301,7 @@ class Journal:
 
     def _reopen_run(self, directory: Path) -> None:
         """If the run was sealed, leave a name beside it, so that an index looks at it again."""
-        seals = self._layout.seals(self._process.run_id)
+        seals = self._layout.run_files(self._process.run_id).seals
         if seals:
             fact = directory.with_name(f"{directory.name}.{len(seals)}")
             with suppress(FileExistsError):

@@ -14,7 +14,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,18 @@ class Format(msgspec.Struct):
 
     format: int
     store_id: str
+
+
+class RunFiles(NamedTuple):
+    """The files of a run.
+
+    Attributes:
+        journals: The journals, by name.
+        seals: The seals, oldest first.
+    """
+
+    journals: list[Path]
+    seals: list[Path]
 
 
 class Layout:
@@ -144,18 +156,17 @@ class Layout:
                 yield from sorted(name for name in found - seen if name.startswith(prefix))
                 seen |= found
 
-    def journals(self, run_id: str) -> list[Path]:
-        """The journals of a run, by name."""
-        return sorted(self._in_run(run_id, ".jsonl"), key=lambda path: path.stem)
-
-    def seals(self, run_id: str) -> list[Path]:
-        """The seals of a run, oldest first."""
-        return sorted(self._in_run(run_id, ".json"), key=seal_number)
-
-    def _in_run(self, run_id: str, ending: str) -> Iterator[Path]:
+    def run_files(self, run_id: str) -> RunFiles:
+        """The files of a run; none where there is no such run."""
+        journals, seals = [], []
         for directory in self.run_directories(run_id):
-            names = os.listdir(directory)  # noqa: PTH208 - as above
-            yield from (directory / name for name in names if name.endswith(ending))
+            for name in os.listdir(directory):  # noqa: PTH208 - as above
+                if name.endswith(".jsonl"):
+                    journals.append(directory / name)
+                elif name.endswith(".json"):
+                    seals.append(directory / name)
+        journals.sort(key=lambda path: path.stem)
+        return RunFiles(journals, sorted(seals, key=seal_number))
 
     def relative(self, path: Path) -> str:
         """`path` as verify shows it."""

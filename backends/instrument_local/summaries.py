@@ -17,7 +17,7 @@ from instrument.naming import check_run_id
 from instrument.records import Entry, ProcessFinished, RunState
 from instrument.summary import RunSummary, summarise
 from instrument_local.files import read_file, store_errors
-from instrument_local.layout import Layout, seal_name, seal_number
+from instrument_local.layout import Layout, RunFiles, seal_name, seal_number
 from instrument_local.lines import entries_of, genesis, read_lines, stated_chain
 from instrument_local.liveness import Markers
 from instrument_local.stamps import stamp, unstamp
@@ -61,10 +61,12 @@ class Reading(NamedTuple):
     Attributes:
         summary: The summary.
         is_final: Whether nothing can change any more unless a new attempt is started.
+        signature: What `Summaries.signature` said of the files that were read.
     """
 
     summary: RunSummary
     is_final: bool
+    signature: str
 
 
 class Summaries:
@@ -74,63 +76,57 @@ class Summaries:
         self._layout = layout
         self._markers = markers
 
-    def read(self, run_id: str) -> Reading:
+    def read(self, run_id: str, *, alive: bool | None = None) -> Reading:
         """The run as it is now.
+
+        Args:
+            run_id: The run.
+            alive: Whether a process still records for it, where that is known already.
 
         Raises:
             NotFoundError: There is no such run.
         """
         with store_errors(f"read run {run_id}"):
-            journals = self._journals(run_id)
-            seal = self._current_seal(run_id, journals)
-            alive = self._markers.alive(run_id)
+            files = self._files(run_id)
+            sizes = _sizes(files)
+            seal = _current_seal(files, sizes)
+            if alive is None:
+                alive = self._markers.alive(run_id)
             if seal is not None:
                 is_final = not alive and all(journal.closed for journal in seal.journals)
-                return Reading(seal.run, is_final)
-            entries = (entry for path in journals for entry in _entries(path))
-            return Reading(_as_stored(summarise(run_id, entries, alive=alive)), is_final=False)
+                return Reading(seal.run, is_final, _signature(files, sizes))
+            entries = (entry for path in files.journals for entry in _entries(path))
+            summary = _as_stored(summarise(run_id, entries, alive=alive))
+            return Reading(summary, is_final=False, signature=_signature(files, sizes))
+
+    def signature(self, run_id: str) -> str:
+        """What changes whenever a journal of the run grows, or a file is added."""
+        files = self._layout.run_files(run_id)
+        return _signature(files, _sizes(files))
 
     def seal(self, run_id: str) -> RunSummary:
         """See `instrument.protocols.Store`; a run that still goes on is not sealed."""
         with store_errors(f"seal run {run_id}"):
-            journals = self._journals(run_id)
-            seal = self._current_seal(run_id, journals)
+            files = self._files(run_id)
+            seal = _current_seal(files, _sizes(files))
             if seal is None:
-                seal = self._make_seal(run_id, journals)
+                seal = self._make_seal(run_id, files.journals)
                 if seal.run.state is not RunState.RUNNING:
-                    self._write(run_id, seal)
+                    self._write(files, seal)
             self._markers.drop_dead(run_id)
             return seal.run
 
     def entries(self, run_id: str) -> Iterator[Entry]:
         """See `instrument.protocols.Catalogue`."""
         with store_errors(f"read run {run_id}"):
-            for path in self._journals(run_id):
+            for path in self._files(run_id).journals:
                 yield from _entries(path)
 
-    def signature(self, run_id: str) -> str:
-        """What changes whenever a journal of the run grows, or one is added."""
-        sizes = {path.name: path.stat().st_size for path in self._layout.journals(run_id)}
-        return f"{sizes} {len(self._layout.seals(run_id))}"
-
-    def _journals(self, run_id: str) -> list[Path]:
-        journals = self._layout.journals(check_run_id(run_id))
-        if not journals:
+    def _files(self, run_id: str) -> RunFiles:
+        files = self._layout.run_files(check_run_id(run_id))
+        if not files.journals:
             raise NotFoundError(f"there is no run {run_id!r}")
-        return journals
-
-    def _current_seal(self, run_id: str, journals: list[Path]) -> Seal | None:
-        """The last seal, if it covers `journals` as they are."""
-        seals = self._layout.seals(run_id)
-        if not seals:
-            return None
-        try:
-            seal = load_seal(seals[-1])
-        except (OSError, IntegrityError):
-            return None  # `verify` tells; the journals are what counts
-        covered = {journal.name: journal.size_bytes for journal in seal.journals}
-        found = {path.stem: path.stat().st_size for path in journals}
-        return seal if covered == found else None
+        return files
 
     def _make_seal(self, run_id: str, journals: list[Path]) -> Seal:
         alive = self._markers.alive(run_id)  # before reading: who dies meanwhile is seen next time
@@ -139,10 +135,10 @@ class Summaries:
         summary = _as_stored(summarise(run_id, entries, alive=alive))
         return Seal(run=summary, journals=tuple(reading.result() for reading in readings))
 
-    def _write(self, run_id: str, seal: Seal) -> None:
+    def _write(self, files: RunFiles, seal: Seal) -> None:
         data = stamp(msgspec.json.encode(seal))
-        directory = self._layout.run_directories(run_id)[0]
-        number = max(map(seal_number, self._layout.seals(run_id)), default=0) + 1
+        directory = files.journals[0].parent
+        number = max(map(seal_number, files.seals), default=0) + 1
         # Another process may seal the same run at the same time: whose name is taken, goes on.
         while not self._layout.files.publish(directory / seal_name(number), data):
             number += 1
@@ -182,6 +178,26 @@ class _JournalReading:
                 self._records += 1
                 self._last = line
             yield line
+
+
+def _sizes(files: RunFiles) -> dict[str, int]:
+    return {path.stem: path.stat().st_size for path in files.journals}
+
+
+def _signature(files: RunFiles, sizes: dict[str, int]) -> str:
+    return f"{sizes} {len(files.seals)}"
+
+
+def _current_seal(files: RunFiles, sizes: dict[str, int]) -> Seal | None:
+    """The last seal, if it covers the journals, which have these `sizes`."""
+    if not files.seals:
+        return None
+    try:
+        seal = load_seal(files.seals[-1])
+    except (OSError, IntegrityError):
+        return None  # `verify` tells; the journals are what counts
+    covered = {journal.name: journal.size_bytes for journal in seal.journals}
+    return seal if covered == sizes else None
 
 
 def load_seal(path: Path) -> Seal:

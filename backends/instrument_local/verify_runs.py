@@ -14,7 +14,7 @@ from instrument.records import (
 )
 from instrument_local.files import READ
 from instrument_local.findings import Findings
-from instrument_local.layout import Layout, seal_name, seal_number
+from instrument_local.layout import Layout, RunFiles, seal_name, seal_number
 from instrument_local.lines import (
     TAIL_LENGTH,
     chain_of,
@@ -46,11 +46,11 @@ class RunChecker:
         for directory in self._layout.run_directories(run_id):
             with self._findings.reading("run_unreadable", directory):
                 self._check_names(directory)
-        journals = {path.stem: path for path in self._layout.journals(run_id)}
-        for path in journals.values():
+        files = self._layout.run_files(run_id)
+        for path in files.journals:
             with self._findings.reading("journal_missing", path):
                 self._check_journal(run_id, path)
-        self._check_seals(run_id, journals)
+        self._check_seals(run_id, files)
 
     def _check_names(self, directory: Path) -> None:
         for path in directory.iterdir():
@@ -95,8 +95,9 @@ class RunChecker:
             case ArtifactLogged(ref=ref, digest=digest) | ArtifactUsed(ref=ref, digest=digest):
                 self.references.setdefault(ref, (digest, path))
 
-    def _check_seals(self, run_id: str, journals: dict[str, Path]) -> None:
-        numbers = {seal_number(path): path for path in self._layout.seals(run_id)}
+    def _check_seals(self, run_id: str, files: RunFiles) -> None:
+        journals = {path.stem: path for path in files.journals}
+        numbers = {seal_number(path): path for path in files.seals}
         for number in range(1, max(numbers, default=0) + 1):
             path = numbers.get(number)
             if path is None:
