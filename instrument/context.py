@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _MAX_MESSAGE = 10_000
 _INFINITY = float("inf")
+_now = datetime.now
 
 
 class ExperimentContext:
@@ -206,7 +207,7 @@ class ExperimentContext:
             else:
                 values[str(name)] = number(name, value)
         try:
-            self._recording.take(Metrics(values=values, step=step), datetime.now(UTC))
+            self._recording.take(Metrics(values=values, step=step), _now(UTC))
         except Exception as error:
             self.problem("log metrics", error)
 

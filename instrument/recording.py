@@ -64,7 +64,7 @@ class Recording:
         self.blocking_seconds = 0.0
         self._settings = settings
         self._monitor_hardware = monitor_hardware
-        self._records: Records = Nowhere()
+        self._write_to(Nowhere())
         self._owner = identity.owner
         self._background: threading.Thread | None = None
         self._background_seconds = 0.0
@@ -115,7 +115,7 @@ class Recording:
                 run_id=identity.run_id, attempt=identity.attempt, owner=self._owner
             )
             if self.store is not None:
-                self._records = self.store.begin(process)
+                self._write_to(self.store.begin(process))
         if self._records.lost:
             say(f"the store {self._where()} cannot be written: this run is not recorded")
 
@@ -195,6 +195,11 @@ class Recording:
         self._offer = Offer(handover, self.store.location)
         self._offer.make()
 
+    def _write_to(self, records: Records) -> None:
+        """From now on records go there; `take` is its own, bound once for the hot path."""
+        self._records = records
+        self.take = records.take
+
     # --- while it runs -------------------------------------------------------------------------
 
     def record(self, record: Record) -> None:
@@ -207,11 +212,6 @@ class Recording:
     def problem(self, doing: str, error: BaseException) -> None:
         """See `instrument.protocols.Recorder`."""
         self.guard.problem(doing, error)
-
-    @property
-    def take(self) -> Callable[[Record, datetime], None]:
-        """The journal's own `take`, for the hot path; it changes after a fork and at the end."""
-        return self._records.take
 
     def _take_now(self, record: Record) -> None:
         self._records.take(record, datetime.now(UTC))
@@ -267,7 +267,7 @@ class Recording:
         self.record(ProcessFinished(lost=records.lost, overhead=overhead))
         with self.guard.protect("close the journal"):
             records.close()
-        self._records = Ended(self.identity.run_id)
+        self._write_to(Ended(self.identity.run_id))
         if self._owner and self.store is not None and not records.lost:
             try:
                 self.store.seal(self.identity.run_id)
@@ -300,7 +300,7 @@ class Recording:
         self._background = self._sampler = self._offer = None
         self._followers = []
         self._finishing = threading.Lock()
-        self._records = OpenedOnUse(self.open_own_journal)
+        self._write_to(OpenedOnUse(self.open_own_journal))
 
     def open_own_journal(self) -> Records:
         """Open a journal for this process in place of the parent's."""
