@@ -17,7 +17,7 @@ ROW = Row(
         Entrant("closure", "floor", ("1000000",)),
         Entrant("wrapt", "floor", ("1000000",)),
         Entrant("sacred_capture", "sacred", ("100000",)),
-        Entrant("mlflow_trace", "mlflow", ("100",)),
+        Entrant("mlflow_trace", "mlflow", ("40",)),
         Entrant("instrument_disabled", "instrument", ("1000000",)),
         Entrant("instrument_recorded", "instrument", ("20000",)),
     ),

@@ -15,9 +15,9 @@ ROW = Row(
     entrants=(
         Entrant("floor", "floor", ("100000",)),
         Entrant("sacred", "sacred", ("100000",)),
-        Entrant("wandb", "wandb", ("10000",)),
+        Entrant("wandb", "wandb", ("5000",)),
         Entrant("mlflow_file", "mlflow", ("2000",)),
-        Entrant("mlflow_sqlite", "mlflow", ("200",)),
+        Entrant("mlflow_sqlite", "mlflow", ("100",)),
         Entrant("trackio", "trackio", ("20000",)),
         Entrant("dvclive", "dvclive", ("20000",)),
         Entrant("instrument_basic", "instrument", ("100000",)),
