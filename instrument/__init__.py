@@ -18,9 +18,11 @@ Names are loaded when they are first used: ``import instrument`` itself costs ne
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `typing` would be most of what importing this package costs
 if TYPE_CHECKING:
+    from typing import Any
+
     from instrument.artifacts import register_serialiser as register_serialiser
     from instrument.artifacts.manager import ArtifactManager as ArtifactManager
     from instrument.capture.validate import ConfigCapture as ConfigCapture
@@ -74,7 +76,7 @@ _HOME = {
 __all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605 - one list, kept in `_HOME`
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOME:
         raise AttributeError(f"module 'instrument' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

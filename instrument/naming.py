@@ -4,8 +4,8 @@ A *reference* is ``name:vN``, ``name:ALIAS`` (``latest`` always exists) or a bar
 means ``name:latest``.
 """
 
+import os
 import re
-import secrets
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -88,7 +88,7 @@ def new_run_id(now: datetime) -> str:
     Args:
         now: The time the run starts, aware; the id is in UTC.
     """
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
+    return f"{now:%Y%m%d-%H%M%S}-{os.urandom(6).hex()}"
 
 
 def dataset_name(name: str, version: str | int) -> str:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 BACKGROUND_DEADLINE_SECONDS: Final = 10.0
 MIRROR_DEADLINE_SECONDS: Final = 30.0
+TELEMETRY_DELAY_SECONDS: Final = 0.25
+"""The user's first lines, mostly imports, have the interpreter to themselves."""
 
 
 class Recording:
@@ -148,6 +150,7 @@ class Recording:
         with self.guard.protect("capture the environment"):
             self._keep_snapshot(level)
         if self._monitor_hardware:
+            self._ending.wait(TELEMETRY_DELAY_SECONDS)
             with self.guard.protect("start telemetry"):
                 from instrument.telemetry import Sampler
 
@@ -228,6 +231,7 @@ class Recording:
         if not self._finishing.acquire(blocking=False):
             return  # for good: a signal may come while the end is being written
         before = time.perf_counter()
+        self._ending.set()
         _active.discard(self)
         with self.guard.protect("withdraw the run from child processes"):
             if self._offer is not None:
@@ -300,6 +304,7 @@ class Recording:
         self._background = self._sampler = self._offer = None
         self._followers = []
         self._finishing = threading.Lock()
+        self._ending = threading.Event()
         self._write_to(OpenedOnUse(self.open_own_journal))
 
     def open_own_journal(self) -> Records:

@@ -1,6 +1,5 @@
 """A user's configuration, whatever it is made of, as flat names and plain values."""
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from instrument.canonical import MAX_DEPTH, to_plain
+from instrument.canonical import MAX_DEPTH, dataclass_fields, is_dataclass, to_plain
 from instrument.capture.redaction import REDACTED, is_secret_name, printable, redact_text
 from instrument.errors import MissingDependencyError, NotFoundError, UsageError
 
@@ -78,8 +77,8 @@ def _inner_mapping(value: Any) -> Mapping[Any, Any] | None:
         return _from_omegaconf(value)
     if isinstance(value, Mapping):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    if is_dataclass(value):
+        return dataclass_fields(value)
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
     if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
