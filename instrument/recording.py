@@ -76,6 +76,7 @@ class Recording:
         self._offer: Offer | None = None
         self._started_at = 0.0
         self._finishing = threading.Lock()
+        self._ending = threading.Event()
 
     # --- start -------------------------------------------------------------------------------
 
@@ -304,7 +305,6 @@ class Recording:
         self._background = self._sampler = self._offer = None
         self._followers = []
         self._finishing = threading.Lock()
-        self._ending = threading.Event()
         self._write_to(OpenedOnUse(self.open_own_journal))
 
     def open_own_journal(self) -> Records:
