@@ -6,6 +6,7 @@ unchanged when device, inode, size and both times are as they were.
 
 import os
 import time
+import weakref
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -86,6 +87,7 @@ class HashCache:
                 isolation_level=None,
                 check_same_thread=False,
             )
+            weakref.finalize(self, database.close)
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=OFF")
             database.execute(_TABLE)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from instrument.errors import IntegrityError, NotFoundError, StoreError
+from instrument.errors import IntegrityError, NotFoundError
 from instrument.records import File
 from instrument_local.copying import copy_and_hash, hash_file
 from instrument_local.files import READ, READ_WRITE, is_regular, store_errors, write_all
@@ -44,22 +44,17 @@ class LocalObjects:
 
     def put_file(self, path: Path) -> File:
         """See `instrument.protocols.Objects`."""
-        try:
-            source = os.open(path, _READ_SOURCE)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            raise NotFoundError(f"{path} does not exist; give the path of a file") from None
-        except OSError as error:
-            if path.is_dir() or path.is_fifo() or path.is_socket():
-                raise NotFoundError(f"{path} is no regular file") from None
-            raise StoreError(f"cannot read {path}: {error.strerror}") from error
-        try:
-            status = os.fstat(source)
+        with store_errors(f"store {path}"):
+            try:
+                status = path.stat()
+            except (FileNotFoundError, NotADirectoryError, ValueError):
+                raise NotFoundError(f"{path} does not exist; give the path of a file") from None
             if not stat.S_ISREG(status.st_mode):
                 raise NotFoundError(f"{path} is no regular file; give the path of a file")
-            with store_errors(f"store {path}"):
-                return self._put_open_file(path.name, source, status)
-        finally:
-            os.close(source)
+            digest = self._hashes.get(status)
+            if digest is None or not self._has_good(digest, status.st_size, self._hashes):
+                return self._copy_in(path)
+            return File(path=path.name, digest=digest, size_bytes=status.st_size)
 
     def get_bytes(self, digest: str) -> bytes:
         """See `instrument.protocols.Objects`."""
@@ -95,23 +90,26 @@ class LocalObjects:
         path = self._layout.object_path(digest)
         return path if path is not None and is_regular(path) else None
 
-    def _put_open_file(self, name: str, source: int, before: os.stat_result) -> File:
-        known = self._hashes.get(before)
-        if known is not None and self._has_good(known, before.st_size, self._hashes):
-            return File(path=name, digest=known, size_bytes=before.st_size)
-        self._layout.create()
-        fd, temporary = self._files.temporary(READ_WRITE)
-        with self._files.discarding(temporary):
-            try:
-                found, size = copy_and_hash(self._files.disk, source, fd)
-                self._files.sync(fd)
-            finally:
-                self._files.disk.close(fd)
-            target = self._place(temporary, f"sha256:{found}")
-        self._hashes.put(target.lstat(), f"sha256:{found}", immutable=True)
-        if _same(before, os.fstat(source)):
-            self._hashes.put(before, f"sha256:{found}")
-        return File(path=name, digest=f"sha256:{found}", size_bytes=size)
+    def _copy_in(self, path: Path) -> File:
+        """Copy the file `path` into the store and remember its digest."""
+        source = os.open(path, _READ_SOURCE)
+        try:
+            before = os.fstat(source)
+            self._layout.create()
+            fd, temporary = self._files.temporary(READ_WRITE)
+            with self._files.discarding(temporary):
+                try:
+                    found, size = copy_and_hash(self._files.disk, source, fd)
+                    self._files.sync(fd)
+                finally:
+                    self._files.disk.close(fd)
+                target = self._place(temporary, f"sha256:{found}")
+            self._hashes.put(target.lstat(), f"sha256:{found}", immutable=True)
+            if _same(before, os.fstat(source)):
+                self._hashes.put(before, f"sha256:{found}")
+        finally:
+            os.close(source)
+        return File(path=path.name, digest=f"sha256:{found}", size_bytes=size)
 
     def _place(self, temporary: Path, digest: str) -> Path:
         """Name the finished file `temporary`; a damaged object of that name is replaced."""
