@@ -5,16 +5,28 @@ import hashlib
 import mmap
 import os
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from instrument_local.files import Disk, write_all
 
 _CLONE: Final = 0x40049409  # FICLONE of linux/fs.h: share the blocks until one side changes
-CHUNK_BYTES: Final = 32 * 1024 * 1024
+COPY_BYTES: Final = 8 * 1024 * 1024
+"""Small, so that hashing starts early."""
+HASH_BYTES: Final = 32 * 1024 * 1024
+"""Large: between two of them another thread may keep the interpreter for 5 ms."""
 
 
-def copy_and_hash(disk: Disk, source: int, target: int) -> tuple[str, int]:
-    """Copy all of file `source` into the empty file `target`.
+def copy_and_hash(
+    disk: Disk, source: int, target: int, sync: Callable[[int], None]
+) -> tuple[str, int]:
+    """Copy all of file `source` into the empty file `target`, and make it durable.
+
+    Args:
+        disk: Writes.
+        source: Descriptor of a regular file.
+        target: Descriptor of an empty file, to be read and written.
+        sync: Makes a descriptor durable; called beside the hashing where that takes a while.
 
     Returns:
         SHA-256 in hex and size of the bytes that `target` then has, whoever wrote to `source`
@@ -24,9 +36,10 @@ def copy_and_hash(disk: Disk, source: int, target: int) -> tuple[str, int]:
         OSError: Reading or writing failed.
     """
     if not _clone(source, target):
-        if os.fstat(source).st_size > CHUNK_BYTES:
-            return _copy_beside_hashing(disk, source, target)
+        if os.fstat(source).st_size > COPY_BYTES:
+            return _copy_beside_hashing(disk, source, target, sync)
         _copy(disk, source, target, _Progress())
+    sync(target)
     size = os.fstat(target).st_size
     sha256 = hashlib.sha256()
     _hash_range(sha256, target, 0, size)
@@ -59,12 +72,15 @@ class _Progress:
             return self.copied
 
 
-def _copy_beside_hashing(disk: Disk, source: int, target: int) -> tuple[str, int]:
+def _copy_beside_hashing(
+    disk: Disk, source: int, target: int, sync: Callable[[int], None]
+) -> tuple[str, int]:
     progress = _Progress()
 
     def copy() -> None:
         try:
             _copy(disk, source, target, progress)
+            sync(target)
         except BaseException as error:
             progress.finish(error)
         else:
@@ -85,8 +101,8 @@ def _copy_beside_hashing(disk: Disk, source: int, target: int) -> tuple[str, int
 
 def _hash_range(sha256: "hashlib._Hash", fd: int, start: int, end: int) -> None:
     """Hash bytes `start` to `end` through a window: few calls, so that the GIL matters little."""
-    for position in range(start - start % mmap.ALLOCATIONGRANULARITY, end, CHUNK_BYTES):
-        length = min(CHUNK_BYTES, end - position)
+    for position in range(start - start % mmap.ALLOCATIONGRANULARITY, end, HASH_BYTES):
+        length = min(HASH_BYTES, end - position)
         with (
             mmap.mmap(fd, length, prot=mmap.PROT_READ, offset=position) as window,
             memoryview(window) as view,
@@ -99,7 +115,7 @@ def hash_file(fd: int) -> str:
     """SHA-256 in hex of the file `fd`, which others may change: nothing of it is mapped."""
     sha256 = hashlib.sha256()
     size = os.fstat(fd).st_size
-    buffer = memoryview(bytearray(min(CHUNK_BYTES, size + 1)))
+    buffer = memoryview(bytearray(min(HASH_BYTES, size + 1)))
     position = 0
     while count := os.preadv(fd, [buffer], position):
         sha256.update(buffer[:count])
@@ -118,7 +134,7 @@ def _clone(source: int, target: int) -> bool:
 def _copy(disk: Disk, source: int, target: int, progress: _Progress) -> None:
     """Copy in the kernel where it can, else through memory."""
     try:
-        while count := os.copy_file_range(source, target, CHUNK_BYTES):
+        while count := os.copy_file_range(source, target, COPY_BYTES):
             progress.advance(count)
         # Some file systems (of /proc, some of FUSE) say "nothing more" without having copied.
         if progress.copied:
@@ -126,6 +142,6 @@ def _copy(disk: Disk, source: int, target: int, progress: _Progress) -> None:
     except OSError:
         if progress.copied:
             raise
-    while data := os.read(source, CHUNK_BYTES):
+    while data := os.read(source, COPY_BYTES):
         write_all(disk, target, data)
         progress.advance(len(data))

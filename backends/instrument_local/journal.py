@@ -9,7 +9,6 @@ import os
 import re
 import threading
 import time
-from binascii import hexlify
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -106,9 +105,10 @@ class Journal:
                     line.record = record
                     body = self._encode(line)[:-1]
                     sha256 = self._sha256()
-                    sha256.update(self._chain + body)
+                    sha256.update(self._chain)
+                    sha256.update(body)
                     chain = sha256.digest()
-                    data = b"%b%b%b%b" % (body, MARK, hexlify(chain), END)
+                    data = body + MARK + chain.hex().encode() + END
                     written = self._write(self._fd, data)
                     if written != len(data):
                         write_all(self._disk, self._fd, data[written:])

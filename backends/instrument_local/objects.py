@@ -99,8 +99,7 @@ class LocalObjects:
             fd, temporary = self._files.temporary(READ_WRITE)
             with self._files.discarding(temporary):
                 try:
-                    found, size = copy_and_hash(self._files.disk, source, fd)
-                    self._files.sync(fd)
+                    found, size = copy_and_hash(self._files.disk, source, fd, self._files.sync)
                 finally:
                     self._files.disk.close(fd)
                 target = self._place(temporary, f"sha256:{found}")
