@@ -83,6 +83,7 @@ class Index:
         database = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
         try:
             database.execute("PRAGMA synchronous=OFF")
+            database.execute("PRAGMA cache_size=-65536")  # KiB
             database.create_function("list_has", 2, list_has, deterministic=True)
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version == 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from instrument.errors import IntegrityError, NotFoundError
-from instrument.records import File
+from instrument.vocabulary import File
 from instrument_local.copying import copy_and_hash, hash_file
 from instrument_local.files import READ, READ_WRITE, is_regular, store_errors, write_all
 from instrument_local.hashes import HashCache

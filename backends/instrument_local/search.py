@@ -20,8 +20,8 @@ from instrument.query import (
     Some,
     value_of,
 )
-from instrument.records import GitState
 from instrument.summary import RunSummary
+from instrument.vocabulary import GitState
 
 _ALL_FIELDS: Final = (*FIELDS, *(f"git.{name}" for name in GitState.__struct_fields__))
 _SQL_OPERATOR: Final = {"==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -44,11 +44,10 @@ class NotInSql(Exception):  # noqa: N818 - no error: such a condition is decided
 
 def values_of(run: RunSummary) -> Iterator[Value]:
     """Everything that a condition can ask about `run`."""
-    names = [*_ALL_FIELDS]
-    names += [f"params.{name}" for name in run.params]
-    names += [f"metrics.{name}" for name in run.metrics]
-    for name in names:
-        found = value_of(run, name)
+    values: list[tuple[str, Any]] = [(name, value_of(run, name)) for name in _ALL_FIELDS]
+    values += [(f"params.{name}", found) for name, found in run.params.items()]
+    values += [(f"metrics.{name}", found) for name, found in run.metrics.items()]
+    for name, found in values:
         if found is not None:
             yield _value(name, found)
 
@@ -77,18 +76,18 @@ def list_has(encoded: bytes, value: bytes) -> bool:
 
 
 def _value(field: str, found: Any) -> Value:
-    match found:
-        case bool():
-            return Value(field, truth=int(found))
-        case int() | float():
-            return Value(field, number=_float(found))
-        case str():
-            number = float(found) if found in _NAMED_NUMBERS else None
-            if number is not None and math.isnan(number):
-                number = None  # SQLite has no NaN; like it, it meets only !=
-            return Value(field, number=number, text=found.encode("utf-8", "surrogatepass"))
-        case list() | tuple():
-            return Value(field, list=msgspec.json.encode(found))
+    kind = type(found)
+    if kind is float or kind is int:
+        return Value(field, _float(found))
+    if kind is str:
+        number = float(found) if found in _NAMED_NUMBERS else None
+        # SQLite has no NaN; without a number it meets only !=, as it should.
+        named = None if number is None or math.isnan(number) else number
+        return Value(field, named, None, found.encode("utf-8", "surrogatepass"))
+    if kind is bool:
+        return Value(field, truth=int(found))
+    if kind is list or kind is tuple:
+        return Value(field, list=msgspec.json.encode(found))
     return Value(field)
 
 

@@ -9,8 +9,9 @@ from instrument.errors import NotFoundError, StoreError
 from instrument.naming import LATEST, Reference, check_run_id
 from instrument.protocols import Clock, Draft, Store, Verification
 from instrument.query import Condition
-from instrument.records import FORMAT_VERSION, ArtifactVersion, Entry, File, ProcessStarted
+from instrument.records import FORMAT_VERSION, Entry, ProcessStarted
 from instrument.summary import RunSummary
+from instrument.vocabulary import ArtifactVersion, File
 from instrument_local.files import Disk
 from instrument_local.index import Index
 from instrument_local.journal import Journal

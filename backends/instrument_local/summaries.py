@@ -14,8 +14,9 @@ import msgspec
 
 from instrument.errors import IntegrityError, NotFoundError
 from instrument.naming import check_run_id
-from instrument.records import Entry, ProcessFinished, RunState
+from instrument.records import Entry, ProcessFinished
 from instrument.summary import RunSummary, summarise
+from instrument.vocabulary import RunState
 from instrument_local.files import read_file, store_errors
 from instrument_local.layout import Layout, RunFiles, seal_name, seal_number
 from instrument_local.lines import entries_of, genesis, read_lines, stated_chain

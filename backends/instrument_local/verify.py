@@ -15,7 +15,7 @@ from typing import Final
 from instrument.errors import InstrumentError, NotFoundError, UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Verification
-from instrument.records import ArtifactVersion
+from instrument.vocabulary import ArtifactVersion
 from instrument_local.copying import hash_file
 from instrument_local.files import READ
 from instrument_local.findings import Findings

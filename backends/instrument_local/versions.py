@@ -18,7 +18,7 @@ from instrument.canonical import canonical_bytes
 from instrument.errors import IntegrityError, NotFoundError, UsageError
 from instrument.naming import LATEST, Reference, check_alias, check_artifact_name, parse_reference
 from instrument.protocols import Draft
-from instrument.records import ArtifactVersion
+from instrument.vocabulary import ArtifactVersion
 from instrument_local.files import read_file, store_errors
 from instrument_local.layout import Layout
 from instrument_local.stamps import stamp, unstamp
