@@ -41,27 +41,27 @@ if TYPE_CHECKING:
     )
     from instrument.errors import InstrumentError as InstrumentError
     from instrument.lineage.tracker import LineageTracker as LineageTracker
-    from instrument.records import (
+    from instrument.telemetry import HardwareMonitor as HardwareMonitor
+    from instrument.vocabulary import (
         ArtifactType as ArtifactType,
         ArtifactVersion as ArtifactVersion,
         EnvironmentCaptureLevel as EnvironmentCaptureLevel,
         RunState as RunState,
     )
-    from instrument.telemetry import HardwareMonitor as HardwareMonitor
 
 __version__ = "0.1.0"
 
 _HOME = {
     "ArtifactManager": "instrument.artifacts.manager",
-    "ArtifactType": "instrument.records",
-    "ArtifactVersion": "instrument.records",
+    "ArtifactType": "instrument.vocabulary",
+    "ArtifactVersion": "instrument.vocabulary",
     "ConfigCapture": "instrument.capture.validate",
-    "EnvironmentCaptureLevel": "instrument.records",
+    "EnvironmentCaptureLevel": "instrument.vocabulary",
     "ExperimentContext": "instrument.context",
     "HardwareMonitor": "instrument.telemetry",
     "InstrumentError": "instrument.errors",
     "LineageTracker": "instrument.lineage.tracker",
-    "RunState": "instrument.records",
+    "RunState": "instrument.vocabulary",
     "checkpoint": "instrument.decorators",
     "current_run": "instrument.current",
     "log_artifact": "instrument.current",

@@ -24,18 +24,10 @@ from instrument.identity import Identity
 from instrument.naming import check_run_id, checkpoint_name
 from instrument.protocols import Store
 from instrument.recording import Recording, open_store
-from instrument.records import (
-    ArtifactVersion,
-    ExceptionRaised,
-    Metrics,
-    Params,
-    Record,
-    RunFinished,
-    RunStarted,
-    RunState,
-)
+from instrument.records import ExceptionRaised, Metrics, Params, Record, RunFinished, RunStarted
 from instrument.run_artifacts import Content, RunArtifacts, number, numbers_by_name
 from instrument.signals import TerminationHook
+from instrument.vocabulary import ArtifactVersion, RunState
 
 if TYPE_CHECKING:
     from contextvars import Token

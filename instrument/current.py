@@ -13,7 +13,7 @@ from instrument.handover import Handover, received
 from instrument.identity import Identity, part_of
 from instrument.protocols import Store
 from instrument.recording import at_process_end
-from instrument.records import ArtifactVersion, RunState
+from instrument.vocabulary import ArtifactVersion, RunState
 
 if TYPE_CHECKING:
     from instrument.artifacts import Artifact

@@ -14,8 +14,9 @@ import msgspec
 
 from instrument.naming import Reference
 from instrument.query import Condition
-from instrument.records import ArtifactVersion, Entry, File, ProcessStarted, Record
+from instrument.records import Entry, ProcessStarted, Record
 from instrument.summary import RunSummary
+from instrument.vocabulary import ArtifactVersion, File
 
 
 class Clock(Protocol):

@@ -10,13 +10,8 @@ from instrument.errors import NotFoundError, UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Store
 from instrument.recording import Recording
-from instrument.records import (
-    ArtifactLogged,
-    ArtifactUsed,
-    ArtifactVersion,
-    CheckpointSaved,
-    Record,
-)
+from instrument.records import ArtifactLogged, ArtifactUsed, CheckpointSaved, Record
+from instrument.vocabulary import ArtifactVersion
 
 if TYPE_CHECKING:
     from instrument.artifacts import Artifact

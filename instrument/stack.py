@@ -6,7 +6,7 @@ import threading
 from contextvars import ContextVar, Token
 from typing import NamedTuple, Protocol
 
-from instrument.records import RunState
+from instrument.vocabulary import RunState
 
 
 class OpenRun(Protocol):

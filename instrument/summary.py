@@ -18,7 +18,6 @@ from instrument.records import (
     Entry,
     EnvironmentCaptured,
     ExceptionRaised,
-    GitState,
     Metrics,
     Params,
     Problem,
@@ -27,10 +26,10 @@ from instrument.records import (
     RecordsLost,
     RunFinished,
     RunStarted,
-    RunState,
     SeedsRecorded,
     TelemetrySummarised,
 )
+from instrument.vocabulary import GitState, RunState
 
 
 class Recording(msgspec.Struct, kw_only=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instrument.protocols import Objects
-from instrument.records import ArtifactVersion, File
+from instrument.vocabulary import ArtifactVersion, File
 
 if TYPE_CHECKING:
     import wandb

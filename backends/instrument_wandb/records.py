@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from instrument.errors import StoreError
 from instrument.protocols import Objects, Versions
-from instrument.records import Record, RunState
+from instrument.records import Record
+from instrument.vocabulary import RunState
 from instrument_wandb.translation import Translation
 
 if TYPE_CHECKING:

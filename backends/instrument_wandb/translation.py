@@ -21,10 +21,10 @@ from instrument.records import (
     Record,
     RecordsLost,
     RunFinished,
-    RunState,
     SeedsRecorded,
     TelemetrySummarised,
 )
+from instrument.vocabulary import RunState
 from instrument_wandb.artifacts import to_wandb
 from instrument_wandb.history import STEP_FIELD, Rows, row_values
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from instrument.artifacts.checkout import holds_content, make
 from instrument.errors import InstrumentError, StoreError
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion
+from instrument.vocabulary import ArtifactVersion
 
 
 def cached(store: Store, version: ArtifactVersion) -> Path:

@@ -11,7 +11,7 @@ from instrument.artifacts.trees import files_under, listing
 from instrument.canonical import ALGORITHM, digest_of_bytes
 from instrument.errors import InstrumentError, IntegrityError, StoreError, UsageError
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion, File
+from instrument.vocabulary import ArtifactVersion, File
 
 # Long pieces: each one costs a wait for the interpreter's lock while other threads compute.
 _HASHED_BYTES: Final = 32 << 20

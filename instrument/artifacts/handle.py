@@ -9,7 +9,7 @@ from instrument.artifacts.serialisers import PICKLE, serialiser_named
 from instrument.errors import UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion, File
+from instrument.vocabulary import ArtifactVersion, File
 
 
 def use(store: Store, reference: str) -> "Artifact":

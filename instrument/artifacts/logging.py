@@ -16,7 +16,7 @@ from instrument.canonical import to_plain
 from instrument.errors import NotFoundError, UsageError
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.protocols import Clock, Draft, Store
-from instrument.records import ArtifactVersion, File
+from instrument.vocabulary import ArtifactVersion, File
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -10,7 +10,7 @@ from instrument.artifacts.logging import log_value
 from instrument.clock import SystemClock
 from instrument.naming import LATEST, Reference, check_artifact_name, parse_reference
 from instrument.protocols import Clock, Store
-from instrument.records import ArtifactVersion
+from instrument.vocabulary import ArtifactVersion
 
 
 class ArtifactManager:

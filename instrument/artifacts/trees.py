@@ -15,7 +15,7 @@ import msgspec
 from instrument.artifacts.progress import Progress
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Objects
-from instrument.records import File
+from instrument.vocabulary import File
 
 _THREADS: Final = 4
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})

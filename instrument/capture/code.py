@@ -19,7 +19,8 @@ from instrument.capture.git import (
 )
 from instrument.capture.redaction import printable, redact_url
 from instrument.capture.status import ARGUMENTS, Status, parse_status
-from instrument.records import CodeCaptured, EnvironmentCaptureLevel, GitState
+from instrument.records import CodeCaptured
+from instrument.vocabulary import EnvironmentCaptureLevel, GitState
 
 if TYPE_CHECKING:
     from instrument.capture.patch import Patch

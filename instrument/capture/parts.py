@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from instrument.guard import one_line
-from instrument.records import Health
+from instrument.vocabulary import Health
 
 LIMIT_SECONDS: Final = 5.0
 Read: TypeAlias = Callable[[], Any]

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from instrument.capture.parts import read_part
 from instrument.errors import UsageError
-from instrument.records import EnvironmentCaptureLevel, Health
+from instrument.vocabulary import EnvironmentCaptureLevel, Health
 
 BASIC, STANDARD, COMPLETE = EnvironmentCaptureLevel
 

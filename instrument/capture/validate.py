@@ -13,7 +13,7 @@ from instrument.capture.packages import all_packages, normalised
 from instrument.capture.parts import read_part
 from instrument.capture.snapshot import capture_snapshot
 from instrument.errors import UsageError
-from instrument.records import EnvironmentCaptureLevel
+from instrument.vocabulary import EnvironmentCaptureLevel
 
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(.*)")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")

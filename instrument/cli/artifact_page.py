@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from instrument.cli.output import facts, section, table, text
 from instrument.cli.words import ago, listed, moment, size, value_text
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion
+from instrument.vocabulary import ArtifactVersion
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

@@ -10,7 +10,7 @@ from instrument.cli.opening import Options, find_artifact, open_store
 from instrument.cli.output import emit, emit_json, is_narrow, say, show, table
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
 from instrument.errors import StoreError
-from instrument.records import ArtifactVersion
+from instrument.vocabulary import ArtifactVersion
 
 
 @click.group()

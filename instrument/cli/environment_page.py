@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from instrument.cli.differences import flatten
 from instrument.cli.output import facts, section, table, text
 from instrument.cli.words import count, size, value_text
-from instrument.records import Health
+from instrument.vocabulary import Health
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

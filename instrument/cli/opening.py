@@ -7,8 +7,8 @@ import msgspec
 from instrument.errors import NotFoundError, UsageError
 from instrument.naming import LATEST, parse_reference
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion
 from instrument.summary import RunSummary
+from instrument.vocabulary import ArtifactVersion
 
 
 class Options(msgspec.Struct):

@@ -13,7 +13,7 @@ from instrument.errors import InstrumentError
 from instrument.guard import one_line, say
 from instrument.identity import Identity, opened
 from instrument.protocols import Store
-from instrument.records import RunState
+from instrument.vocabulary import RunState
 
 EXIT_NOT_FOUND: Final = 127
 EXIT_NOT_EXECUTABLE: Final = 126

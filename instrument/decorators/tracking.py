@@ -10,7 +10,7 @@ from instrument.decorators.target import Aspect, Target
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
 from instrument.naming import check_artifact_name, parse_reference
-from instrument.records import ArtifactType
+from instrument.vocabulary import ArtifactType
 
 if TYPE_CHECKING:
     from instrument.decorators.calls import Call

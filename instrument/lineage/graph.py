@@ -11,8 +11,8 @@ import msgspec
 
 from instrument.errors import NotFoundError
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion
 from instrument.summary import RunSummary
+from instrument.vocabulary import ArtifactVersion
 
 NodeKind: TypeAlias = Literal["artifact", "run"]
 EdgeKind: TypeAlias = Literal["used", "made", "derived"]

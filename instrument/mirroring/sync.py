@@ -9,7 +9,8 @@ from instrument.guard import one_line
 from instrument.mirroring import marks
 from instrument.mirroring.feed import MirrorReport, feed
 from instrument.protocols import Store
-from instrument.records import ArtifactLogged, RunState
+from instrument.records import ArtifactLogged
+from instrument.vocabulary import RunState
 
 
 def sync_run(store: Store, name: str, run_id: str, *, offline: bool, dry_run: bool) -> MirrorReport:

@@ -7,7 +7,8 @@ from operator import attrgetter
 from typing import Final
 
 from instrument.protocols import Store
-from instrument.records import Entry, ProcessFinished, RunState
+from instrument.records import Entry, ProcessFinished
+from instrument.vocabulary import RunState
 
 GRACE_SECONDS: Final = 5.0
 """How long journals that were not closed are waited for after the run has ended."""

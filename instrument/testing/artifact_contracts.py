@@ -11,8 +11,8 @@ import pytest
 from instrument.errors import NotFoundError, UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Draft, Store
-from instrument.records import File
 from instrument.testing.samples import AT, draft, together
+from instrument.vocabulary import File
 
 
 class ObjectsContract:

@@ -17,8 +17,9 @@ from instrument.errors import IntegrityError, NotFoundError
 from instrument.naming import LATEST, Reference, check_alias, check_artifact_name, parse_reference
 from instrument.protocols import Damage, Draft, Verification
 from instrument.query import Condition, matches
-from instrument.records import ArtifactVersion, Entry, File, ProcessStarted, Record
+from instrument.records import Entry, ProcessStarted, Record
 from instrument.summary import RunSummary, summarise
+from instrument.vocabulary import ArtifactVersion, File
 
 
 class MemoryRecords:

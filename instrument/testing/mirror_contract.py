@@ -7,16 +7,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from instrument.protocols import Mirror, Records, Store
-from instrument.records import (
-    ArtifactLogged,
-    ArtifactVersion,
-    Metrics,
-    Params,
-    Record,
-    UnknownRecord,
-)
+from instrument.records import ArtifactLogged, Metrics, Params, Record, UnknownRecord
 from instrument.testing.memory import MemoryBackend
 from instrument.testing.samples import AT, draft, record_run, run_started
+from instrument.vocabulary import ArtifactVersion
 
 
 class Arrived(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from instrument.errors import NotFoundError
 from instrument.protocols import Store
 from instrument.query import matches, parse
-from instrument.records import Entry, Metrics, Params, Record, RunFinished, RunState
+from instrument.records import Entry, Metrics, Params, Record, RunFinished
 from instrument.testing.samples import (
     AT,
     process_started,
@@ -19,6 +19,7 @@ from instrument.testing.samples import (
     together,
     varied_runs,
 )
+from instrument.vocabulary import RunState
 
 EXPRESSIONS: Final = (
     "params.lr == 0.1",

@@ -9,7 +9,6 @@ from typing import Any
 
 from instrument.protocols import Draft, Store
 from instrument.records import (
-    File,
     Metrics,
     Params,
     ProcessFinished,
@@ -17,8 +16,8 @@ from instrument.records import (
     Record,
     RunFinished,
     RunStarted,
-    RunState,
 )
+from instrument.vocabulary import File, RunState
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 

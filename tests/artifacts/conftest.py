@@ -10,8 +10,8 @@ from instrument import registry
 from instrument.artifacts import Artifact, log_value, serialisers, use
 from instrument.clock import SystemClock
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion
 from instrument.testing.memory import MemoryBackend
+from instrument.vocabulary import ArtifactVersion
 
 Log = Callable[..., ArtifactVersion]
 RoundTrip = Callable[..., Artifact]

@@ -146,7 +146,7 @@ def test_a_version_whose_files_do_not_match_its_digest_is_refused(
 
 def test_a_file_that_leads_out_is_refused(store: Store) -> None:
     from instrument.artifacts.trees import listing
-    from instrument.records import ArtifactVersion, File
+    from instrument.vocabulary import ArtifactVersion, File
 
     digest = store.put_bytes(b"evil")
     for path in ("../evil", "/evil", "a/../../evil"):

@@ -12,8 +12,8 @@ from instrument.clock import SystemClock
 from instrument.errors import InstrumentError, NotFoundError, UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Store
-from instrument.records import ArtifactType
 from instrument.testing.clock import FakeClock
+from instrument.vocabulary import ArtifactType
 
 
 @pytest.fixture

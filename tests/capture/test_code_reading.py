@@ -11,7 +11,8 @@ from capture.repositories import git, make_repository
 
 from instrument.capture import code
 from instrument.capture.code import CodeReading, begin_code, code_directory
-from instrument.records import CodeCaptured, GitState
+from instrument.records import CodeCaptured
+from instrument.vocabulary import GitState
 
 
 @pytest.fixture(autouse=True)

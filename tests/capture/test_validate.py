@@ -9,7 +9,7 @@ import pytest
 from instrument.canonical import canonical_bytes
 from instrument.capture.validate import ConfigCapture, version_key
 from instrument.errors import UsageError
-from instrument.records import EnvironmentCaptureLevel
+from instrument.vocabulary import EnvironmentCaptureLevel
 
 
 def check(*packages: str) -> dict[str, Any]:

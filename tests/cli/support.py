@@ -15,19 +15,17 @@ from instrument.protocols import Draft, Store
 from instrument.records import (
     ArtifactLogged,
     ArtifactUsed,
-    ArtifactVersion,
     CodeCaptured,
     EnvironmentCaptured,
-    GitState,
     Metrics,
     Params,
     ProcessFinished,
     ProcessStarted,
     RunFinished,
     RunStarted,
-    RunState,
     SeedsRecorded,
 )
+from instrument.vocabulary import ArtifactVersion, GitState, RunState
 
 BEGAN = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 

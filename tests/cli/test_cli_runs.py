@@ -3,7 +3,7 @@ from datetime import datetime
 import pytest
 from cli.support import Cli, Writer
 
-from instrument.records import RunState
+from instrument.vocabulary import RunState
 
 RUN_FIELDS = {
     "id", "name", "project", "state", "started_at", "ended_at", "duration_seconds", "attempts",

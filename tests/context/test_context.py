@@ -18,8 +18,9 @@ from instrument.errors import (
     NotFoundError,
     UsageError,
 )
-from instrument.records import Metrics, RunState
+from instrument.records import Metrics
 from instrument.testing import MemoryBackend
+from instrument.vocabulary import RunState
 
 
 @pytest.fixture

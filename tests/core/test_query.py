@@ -3,8 +3,8 @@ from hypothesis import given, strategies as st
 
 from instrument.errors import QueryError
 from instrument.query import matches, parse
-from instrument.records import GitState, RunState
 from instrument.summary import RunSummary
+from instrument.vocabulary import GitState, RunState
 
 RUN = RunSummary(
     id="20260101-000000-aa",

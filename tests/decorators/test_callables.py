@@ -12,7 +12,8 @@ from decorators.log import Log
 
 from instrument import checkpoint, reproducible, track_artifacts
 from instrument.errors import UsageError
-from instrument.records import CallFinished, CallStarted, RunState
+from instrument.records import CallFinished, CallStarted
+from instrument.vocabulary import RunState
 
 
 def _all_three(function: Any) -> Any:

@@ -10,7 +10,8 @@ import pytest
 from decorators.log import Log
 
 from instrument import ExperimentContext, current_run, log_metrics, reproducible
-from instrument.records import CallFinished, CallStarted, Metrics, RunState
+from instrument.records import CallFinished, CallStarted, Metrics
+from instrument.vocabulary import RunState
 
 
 @reproducible

@@ -30,9 +30,9 @@ from instrument.records import (
     ExceptionRaised,
     Metrics,
     Params,
-    RunState,
     SeedsRecorded,
 )
+from instrument.vocabulary import RunState
 
 
 @reproducible(name="baseline", capture_level=1)

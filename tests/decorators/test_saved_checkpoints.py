@@ -15,7 +15,8 @@ from instrument import ExperimentContext, checkpoint
 from instrument.decorators.checkpoints import find
 from instrument.errors import NotFoundError
 from instrument.naming import parse_reference
-from instrument.records import CheckpointSaved, Problem, RunState
+from instrument.records import CheckpointSaved, Problem
+from instrument.vocabulary import RunState
 
 LOSSES = (0.5, 0.3, 0.4, 0.2, 0.9)
 

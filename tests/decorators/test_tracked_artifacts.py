@@ -15,7 +15,8 @@ from instrument import ExperimentContext, reproducible, track_artifacts
 from instrument.decorators.tracking import guess_type
 from instrument.errors import NotFoundError
 from instrument.naming import parse_reference
-from instrument.records import ArtifactUsed, CallFinished, Problem, RunState
+from instrument.records import ArtifactUsed, CallFinished, Problem
+from instrument.vocabulary import RunState
 
 
 @pytest.fixture

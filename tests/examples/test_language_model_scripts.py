@@ -11,7 +11,8 @@ import pytest
 from instrument.artifacts import use
 from instrument.naming import parse_reference
 from instrument.protocols import Store
-from instrument.records import ArtifactVersion, RunStarted, RunState
+from instrument.records import RunStarted
+from instrument.vocabulary import ArtifactVersion, RunState
 
 Script: TypeAlias = Callable[..., str]
 EXAMPLES = Path(__file__).parents[2] / "examples"

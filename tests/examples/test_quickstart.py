@@ -14,7 +14,8 @@ from torch import nn
 from instrument.artifacts import use
 from instrument.naming import parse_reference
 from instrument.protocols import Store
-from instrument.records import CheckpointSaved, RunState
+from instrument.records import CheckpointSaved
+from instrument.vocabulary import RunState
 
 Script: TypeAlias = Callable[..., str]
 QUICKSTART = str(Path(__file__).parents[2] / "examples" / "quickstart.py")

@@ -11,8 +11,9 @@ import pytest
 
 from instrument.clock import SystemClock
 from instrument.protocols import Store
-from instrument.records import Metrics, RunState
+from instrument.records import Metrics
 from instrument.registry import open_store
+from instrument.vocabulary import RunState
 
 VICTIM = Path(__file__).with_name("killed_run.py")
 

@@ -15,9 +15,9 @@ from instrument.records import (
     ProcessStarted,
     RunFinished,
     RunStarted,
-    RunState,
 )
 from instrument.testing.memory import MemoryBackend
+from instrument.vocabulary import RunState
 
 Tell = Callable[..., str]
 

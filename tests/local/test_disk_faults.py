@@ -11,8 +11,9 @@ from local.faulty_disk import CALLS, FaultyDisk
 from instrument.clock import SystemClock
 from instrument.errors import NotFoundError, StoreError
 from instrument.naming import parse_reference
-from instrument.records import Entry, Metrics, RunFinished, RunState
+from instrument.records import Entry, Metrics, RunFinished
 from instrument.testing.samples import AT, draft, process_started
+from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 
 RUN = "20260304-050607-0123456789ab"

@@ -10,8 +10,9 @@ import pytest
 
 from instrument.clock import SystemClock
 from instrument.errors import StoreError
-from instrument.records import Metrics, ProcessFinished, RunFinished, RunState
+from instrument.records import Metrics, ProcessFinished, RunFinished
 from instrument.testing.samples import AT, draft, process_started, record_run
+from instrument.vocabulary import RunState
 from instrument_local import open_store
 from instrument_local.journal import Journal
 

@@ -14,9 +14,10 @@ from local import writer
 
 from instrument.clock import SystemClock
 from instrument.query import parse
-from instrument.records import Metrics, RunState
+from instrument.records import Metrics
 from instrument.testing import FakeClock
 from instrument.testing.samples import AT, process_started, record_run, run_started
+from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 
 

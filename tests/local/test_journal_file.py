@@ -19,9 +19,10 @@ from local.faulty_disk import FaultyDisk, chains, journals, lines
 
 from instrument.clock import SystemClock
 from instrument.errors import UsageError
-from instrument.records import Metrics, Params, RecordsLost, RunFinished, RunState
+from instrument.records import Metrics, Params, RecordsLost, RunFinished
 from instrument.testing import FakeClock
 from instrument.testing.samples import AT, process_started, record_run
+from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 
 RUN = "20260304-050607-0123456789ab"

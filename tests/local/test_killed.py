@@ -12,7 +12,8 @@ import pytest
 from local import writer
 
 from instrument.clock import SystemClock
-from instrument.records import Metrics, RunState
+from instrument.records import Metrics
+from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 
 NEVER = "1000000000"

@@ -10,8 +10,8 @@ import pytest
 from local import writer
 
 from instrument.clock import SystemClock
-from instrument.records import RunState
 from instrument.testing.samples import process_started
+from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 from instrument_local.liveness import STALE_SECONDS
 

@@ -8,7 +8,7 @@ from local import writer
 
 from instrument.clock import SystemClock
 from instrument.naming import parse_reference
-from instrument.records import RunState
+from instrument.vocabulary import RunState
 from instrument_local import open_store
 
 CLAIM = """

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from instrument.clock import SystemClock
 from instrument.query import FIELDS, All, Comparison, Condition, Not, Some, matches, parse
-from instrument.records import CodeCaptured, GitState, Metrics, Params, Record
+from instrument.records import CodeCaptured, Metrics, Params, Record
 from instrument.summary import RunSummary
 from instrument.testing.samples import record_run, run_started
+from instrument.vocabulary import GitState
 from instrument_local import LocalStore, open_store
 
 TEXTS = [

@@ -12,15 +12,9 @@ from instrument.clock import SystemClock
 from instrument.errors import InstrumentError, IntegrityError
 from instrument.naming import parse_reference
 from instrument.protocols import Verification
-from instrument.records import (
-    ArtifactLogged,
-    EnvironmentCaptured,
-    Metrics,
-    Params,
-    RunFinished,
-    RunState,
-)
+from instrument.records import ArtifactLogged, EnvironmentCaptured, Metrics, Params, RunFinished
 from instrument.testing.samples import AT, draft, process_started, record_run
+from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 
 RUN = "20260304-050607-0123456789ab"

@@ -12,8 +12,9 @@ from instrument.clock import SystemClock
 from instrument.errors import NotFoundError, StoreError, StoreVersionError
 from instrument.naming import parse_reference
 from instrument.query import parse
-from instrument.records import Metrics, RunState
+from instrument.records import Metrics
 from instrument.testing.samples import AT, draft, process_started, record_run, run_started
+from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 
 RUN = "20260304-050607-0123456789ab"

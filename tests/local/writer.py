@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from instrument.clock import SystemClock
-from instrument.records import Metrics, ProcessStarted, RunFinished, RunState
+from instrument.records import Metrics, ProcessStarted, RunFinished
+from instrument.vocabulary import RunState
 from instrument_local import open_store
 
 

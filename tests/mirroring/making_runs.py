@@ -10,16 +10,14 @@ from instrument.canonical import digest_of_bytes
 from instrument.protocols import Draft, Records, Store
 from instrument.records import (
     ArtifactLogged,
-    ArtifactVersion,
-    File,
     Metrics,
     ProcessFinished,
     ProcessStarted,
     Record,
     RunFinished,
     RunStarted,
-    RunState,
 )
+from instrument.vocabulary import ArtifactVersion, File, RunState
 
 RUN_ID = "20260102-030405-0123456789ab"
 BEGIN = datetime(2126, 1, 2, 3, 4, 5, tzinfo=UTC)  # after the stamps the store makes itself

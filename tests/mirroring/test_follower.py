@@ -21,7 +21,7 @@ from instrument import registry
 from instrument.clock import SystemClock
 from instrument.mirroring import Follower, start_follower, sync_run
 from instrument.protocols import Store
-from instrument.records import RunState
+from instrument.vocabulary import RunState
 
 LONG_SECONDS = 120
 

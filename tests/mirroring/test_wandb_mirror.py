@@ -32,17 +32,16 @@ from instrument.records import (
     CodeCaptured,
     EnvironmentCaptured,
     ExceptionRaised,
-    GitState,
     Metrics,
     Params,
     Problem,
     RunFinished,
-    RunState,
     SeedsRecorded,
     TelemetrySummarised,
 )
 from instrument.summary import RunSummary
 from instrument.testing.memory import MemoryBackend
+from instrument.vocabulary import GitState, RunState
 from instrument_wandb import open_mirror
 
 Lines = list[dict[str, Any]]

@@ -12,8 +12,7 @@ import pytest
 
 from instrument.clock import SystemClock
 from instrument.records import Record, TelemetrySampled, TelemetrySummarised
-from instrument.telemetry import HardwareMonitor, Sampler
-from instrument.telemetry import sampler as module
+from instrument.telemetry import HardwareMonitor, Sampler, sampler as module
 from instrument.telemetry.probes import ProbeUnavailable
 from instrument.telemetry.roster import makers
 from instrument.telemetry.sampler import interval_at, next_due
