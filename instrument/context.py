@@ -118,6 +118,8 @@ class ExperimentContext:
         self.state = RunState.RUNNING
         if self._settings.mode != "disabled":
             self._start_recording()
+        elif self._seed is not None:
+            set_seeds(self._seed)  # not to record is no reason for another result
         self._token = stack.enter(self)
         return self
 

@@ -138,6 +138,7 @@ class Recording:
         """Runs in the background thread."""
         before = time.perf_counter()
         try:
+            self._records.flush()  # the beginning is on the disk, and space for the end is kept
             self._capture_all(reading)
         except BaseException as error:  # strict: raised where the user waits for it
             self._background_error = error
@@ -238,6 +239,10 @@ class Recording:
             if self._offer is not None:
                 self._offer.withdraw()
         self._stop_background()
+        for follower in self._followers:
+            if not follower.running:
+                failed = RuntimeError(f"it has failed, see {follower.log}")
+                self.problem(f"feed the {follower.name} mirror", failed)
         with self.guard.protect("record the end"):
             last()
         if self._owner and end is not None:

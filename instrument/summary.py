@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from instrument.readings import Readings
 from instrument.records import (
     ArtifactLogged,
     ArtifactUsed,
@@ -27,6 +28,7 @@ from instrument.records import (
     RunFinished,
     RunStarted,
     SeedsRecorded,
+    TelemetrySampled,
     TelemetrySummarised,
 )
 from instrument.vocabulary import GitState, RunState
@@ -36,13 +38,15 @@ class Recording(msgspec.Struct, kw_only=True):
     """How whole the record is.
 
     Attributes:
-        complete: True when every journal was closed in order and nothing was lost or failed.
-        problems: What is missing and why, one line each.
+        complete: True when the run ended in order and nothing was lost or failed.
+        problems: What was lost or failed, and why, one line each.
+        notes: What was left out on purpose, or may be missing, one line each.
         overhead: Seconds that recording cost, summed over the processes.
     """
 
     complete: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
     overhead: dict[str, float] = msgspec.field(default_factory=dict)
 
 
@@ -132,6 +136,9 @@ class _Fold:
         self._metric_times: dict[str, datetime] = {}
         self._processes: dict[str, ProcessStarted] = {}
         self._closed: set[str] = set()
+        self._code: CodeCaptured | None = None
+        self._samples = 0
+        self._readings = Readings()
         self._exceptions: dict[int, dict[str, str]] = {}
         self._presented: list[tuple[int, bool, RunStarted]] = []
         self._finished: tuple[int, datetime, RunFinished] | None = None
@@ -156,11 +163,33 @@ class _Fold:
         summary.exception = self._exceptions.get(summary.attempts)
         self._set_end(alive=alive)
         recording = summary.recording
-        unclosed = sorted(set(self._processes) - self._closed)
+        if self._code is not None and self._code.git is not None and self._code.reason:
+            recording.notes.append(f"code: {self._code.reason}")
         if summary.state is not RunState.RUNNING:
-            recording.problems += [f"journal {name} was not closed" for name in unclosed]
+            self._tell_unclosed()
+        if not summary.telemetry and self._samples:
+            self._summarise_samples()
         recording.complete = summary.state is not RunState.RUNNING and not recording.problems
         return summary
+
+    def _tell_unclosed(self) -> None:
+        """Journals without an end: of the owner, the run broke off; of a worker, it was ended."""
+        recording = self.summary.recording
+        for name in sorted(set(self._processes) - self._closed):
+            process = self._processes[name]
+            who = f"process {process.pid} on {process.host}"
+            if process.owner:
+                recording.problems.append(f"{who} ended without closing the run (journal {name})")
+            else:
+                recording.notes.append(f"{who} was ended before it closed its journal {name}")
+
+    def _summarise_samples(self) -> None:
+        """The samples of a run that could not summarise them itself."""
+        self.summary.telemetry = {
+            "samples": self._samples,
+            "interval_seconds": None,
+            "readings": self._readings.summary(),
+        }
 
     def _set_identity(self) -> None:
         """Who the run is: its owner's last word, completed by the command that it records."""
@@ -207,6 +236,7 @@ class _Fold:
 
     def code_captured(self, record: CodeCaptured) -> None:
         self.summary.git = record.git
+        self._code = record
 
     def environment_captured(self, record: EnvironmentCaptured) -> None:
         if record.snapshot is not None:
@@ -243,6 +273,10 @@ class _Fold:
     def call_started(self, record: CallStarted) -> None:
         if self.summary.function is None and record.parent_call_id is None:
             self.summary.function = record.function
+
+    def telemetry_sampled(self, record: TelemetrySampled) -> None:
+        self._samples += 1
+        self._readings.add(record.values)
 
     def telemetry_summarised(self, record: TelemetrySummarised) -> None:
         self.summary.telemetry = {
@@ -290,6 +324,7 @@ _HANDLERS: dict[type, Any] = {
     ArtifactLogged: _Fold.artifact_logged,
     ArtifactUsed: _Fold.artifact_used,
     CallStarted: _Fold.call_started,
+    TelemetrySampled: _Fold.telemetry_sampled,
     TelemetrySummarised: _Fold.telemetry_summarised,
     Problem: _Fold.problem,
     RecordsLost: _Fold.records_lost,

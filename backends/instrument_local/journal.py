@@ -130,6 +130,7 @@ class Journal:
         """See `instrument.protocols.Records`."""
         self._retry_at = 0.0
         self.sync()
+        self._make_reserve()
 
     def sync(self) -> None:
         """Make durable what was written; go on in a new file where the last one failed."""

@@ -68,6 +68,8 @@ def _usable(directory: Path) -> bool:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = directory.lstat()
+        if status.st_uid == os.getuid() and status.st_mode & 0o077:
+            directory.chmod(0o700)  # what is searched for in it is nobody else's business
     except OSError:
         return False
     return status.st_uid == os.getuid() and os.access(directory, os.W_OK | os.X_OK)

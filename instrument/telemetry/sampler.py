@@ -6,10 +6,10 @@ import time
 from typing import Final
 
 from instrument.protocols import Clock, Recorder
+from instrument.readings import Readings
 from instrument.records import TelemetrySampled, TelemetrySummarised
 from instrument.telemetry.probes import Probe, ProbeUnavailable
 from instrument.telemetry.roster import makers
-from instrument.telemetry.statistics import Statistics
 from instrument.telemetry.usage import Usage
 
 EASE_AFTER_SECONDS: Final = 300.0
@@ -36,7 +36,7 @@ class Sampler:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._probes: dict[str, Probe] = {}
-        self._statistics = Statistics()
+        self._readings = Readings()
         self._samples = 0
         self._failure: BaseException | None = None
         self._pid = os.getpid()
@@ -60,7 +60,7 @@ class Sampler:
             return
         self._stopping.set()
         thread.join(JOIN_SECONDS)
-        values = self._statistics.summary() | self._usage.summary()
+        values = self._readings.summary() | self._usage.summary()
         self._recorder.record(
             TelemetrySummarised(
                 values=values, samples=self._samples, interval_seconds=self._interval
@@ -100,7 +100,7 @@ class Sampler:
                 probe.close()
                 self._recorder.problem(f"read the {name} probe", error)
         self._samples += 1
-        self._statistics.add(values)
+        self._readings.add(values)
         self._recorder.record(
             TelemetrySampled(values=values, elapsed_seconds=round(elapsed_seconds, 6))
         )

@@ -5,6 +5,8 @@ import json
 import math
 import random
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,12 +15,14 @@ import pytest
 import torch
 
 from instrument import ExperimentContext, current_run, log_metrics, log_params
+from instrument.clock import SystemClock
 from instrument.errors import (
     MissingDependencyError,
     NotFoundError,
     UsageError,
 )
 from instrument.records import Metrics
+from instrument.registry import open_store
 from instrument.testing import MemoryBackend
 from instrument.vocabulary import RunState
 
@@ -249,8 +253,6 @@ def test_a_seed_is_set_where_asked_and_state_is_untouched_where_not(store: Memor
 def test_a_library_that_came_after_the_seed_is_told(
     store: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     monkeypatch.delitem(sys.modules, "torch")
     with ExperimentContext(backend=store, seed=3) as run:
         monkeypatch.setitem(sys.modules, "torch", torch)
@@ -327,3 +329,62 @@ def test_a_run_continues_as_a_new_attempt(store: MemoryBackend) -> None:
     assert found.state is RunState.COMPLETED
     assert found.metrics == {"loss": 0.5}
     assert found.exception is None
+
+
+def test_disabled_sets_the_seed_and_records_nothing(
+    store: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSTRUMENT_MODE", "disabled")
+    values = []
+    for _ in range(2):
+        with ExperimentContext(backend=store, seed=3) as run:
+            run.log_metrics({"loss": 1.0})
+            assert run.log_artifact("report", data={"a": 1}).version is None
+            values.append(random.random())
+    assert values[0] == values[1]
+    assert store.runs() == []
+
+
+KILLED = """
+import os, signal, sys, time
+from instrument import ExperimentContext
+with ExperimentContext(name="victim", capture_level=1):
+    time.sleep(2.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_sampled_is_there_and_who_died_is_named(store_path: Path) -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -9
+    run = open_store("local", store_path, SystemClock()).run("latest")
+    assert run.state is RunState.INTERRUPTED
+    assert run.telemetry["samples"] >= 1
+    assert run.telemetry["readings"]
+    assert any("ended without closing the run" in problem for problem in run.recording.problems)
+
+
+WORKER = """
+import multiprocessing
+from instrument import ExperimentContext, log_metrics
+
+def work(number):
+    log_metrics({"worker": number})
+
+if __name__ == "__main__":
+    with ExperimentContext(name="pool", capture_level=1):
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            pool.map(work, range(4))
+"""
+
+
+def test_a_terminated_pool_of_workers_leaves_a_complete_run(
+    store_path: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "pool.py"
+    script.write_text(WORKER)
+    subprocess.run([sys.executable, str(script)], check=True)
+    opened = open_store("local", store_path, SystemClock())
+    [run] = opened.runs()
+    logged = [e.record.values for e in opened.entries(run.id) if isinstance(e.record, Metrics)]
+    assert sorted(values["worker"] for values in logged) == [0.0, 1.0, 2.0, 3.0]
+    assert run.recording.complete, run.recording.problems

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Statistics:
+class Readings:
     """Mean, least, greatest and last value of each reading."""
 
     def __init__(self) -> None:
