@@ -23,6 +23,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         owner: Whether this process starts and ends the run.
         started: How the run presents itself; None where this process only takes part in it.
         part: What child processes get (see `instrument.handover`).
+        command: The command that is recorded; None for this process's own command line.
     """
 
     run_id: str
@@ -30,6 +31,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     owner: bool
     started: RunStarted | None
     part: Part = "join"
+    command: tuple[str, ...] | None = None
 
 
 def adopted(started: RunStarted) -> Identity | None:

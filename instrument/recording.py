@@ -115,7 +115,10 @@ class Recording:
         identity = self.identity
         with self.guard.protect("open the journal"):
             process = process_started(
-                run_id=identity.run_id, attempt=identity.attempt, owner=self._owner
+                run_id=identity.run_id,
+                attempt=identity.attempt,
+                owner=self._owner,
+                command=identity.command,
             )
             if self.store is not None:
                 self._write_to(self.store.begin(process))

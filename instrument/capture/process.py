@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -42,13 +42,16 @@ class Place(NamedTuple):
     world_size: int
 
 
-def process_started(*, run_id: str, attempt: int, owner: bool) -> ProcessStarted:
+def process_started(
+    *, run_id: str, attempt: int, owner: bool, command: Sequence[str] | None = None
+) -> ProcessStarted:
     """The first record of this process's journal.
 
     Args:
         run_id: The run it takes part in.
         attempt: Which try of the run this is, from 1.
         owner: Whether it starts and finishes the run.
+        command: The command that it records; by default its own command line.
     """
     place = _place()
     return ProcessStarted(
@@ -62,7 +65,7 @@ def process_started(*, run_id: str, attempt: int, owner: bool) -> ProcessStarted
         boot_id=_boot_id(),
         pid=os.getpid(),
         process_start=process_start(os.getpid()),
-        command=redact_command(sys.orig_argv),
+        command=redact_command(command or sys.orig_argv),
         directory=_directory(),
         python=".".join(map(str, sys.version_info[:3])),
         user=_user(),

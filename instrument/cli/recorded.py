@@ -5,15 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
-from instrument.capture.determinism import read_seeds
+import msgspec
+
 from instrument.cli.child import INTERRUPTING, SIGNALLED, Child, signals_held
+from instrument.cli.interpreter import foreign_environment
 from instrument.cli.output import fail
 from instrument.context import ExperimentContext
 from instrument.errors import InstrumentError
 from instrument.guard import one_line, say
 from instrument.identity import Identity, opened
 from instrument.protocols import Store
-from instrument.vocabulary import RunState
+from instrument.records import EnvironmentCaptured, SeedsRecorded
+from instrument.vocabulary import Health, RunState
 
 EXIT_NOT_FOUND: Final = 127
 EXIT_NOT_EXECUTABLE: Final = 126
@@ -26,47 +29,62 @@ class CommandRun(ExperimentContext):
 
     Args:
         command: The program and its arguments.
+        hash_seed: What the command gets as PYTHONHASHSEED; None: nothing.
         **options: Options of `ExperimentContext`.
     """
 
-    def __init__(self, command: Sequence[str], **options: Any) -> None:
+    def __init__(
+        self, command: Sequence[str], *, hash_seed: int | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self._command = command
+        self.command = tuple(command)
+        self.added = {HASH_SEED: str(hash_seed)} if hash_seed is not None else {}
+        """What recording adds to the environment of the command."""
+        self._hash_seed = hash_seed
 
     def _identity(self, store: Store | None) -> Identity:
         """A run of its own, also where the command stands inside a recorded command."""
-        return opened(
-            self._presented(name_of(self._command)),
+        which = opened(
+            self._presented(name_of(self.command)),
             "adopt",
             run_id=self._run_id,
             default_run_id=self._settings.run_id,
             store=store,
         )
+        return msgspec.structs.replace(which, command=self.command)
+
+    def _record_start(self) -> None:
+        """What is known of the command; the state of this process says nothing about it."""
+        if self._hash_seed is not None:
+            seeds = SeedsRecorded(
+                seed=self._hash_seed, set_in=(HASH_SEED,), states={}, flags=dict(self.added)
+            )
+            self.record(seeds)
+        reason = foreign_environment(self.command[0])
+        if reason is not None:
+            health = Health(part="command", status="skipped", reason=reason)
+            level = self._settings.capture_level
+            self.record(EnvironmentCaptured(level=level, snapshot=None, health=(health,)))
 
 
-def record_command(
-    run: CommandRun, command: Sequence[str], environment: Mapping[str, str], *, seed: int | None
-) -> int:
-    """Run `command` and record it as `run`; its exit code.
+def record_command(run: CommandRun, environment: Mapping[str, str]) -> int:
+    """Run the command of `run` and record it; its exit code.
 
     The command runs also when it cannot be recorded.
 
     Args:
         run: The run, not started yet.
-        command: The program and its arguments.
         environment: What to add to the environment of the command.
-        seed: Recorded, and given to the command as PYTHONHASHSEED; None: neither.
 
     Raises:
         InstrumentError: The run is strict and cannot be recorded; the command was not started.
     """
-    seeded = {HASH_SEED: str(seed)} if seed is not None else {}
     with signals_held():
-        _start(run, seed)
+        _start(run)
         try:
-            child = Child(command, {**os.environ, **environment, **seeded})
+            child = Child(run.command, {**os.environ, **environment, **run.added})
         except OSError as error:
-            fail(f"{command[0]!r} cannot be started: {error.strerror}")
+            fail(f"{run.command[0]!r} cannot be started: {error.strerror}")
             missing = isinstance(error, FileNotFoundError)
             code = EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE
             run.finish(error=error, exit_code=code)
@@ -100,12 +118,10 @@ def name_of(command: Sequence[str]) -> str:
     return program.name
 
 
-def _start(run: CommandRun, seed: int | None) -> None:
+def _start(run: CommandRun) -> None:
     """Open the run; a failure is told, and the command goes unrecorded."""
     try:
         run.start()
-        if seed is not None:
-            run.record(read_seeds(seed, (HASH_SEED,)))
     except InstrumentError:
         raise
     except Exception as error:

@@ -48,6 +48,7 @@ def run(  # noqa: PLR0913 - one parameter for each option
 
     context = CommandRun(
         command,
+        hash_seed=seed,
         name=name,
         project=project,
         capture_level=level,
@@ -61,4 +62,4 @@ def run(  # noqa: PLR0913 - one parameter for each option
         "INSTRUMENT_MODE": "offline" if offline else None,
     }
     environment = {name: str(value) for name, value in given.items() if value is not None}
-    return record_command(context, command, environment, seed=seed)
+    return record_command(context, environment)

@@ -54,7 +54,42 @@ def test_options_are_recorded(cli: Cli) -> None:
     assert (run["state"], run["exit_code"]) == ("COMPLETED", 0)
     assert (run["name"], run["project"]) == ("sft", "digits")
     assert (run["seeds"]["seed"], run["seeds"]["set_in"]) == (7, ["PYTHONHASHSEED"])
-    assert run["command"][-3:] == ["train.py", "--lr", "0.1"]
+    assert run["seeds"]["flags"] == {"PYTHONHASHSEED": "7"}
+    assert run["seeds"]["states"] == {}, "the wrapper's own random state is not the program's"
+    assert run["command"] == [sys.executable, "train.py", "--lr", "0.1"]
+
+
+def test_without_a_seed_nothing_is_said_about_the_seeds_of_the_command(cli: Cli) -> None:
+    assert cli("run", "--", "env", "-u", "X", "API_TOKEN=hunter2", "true").code == 0
+    run = latest(cli)
+    assert run["seeds"] is None
+    assert run["command"][:2] == ["env", "-u"]
+    assert "hunter2" not in str(run["command"])
+
+
+def test_it_is_told_when_the_packages_recorded_are_not_those_of_the_command(
+    cli: Cli, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "python3"
+    other.parent.mkdir()
+    other.symlink_to("/bin/true")
+    script = tmp_path / "tool"
+    script.write_text(f"#!{other} -E\n")
+    script.chmod(0o755)
+    for arguments in ([other, "-c", "1"], [script]):
+        assert cli("run", "--", *arguments).code == 0
+        page = cli("runs", "show", "latest").out
+        assert f"it runs in another interpreter ({other})" in page
+        assert latest(cli)["recording"]["complete"] is True
+    assert cli("run", "--", "true").code == 0
+    assert "it is no Python program" in cli("runs", "show", "latest").out
+    own = tmp_path / "own-tool"
+    own.write_text(f"#!{sys.executable}\n")
+    own.chmod(0o755)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for command in ([sys.executable, "-c", "1"], ["python3", "-c", "1"], [own]):
+        assert cli("run", "--", *command, env={"PATH": path}).code == 0
+        assert "not that of the command" not in cli("runs", "show", "latest").out
 
 
 def test_options_of_the_command_are_its_own(cli: Cli) -> None:
@@ -74,7 +109,8 @@ def test_what_the_command_logs_is_part_of_the_run(cli: Cli) -> None:
     [run] = cli("runs", "list", "--json").json
     assert (run["params"], run["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
     assert (run["state"], run["project"]) == ("COMPLETED", "p")
-    assert run["command"][-2:] == [sys.executable, "train.py"]
+    assert run["command"] == [sys.executable, "train.py"]
+    assert run["seeds"]["states"].keys() == {"random"}, "that of the program"
 
 
 def test_the_code_recorded_is_that_of_the_working_directory(cli: Cli) -> None:
