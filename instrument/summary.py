@@ -175,8 +175,10 @@ class _Fold:
     def _tell_unclosed(self) -> None:
         """Journals without an end: of the owner, the run broke off; of a worker, it was ended."""
         recording = self.summary.recording
-        for name in sorted(set(self._processes) - self._closed):
-            process = self._processes[name]
+        ended = {self._processes[name].writer_id for name in self._closed & set(self._processes)}
+        for name, process in sorted(self._processes.items()):
+            if process.writer_id in ended:  # in this file, or in the one that it went on in
+                continue
             who = f"process {process.pid} on {process.host}"
             if process.owner:
                 recording.problems.append(f"{who} ended without closing the run (journal {name})")
