@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from instrument import records, summary
+from instrument import records, summary, vocabulary
 from instrument_local import summaries, versions
 
 HERE: Final = Path(__file__).parent
@@ -40,9 +40,10 @@ def store_format() -> str:
     parts = {
         "records": "\n".join(map(record_section, records.KINDS.items())),
         "values": "\n".join(
-            value_section(kind) for kind in (records.GitState, records.Health, records.File)
+            value_section(kind)
+            for kind in (vocabulary.GitState, vocabulary.Health, vocabulary.File)
         ),
-        "version": field_table(records.ArtifactVersion, leave_out=("aliases",)),
+        "version": field_table(vocabulary.ArtifactVersion, leave_out=("aliases",)),
         "alias": field_table(versions.AliasFact),
         "journal": field_table(summaries.SealedJournal),
         "summary": field_table(summary.RunSummary),

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,25 @@ def recorded(store_path: Path, tmp_path: Path) -> Path:
         run.log_artifact("one", "other", data="text of one")
         run.log_checkpoint({"state": 1}, step=0, best=True)
     return store_path
+
+
+def test_everything_in_a_store_has_its_place_and_mode_in_the_layout(store_path: Path) -> None:
+    with ExperimentContext(name="open", monitor_hardware=False) as run:
+        run.log_artifact("one", "other", data="text of one")
+        deadline = time.monotonic() + 60
+        while not list(store_path.glob("open/*.reserve")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        modes = {
+            path.relative_to(store_path).as_posix(): (path.is_dir(), path.stat().st_mode & 0o777)
+            for path in store_path.rglob("*")
+        }
+    layout = re.findall(r"^(\S.*?)  ", DOCUMENT.partition("\n## Layout\n")[2], re.MULTILINE)
+    tops = {line.partition("/")[0] for line in layout}
+    assert {path.partition("/")[0] for path in modes} <= tops
+    opened = {Path(line).suffix for line in layout if line.startswith("open/")}
+    assert {Path(path).suffix for path in modes if path.startswith("open/")} == opened
+    for path, (is_directory, mode) in modes.items():
+        assert mode == (0o700 if is_directory else 0o444 if path[:8] == "objects/" else 0o600), path
 
 
 @needs_tools
