@@ -20,7 +20,7 @@ def render(
     direction: str = "both",
     max_depth: int | None = None,
 ) -> str:
-    """The lineage of one artifact version or run, in a format.
+    """The lineage of one artifact version or run; every format tells the same edges.
 
     Args:
         graph: All of the lineage.
@@ -69,7 +69,7 @@ def as_dot(graph: Graph, root: str | None = None) -> str:
         shape = "ellipse" if node.kind == "run" else "box"
         style = f', style="{",".join(styles)}"' if styles else ""
         lines.append(f"  {_dot(node.id)} [label={_dot(label(node))}, shape={shape}{style}];")
-    for source, target, kind in graph.without_shortcuts().edges():
+    for source, target, kind in graph.edges():
         lines.append(f"  {_dot(source)} -> {_dot(target)} [label={_dot(kind)}];")
     return "\n".join([*lines, "}"]) + "\n"
 
@@ -79,7 +79,7 @@ def as_mermaid(graph: Graph, root: str | None = None) -> str:
     names = {node_id: f"n{index}" for index, node_id in enumerate(graph)}
     lines = ["flowchart LR"]
     lines += [f"  {names[node.id]}{_mermaid_shape(node)}" for node in graph.nodes]
-    for source, target, kind in graph.without_shortcuts().edges():
+    for source, target, kind in graph.edges():
         lines.append(f"  {names[source]} -->|{kind}| {names[target]}")
     if root is not None:
         lines.append(f"  style {names[root]} stroke-width:3px")

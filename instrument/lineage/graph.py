@@ -1,11 +1,12 @@
 """The lineage graph: artifact versions and runs, and how one led to the other.
 
 Edges point the way things flowed: an artifact to the run that *used* it, a run to the artifact that
-it *made*, an artifact to the one that was *derived* from it.
+it *made* or, when the content was there already, *logged again*, an artifact to the one that was
+*derived* from it. A run can make something and use it too: only derivations never lead in a circle.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -15,13 +16,7 @@ from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion
 
 NodeKind: TypeAlias = Literal["artifact", "run"]
-EdgeKind: TypeAlias = Literal["used", "made", "derived"]
-
-_EDGE_KINDS: Final[dict[tuple[NodeKind, NodeKind], EdgeKind]] = {
-    ("artifact", "run"): "used",
-    ("run", "artifact"): "made",
-    ("artifact", "artifact"): "derived",
-}
+EdgeKind: TypeAlias = Literal["used", "made", "logged again", "derived"]
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +28,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         type: Type of the artifact; None for a run.
         name: Name of the artifact, or what the user calls the run.
         state: State of the run; None for an artifact.
+        maker: The run that logged the artifact first; None when that is not known.
         known: False for what is referred to and is not in the store.
     """
 
@@ -41,6 +37,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None = None
     name: str = ""
     state: str | None = None
+    maker: str | None = None
     known: bool = True
 
 
@@ -50,7 +47,7 @@ class Edge(NamedTuple):
     Attributes:
         source: Id of what came first.
         target: Id of what came of it.
-        kind: ``used``, ``made`` or ``derived``.
+        kind: ``used``, ``made``, ``logged again`` or ``derived``.
     """
 
     source: str
@@ -102,8 +99,16 @@ class Graph:
         """All edges, each once; those into one node in the order they were added."""
         for target, sources in self._before.items():
             for source in sources:
-                kinds = self._nodes[source].kind, self._nodes[target].kind
-                yield Edge(source, target, _EDGE_KINDS[kinds])
+                yield self.edge(source, target)
+
+    def edge(self, source: str, target: str) -> Edge:
+        """The edge from `source` to `target`, which is there."""
+        before, after = self._nodes[source], self._nodes[target]
+        if after.kind == "run":
+            return Edge(source, target, "used")
+        if before.kind == "artifact":
+            return Edge(source, target, "derived")
+        return Edge(source, target, "made" if after.maker in {None, source} else "logged again")
 
     def add(self, node: Node) -> None:
         """Add a node, or say what one that was only referred to is."""
@@ -122,11 +127,6 @@ class Graph:
         self._after[source][target] = None
         self._before[target][source] = None
 
-    def disconnect(self, source: str, target: str) -> None:
-        """Take away an edge."""
-        del self._after[source][target]
-        del self._before[target][source]
-
     def part(self, node_ids: Iterable[str]) -> "Graph":
         """The graph of these nodes only, and of the edges among them."""
         kept = dict.fromkeys(node_ids)
@@ -141,50 +141,33 @@ class Graph:
         """The graph of the artifacts only: which was derived from which."""
         return self.part(node.id for node in self.nodes if node.kind == "artifact")
 
-    def without_shortcuts(self) -> "Graph":
-        """The graph without derivations that a run in it tells already (it used, and made)."""
-        simple = self.part(self)
-        for source, target, kind in self.edges():
-            if kind == "derived" and not self._after[source].keys().isdisjoint(
-                self._runs_of(target)
-            ):
-                simple.disconnect(source, target)
-        return simple
-
-    def _runs_of(self, artifact: str) -> Iterator[str]:
-        return (node_id for node_id in self.before(artifact) if self._nodes[node_id].kind == "run")
-
 
 def build_graph(store: Store) -> Graph:
     """The lineage of everything in `store`.
 
-    A run that both made an artifact and used it counts as its maker; one that used it and then
-    logged the same content again, as its user.
+    A run has an edge from all that it used and to all that it made; a version that it both made and
+    used has both edges.
     """
     graph = Graph()
-    makers: dict[str, str | None] = {}
     for version in store.artifacts():
-        makers[version.ref] = version.run_id
         _add_version(graph, version)
     for run in store.runs():
-        _add_run(graph, run, makers)
+        _add_run(graph, run)
     return graph
 
 
 def _add_version(graph: Graph, version: ArtifactVersion) -> None:
-    graph.add(Node(id=version.ref, kind="artifact", type=version.type, name=version.name))
+    ref, maker = version.ref, version.run_id
+    graph.add(Node(id=ref, kind="artifact", type=version.type, name=version.name, maker=maker))
     for parent in version.parents:
         graph.connect(graph.refer(parent, "artifact"), version.ref)
     if version.run_id is not None:
         graph.connect(graph.refer(version.run_id, "run"), version.ref)
 
 
-def _add_run(graph: Graph, run: RunSummary, makers: dict[str, str | None]) -> None:
+def _add_run(graph: Graph, run: RunSummary) -> None:
     graph.add(Node(id=run.id, kind="run", name=run.name, state=str(run.state)))
-    used = set(run.inputs)
     for ref in run.inputs:
-        if makers.get(ref) != run.id:
-            graph.connect(graph.refer(ref, "artifact"), run.id)
+        graph.connect(graph.refer(ref, "artifact"), run.id)
     for ref in run.outputs:
-        if ref not in used or makers.get(ref) == run.id:
-            graph.connect(run.id, graph.refer(ref, "artifact"))
+        graph.connect(run.id, graph.refer(ref, "artifact"))

@@ -1,10 +1,10 @@
 """Lineage as a tree of text, for people."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from instrument.lineage.graph import Graph, Node
-from instrument.lineage.walks import Step
+from instrument.lineage.graph import Edge, Graph, Node
+from instrument.lineage.walks import ancestors, descendants
 
 MAX_DEPTH: Final = 64
 
@@ -12,20 +12,24 @@ MAX_DEPTH: Final = 64
 def as_text(graph: Graph, root: str, direction: str) -> str:
     """The tree below `root`: what it came from, what came of it, or both.
 
-    What is met twice is drawn once and named again; chains are cut at `MAX_DEPTH`.
+    What is met twice is drawn once and named again; chains are cut at `MAX_DEPTH`. The edges that
+    lead past `root`, from what it came from to what came of it, are listed at the end.
     """
-    drawn = graph.without_shortcuts()
-    lines = [label(graph.node(root))]
-    up = [] if direction == "down" else list(_branches(drawn, root, drawn.before))
-    down = [] if direction == "up" else list(_branches(drawn, root, drawn.after))
+    title = label(graph.node(root))
     if direction != "both":
-        return "\n".join([*lines, *up, *down]) + "\n"
-    if up:
-        lines += [f"{'├' if down else '└'}── came from"]
-        lines += [f"{'│   ' if down else '    '}{line}" for line in up]
-    if down:
-        lines += ["└── led to", *(f"    {line}" for line in down)]
-    return "\n".join(lines) + "\n"
+        return "\n".join([title, *_branches(graph, root, up=direction == "up")]) + "\n"
+    sections = {
+        "came from": list(_branches(graph, root, up=True)),
+        "led to": list(_branches(graph, root, up=False)),
+        "besides": list(_past(graph, root)),
+    }
+    filled = [(heading, lines) for heading, lines in sections.items() if lines]
+    drawn = [title]
+    for number, (heading, lines) in enumerate(filled, start=1):
+        last = number == len(filled)
+        drawn.append(f"{_branch(last)}{heading}")
+        drawn += [f"{_below(last)}{line}" for line in lines]
+    return "\n".join(drawn) + "\n"
 
 
 def label(node: Node) -> str:
@@ -41,26 +45,56 @@ def visible(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-def _branches(graph: Graph, root: str, step: Step) -> Iterator[str]:
+class _Twig(NamedTuple):
+    """A node that waits to be drawn below another."""
+
+    node_id: str
+    edge: Edge
+    prefix: str
+    last: bool
+    depth: int
+
+
+def _branches(graph: Graph, root: str, *, up: bool) -> Iterator[str]:
     """The lines below `root`, depth first; `waiting` holds what is to be drawn, last first."""
+    step = graph.before if up else graph.after
     seen = {root}
-    waiting = _children(root, step, "", 1)
+    waiting = _twigs(graph, root, "", 1, up=up)
     while waiting:
-        node_id, prefix, last, depth = waiting.pop()
-        again = node_id in seen and bool(step(node_id))
-        cut = depth == MAX_DEPTH and bool(step(node_id)) and not again
-        note = "  (see above)" if again else "  (goes on; --format json shows all)" if cut else ""
-        yield f"{prefix}{'└── ' if last else '├── '}{label(graph.node(node_id))}{note}"
+        twig = waiting.pop()
+        again = twig.node_id in seen and bool(step(twig.node_id))
+        cut = twig.depth == MAX_DEPTH and bool(step(twig.node_id)) and not again
+        note = "  (logged again)" if twig.edge.kind == "logged again" else ""
+        note += "  (see above)" if again else "  (goes on; --format json shows all)" if cut else ""
+        yield f"{twig.prefix}{_branch(twig.last)}{label(graph.node(twig.node_id))}{note}"
         if not again and not cut:
-            seen.add(node_id)
-            waiting += _children(node_id, step, prefix + ("    " if last else "│   "), depth + 1)
+            seen.add(twig.node_id)
+            below = twig.prefix + _below(twig.last)
+            waiting += _twigs(graph, twig.node_id, below, twig.depth + 1, up=up)
 
 
-def _children(
-    node_id: str, step: Step, prefix: str, depth: int
-) -> list[tuple[str, str, bool, int]]:
+def _twigs(graph: Graph, node_id: str, prefix: str, depth: int, *, up: bool) -> list[_Twig]:
     """What to draw below a node, the last one first, as a stack wants it."""
-    children = list(step(node_id))
+    near = list(graph.before(node_id) if up else graph.after(node_id))
+    edges = [graph.edge(*((other, node_id) if up else (node_id, other))) for other in near]
     return [
-        (child, prefix, index == len(children) - 1, depth) for index, child in enumerate(children)
+        _Twig(other, edge, prefix, index == len(near) - 1, depth)
+        for index, (other, edge) in enumerate(zip(near, edges, strict=True))
     ][::-1]
+
+
+def _past(graph: Graph, root: str) -> Iterator[str]:
+    """The edges that are in neither of the two trees."""
+    up = {root, *ancestors(graph, root)}
+    down = {root, *descendants(graph, root)}
+    edges = [edge for edge in graph.edges() if edge.target not in up and edge.source not in down]
+    for index, (source, target, kind) in enumerate(edges):
+        yield f"{_branch(index == len(edges) - 1)}{visible(f'{source} → {target}  ({kind})')}"
+
+
+def _branch(last: bool) -> str:
+    return "└── " if last else "├── "
+
+
+def _below(last: bool) -> str:
+    return "    " if last else "│   "

@@ -62,12 +62,14 @@ def _issue(kind: str, details: list[Any], what: str) -> dict[str, Any]:
 
 def _stats(graph: Graph, derivations: Graph, *, acyclic: bool) -> dict[str, Any]:
     known = [node for node in derivations.nodes if node.known]
-    made = Counter(edge.source for edge in graph.edges() if edge.kind == "made")
+    outputs = Counter(
+        edge.source for edge in graph.edges() if edge.kind in {"made", "logged again"}
+    )
     return {
         "total_artifacts": len(known),
         "total_edges": sum(1 for _ in derivations.edges()),
         "artifacts_by_type": dict(sorted(Counter(str(node.type) for node in known).items())),
-        "artifacts_by_run": dict(sorted(made.items())),
+        "artifacts_by_run": dict(sorted(outputs.items())),
         "max_depth": max(levels(derivations).values(), default=0) if acyclic else None,
         "connected_components": len(components(derivations)),
     }

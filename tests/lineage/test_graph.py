@@ -9,7 +9,6 @@ from hypothesis import given, strategies as st
 from instrument.errors import NotFoundError
 from instrument.lineage import (
     Graph,
-    Node,
     ancestors,
     cycles,
     descendants,
@@ -100,22 +99,3 @@ def test_what_is_not_there_is_said() -> None:
     ):
         with pytest.raises(NotFoundError, match="'x'"):
             call()
-
-
-def test_a_run_in_between_makes_the_direct_edge_a_shortcut() -> None:
-    graph = Graph()
-    for node_id, kind in (
-        ("data", "artifact"),
-        ("run", "run"),
-        ("model", "artifact"),
-        ("by-hand", "artifact"),
-    ):
-        graph.add(Node(id=node_id, kind=kind))  # type: ignore[arg-type]
-    for edge in (("data", "run"), ("run", "model"), ("data", "model"), ("by-hand", "model")):
-        graph.connect(*edge)
-    assert {tuple(edge) for edge in graph.without_shortcuts().edges()} == {
-        ("data", "run", "used"),
-        ("run", "model", "made"),
-        ("by-hand", "model", "derived"),
-    }
-    assert {edge.kind for edge in graph.derivations().edges()} == {"derived"}

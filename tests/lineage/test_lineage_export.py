@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from instrument.errors import NotFoundError, UsageError
-from instrument.lineage import FORMATS, Graph, Node, render
+from instrument.lineage import DIRECTIONS, FORMATS, Graph, Node, render
 from instrument.lineage.export import as_dot, as_mermaid
 from instrument.lineage.text import MAX_DEPTH
 
@@ -38,9 +38,11 @@ def test_the_tree_upwards(graph: Graph) -> None:
     assert render(graph, "report:v1", "text", "up") == (
         "report:v1  report\n"
         "├── model:v1  model\n"
+        "│   ├── raw:v1  raw\n"
+        "│   │   └── run gone-run  (not in the store)\n"
+        "│   ├── config:v1  config\n"
         "│   └── run train-run  train  COMPLETED\n"
-        "│       ├── raw:v1  raw\n"
-        "│       │   └── run gone-run  (not in the store)\n"
+        "│       ├── raw:v1  raw  (see above)\n"
         "│       └── config:v1  config\n"
         "└── raw:v1  raw  (see above)\n"
     )
@@ -49,9 +51,10 @@ def test_the_tree_upwards(graph: Graph) -> None:
 def test_the_tree_downwards(graph: Graph) -> None:
     assert render(graph, "config:v1", "text", "down") == (
         "config:v1  config\n"
-        "└── run train-run  train  COMPLETED\n"
-        "    └── model:v1  model\n"
-        "        └── report:v1  report\n"
+        "├── run train-run  train  COMPLETED\n"
+        "│   └── model:v1  model\n"
+        "│       └── report:v1  report\n"
+        "└── model:v1  model  (see above)\n"
     )
 
 
@@ -59,15 +62,37 @@ def test_the_tree_both_ways(graph: Graph) -> None:
     assert render(graph, "model:v1", "text") == (
         "model:v1  model\n"
         "├── came from\n"
+        "│   ├── raw:v1  raw\n"
+        "│   │   └── run gone-run  (not in the store)\n"
+        "│   ├── config:v1  config\n"
         "│   └── run train-run  train  COMPLETED\n"
-        "│       ├── raw:v1  raw\n"
-        "│       │   └── run gone-run  (not in the store)\n"
+        "│       ├── raw:v1  raw  (see above)\n"
         "│       └── config:v1  config\n"
-        "└── led to\n"
-        "    └── report:v1  report\n"
+        "├── led to\n"
+        "│   └── report:v1  report\n"
+        "└── besides\n"
+        "    └── raw:v1 → report:v1  (derived)\n"
     )
     assert render(graph, "report:v1", "text").splitlines()[1] == "└── came from"
     assert render(graph, "gone-run", "text").splitlines()[1] == "└── led to"
+
+
+def test_who_made_it_and_who_logged_it_again() -> None:
+    graph = Graph()
+    graph.add(Node(id="data:v1", kind="artifact", type="dataset", maker="a-run"))
+    for name in ("a-run", "b-run"):
+        graph.add(Node(id=name, kind="run", state="COMPLETED"))
+        graph.connect(name, "data:v1")
+        graph.connect("data:v1", name)
+    assert render(graph, "data:v1", "text", "up") == (
+        "data:v1  dataset\n"
+        "├── run a-run  COMPLETED\n"
+        "│   └── data:v1  dataset  (see above)\n"
+        "└── run b-run  COMPLETED  (logged again)\n"
+        "    └── data:v1  dataset  (see above)\n"
+    )
+    assert "data:v1  dataset  (logged again)" in render(graph, "b-run", "text", "down")
+    assert '"b-run" -> "data:v1" [label="logged again"]' in render(graph, "data:v1", "dot")
 
 
 def test_one_step_is_one_step(graph: Graph) -> None:
@@ -86,14 +111,56 @@ def test_json_has_every_node_and_edge(graph: Graph) -> None:
     assert len(whole["edges"]) == 6
 
 
-def test_dot_and_mermaid_leave_out_what_a_run_tells(graph: Graph) -> None:
+def test_dot_and_mermaid_are_drawn(graph: Graph) -> None:
     dot = render(graph, "model:v1", "dot", "up")
     assert '"raw:v1" -> "train-run" [label="used"];' in dot
-    assert '"raw:v1" -> "model:v1"' not in dot
+    assert '"raw:v1" -> "model:v1" [label="derived"];' in dot
     assert '"gone-run" [label="run gone-run  (not in the store)", shape=ellipse' in dot
     mermaid = render(graph, "model:v1", "mermaid", "up")
     assert mermaid.startswith("flowchart LR\n")
-    assert mermaid.count("-->") == 4
+    assert mermaid.count("-->") == 6
+
+
+NODES = st.sampled_from(["data:v1", "model:v1", "report:v1", "a-run", "b-run", "c-run"])
+
+
+@given(st.lists(st.tuples(NODES, NODES), min_size=1), st.sampled_from(DIRECTIONS))
+def test_every_format_tells_the_same_edges(pairs: list[tuple[str, str]], direction: str) -> None:
+    graph = Graph()
+    for pair in pairs:
+        if not all(name.endswith("run") for name in pair):
+            graph.connect(
+                *(graph.refer(name, "run" if name[-3:] == "run" else "artifact") for name in pair)
+            )
+    for root in graph:
+        whole = json.loads(render(graph, root, "json", direction))
+        told = {(edge["source"], edge["target"]) for edge in whole["edges"]}
+        dot = render(graph, root, "dot", direction)
+        assert set(re.findall(r'"(\S+)" -> "(\S+)"', dot)) == told
+        mermaid = render(graph, root, "mermaid", direction)
+        names = dict(re.findall(r'^  (n\d)\S*"(?:run )?(\S+)  ', mermaid, re.MULTILINE))
+        arrows = re.findall(r"(n\d) -->\|[\w ]+\| (n\d)", mermaid)
+        assert {(names[source], names[target]) for source, target in arrows} == told
+        assert drawn_edges(render(graph, root, "text", direction), direction) == told
+
+
+def drawn_edges(tree: str, direction: str) -> set[tuple[str, str]]:
+    """The edges that a tree of text tells."""
+    title, *lines = tree.splitlines()
+    found = set(re.findall(r"(\S+) → (\S+)", tree))
+    up, above = direction == "up", [re.findall(r"[\w-]+(?::v1|-run)|\w-run", title)[0]]
+    for line in lines:
+        indent, text = re.findall(r"^([│ ├└─]*)(.*)", line)[0]
+        if text in {"came from", "led to", "besides"}:
+            up, above = text == "came from", above[:1]
+            continue
+        if "→" in text:
+            continue
+        name = re.findall(r"^(?:run )?(\S+)", text)[0]
+        depth = len(indent) // 4 - (direction == "both")
+        above = [*above[:depth], name]
+        found.add((name, above[-2]) if up else (above[-2], name))
+    return found
 
 
 LABELS = st.text(min_size=1).filter(str.isprintable) | st.sampled_from(
