@@ -169,6 +169,8 @@ class _Parser:
             found = _TOKEN.match(text, position)
             if found is None or found.lastgroup is None:
                 start = position + len(text[position:]) - len(text[position:].lstrip())
+                if text[start] == "=":
+                    raise QueryError("`=` is no operator; use ==", text, start)
                 raise QueryError(f"cannot read {text[start : start + 12]!r}", text, start)
             yield _Token(found.lastgroup, found[found.lastgroup], found.start(found.lastgroup))
             position = found.end()

@@ -1,6 +1,6 @@
 """What differs between two runs, part by part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         same: True when nothing that is compared differs and everything could be compared.
         differences: For each part what differs; an empty list means that the part is the same.
         unknown: For each part that could not be compared the reason.
+        unrecorded: Parts of which neither run recorded anything.
     """
 
     a: str
@@ -48,6 +49,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     same: bool
     differences: dict[str, list[Difference]]
     unknown: dict[str, str]
+    unrecorded: list[str]
 
 
 def compare(store: Store, a: RunSummary, b: RunSummary) -> Comparison:
@@ -60,7 +62,10 @@ def compare(store: Store, a: RunSummary, b: RunSummary) -> Comparison:
         if part not in unknown
     }
     same = not unknown and not any(differences.values())
-    return Comparison(a=a.id, b=b.id, same=same, differences=differences, unknown=unknown)
+    unrecorded = [part for part in differences if not any(map(_is_recorded, _both(sides, part)))]
+    return Comparison(
+        a=a.id, b=b.id, same=same, differences=differences, unknown=unknown, unrecorded=unrecorded
+    )
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -78,20 +83,22 @@ def differences_page(comparison: Comparison) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    heads: list[RenderableType] = [facts([("a", comparison.a), ("b", comparison.b)]), Text()]
+    nothing = comparison.unrecorded
+    tail = [text(f"nothing recorded: {', '.join(nothing)}", "dim")] if nothing else []
+    pages: list[RenderableType] = [facts([("a", comparison.a), ("b", comparison.b)]), Text()]
     if comparison.same:
-        return Group(*heads, text("same: nothing that was recorded differs", "green"))
-    pages = heads
+        return Group(*pages, text("same: nothing that was recorded differs", "green"), *tail)
     for part, found in comparison.differences.items():
         if found:
             rows = [[each.name, _shown(each.a), _shown(each.b)] for each in found]
             pages += [*section(part, table(["", "a", "b"], rows)), Text()]
     for part, reason in comparison.unknown.items():
         pages.append(text(f"{part}: cannot be compared: {reason}", "yellow"))
-    same = [part for part, found in comparison.differences.items() if not found]
+    equal = (part for part, found in comparison.differences.items() if not found)
+    same = [part for part in equal if part not in nothing]
     if same:
         pages.append(text(f"same: {', '.join(same)}", "green"))
-    return Group(*pages)
+    return Group(*pages, *tail)
 
 
 def _parts(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -155,6 +162,15 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]
         for name in names
         if a.get(name) != b.get(name)
     ]
+
+
+def _both(sides: Sequence[Mapping[str, dict[str, Any]]], part: str) -> Iterator[Any]:
+    """The values of `part` on every side."""
+    return chain.from_iterable(side[part].values() for side in sides)
+
+
+def _is_recorded(value: Any) -> bool:
+    return value is not None and value != []
 
 
 def _shown(value: Any) -> str:

@@ -1,15 +1,16 @@
 """The page of ``instrument runs show``."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from instrument.cli.environment_page import headline
+from instrument.cli.hardware import hardware_table
 from instrument.cli.output import facts, section, state_text, table, text
-from instrument.cli.words import ago, duration, listed, moment, short_digest, value_text
+from instrument.cli.words import ago, duration, listed, moment, short_digest, value_text, visible
 from instrument.errors import InstrumentError
 from instrument.protocols import Store
 from instrument.records import CodeCaptured, EnvironmentCaptured
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
 _MOST_LINES = 40
-_MOST_TELEMETRY = 12
+_MOST_OF_LINES = 80
 
 
 def run_page(store: Store, run: RunSummary) -> "Group":
@@ -31,6 +32,23 @@ def run_page(store: Store, run: RunSummary) -> "Group":
     for title, page in _sections(run):
         pages += [Text(), *section(title, page)]
     return Group(*pages)
+
+
+def command_line(command: Iterable[str]) -> str:
+    r"""A command on one line, quoted for a shell; an argument of several lines is cut.
+
+    >>> print(command_line(["python", "-c", "import a\nb()", "x y"]))
+    python -c $'import a\nb()' 'x y'
+    """
+    return " ".join(map(_quoted, command))
+
+
+def _quoted(argument: str) -> str:
+    if visible(argument, len(argument)) == argument:
+        return shlex.quote(argument)
+    more = "…" if len(argument) > _MOST_OF_LINES else ""
+    escaped = argument[:_MOST_OF_LINES].replace("\\", r"\\").replace("'", r"\'")
+    return f"$'{visible(escaped)}{more}'"
 
 
 def _heading(run: RunSummary) -> "RenderableType":
@@ -51,7 +69,7 @@ def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:
         yield "exception", f"{run.exception.get('type')}: {run.exception.get('message')}"
     if run.exit_code is not None:
         yield "exit code", str(run.exit_code)
-    yield "command", shlex.join(run.command) or "-"
+    yield "command", command_line(run.command) or "-"
     if run.function:
         yield "function", run.function
     yield "code", _code(store, run)
@@ -79,7 +97,7 @@ def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
     if run.inputs or run.outputs:
         yield "inputs → outputs", _flow(run)
     if run.telemetry.get("readings"):
-        yield "hardware", _telemetry(run.telemetry)
+        yield "hardware", hardware_table(run.telemetry["readings"], run.duration_seconds)
     yield "recording", _recording(run)
 
 
@@ -95,26 +113,6 @@ def _values(values: Mapping[str, Any]) -> "RenderableType":
 def _flow(run: RunSummary) -> "RenderableType":
     rows = zip_longest(run.inputs or ["-"], run.outputs or ["-"], fillvalue="")
     return table(["used", "made"], rows)
-
-
-def _telemetry(telemetry: Mapping[str, Any]) -> "RenderableType":
-    readings = telemetry["readings"]
-    shown = sorted(readings)[:_MOST_TELEMETRY]
-    rows = [
-        [name, *(_reading(name, readings[name].get(part)) for part in ("mean", "max"))]
-        for name in shown
-    ]
-    if len(readings) > len(shown):
-        rows.append(["…", f"+{len(readings) - len(shown)}", ""])
-    return table(["reading", "mean", "max"], rows, numeric=("mean", "max"))
-
-
-def _reading(name: str, value: float | None) -> str:
-    from instrument.cli.words import size
-
-    if value is None:
-        return "-"
-    return size(int(value)) if name.endswith("_bytes") else value_text(float(value))
 
 
 def _code(store: Store, run: RunSummary) -> str:
@@ -186,6 +184,6 @@ def _recording(run: RunSummary) -> "RenderableType":
         for name, seconds in recording.overhead.items()
     )
     lines = Text.assemble(verdict, f"; it cost: {costs}" if costs else "")
-    for problem in recording.problems:
-        lines.append("\n").append_text(text(f"- {problem}"))
+    for line in (*recording.problems, *(f"note: {note}" for note in recording.notes)):
+        lines.append("\n").append_text(text(f"- {line}"))
     return lines

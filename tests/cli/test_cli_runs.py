@@ -1,9 +1,10 @@
 from datetime import datetime
 
 import pytest
-from cli.support import Cli, Writer
+from cli.support import BEGAN, Cli, Writer
 
-from instrument.vocabulary import RunState
+from instrument.records import CodeCaptured, ProcessStarted
+from instrument.vocabulary import GitState, RunState
 
 RUN_FIELDS = {
     "id", "name", "project", "state", "started_at", "ended_at", "duration_seconds", "attempts",
@@ -108,7 +109,19 @@ def test_diff_of_equal_runs_says_same(cli: Cli, writer: Writer) -> None:
     assert result.code == 0
     assert result.json["same"] is True
     assert not any(result.json["differences"].values())
-    assert "same: nothing that was recorded differs" in cli("runs", "diff", "run-a", "run-b").out
+    page = cli("runs", "diff", "run-a", "run-b").out
+    assert "same: nothing that was recorded differs" in page
+    assert result.json["unrecorded"] == ["inputs", "outputs"]
+    assert "nothing recorded: inputs, outputs\n" in page
+
+
+def test_diff_does_not_call_the_same_what_neither_run_recorded(cli: Cli) -> None:
+    for code in ("0", "1"):
+        cli("run", "--", "sh", "-c", f"exit {code}")
+    runs = [run["id"] for run in cli("runs", "list", "--json").json]
+    *_, same, nothing = cli("runs", "diff", *runs).out.splitlines()
+    assert same == "same: environment"
+    assert nothing == "nothing recorded: params, metrics, git, inputs, outputs, seeds"
 
 
 def test_diff_names_what_differs_down_to_package_versions(cli: Cli, writer: Writer) -> None:
@@ -139,6 +152,27 @@ def test_diff_names_what_differs_down_to_package_versions(cli: Cli, writer: Writ
     page = cli("runs", "diff", "run-a", "run-b").out
     assert "packages.torch" in page
     assert "same: command, outcome" in page
+
+
+def test_show_tells_what_the_patch_of_the_code_leaves_out(cli: Cli, writer: Writer) -> None:
+    reason = "big.bin is too large for the patch"
+    writer.run("only-run")
+    process = ProcessStarted(
+        run_id="only-run", attempt=2, rank=0, world_size=1, owner=True, writer_id="1" * 32,
+        host="box", boot_id=None, pid=77, process_start=None, directory="/home/u", python="3.11.7",
+        user="u", recorder_version="0.1.0",
+        command=("python", "-c", "a = 'x'\nb()" + "#" * 500, "two words"),
+    )  # fmt: skip
+    journal = writer.store.begin(process)
+    journal.take(
+        CodeCaptured(git=GitState(commit="a" * 40, branch="main", dirty=True), reason=reason), BEGAN
+    )
+    journal.close()
+    page = cli("runs", "show", "only-run").out
+    assert f"- note: code: {reason}\n" in page
+    [command] = [line for line in page.splitlines() if line.startswith("command")]
+    assert command.split(maxsplit=1)[1].startswith(r"python -c $'a = \'x\'\nb()###")
+    assert command.endswith("#…' 'two words'")
 
 
 def test_json_goes_alone_to_stdout(cli: Cli, writer: Writer) -> None:

@@ -38,6 +38,7 @@ def test_the_caret_stands_under_the_position(cli: Cli) -> None:
     assert result.code == 2
     first, expression, caret = result.err.splitlines()
     assert first.startswith("error: ")
+    assert "use ==" in first
     assert "position 28" in first
     assert expression == "  params.lr <= 0.1 and state = 'FAILED'"
     assert caret.index("^") == expression.index(" = ") + 1
