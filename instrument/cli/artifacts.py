@@ -6,7 +6,7 @@ from typing import Any
 import click
 import msgspec
 
-from instrument.cli.opening import Options, find_artifact, open_store
+from instrument.cli.opening import Options, find_artifact, open_any_store, open_store
 from instrument.cli.output import emit, emit_json, is_narrow, say, show, table
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
 from instrument.errors import StoreError
@@ -135,7 +135,7 @@ def _log(
     from instrument.clock import SystemClock
 
     return log_value(
-        open_store(options),
+        open_any_store(options),
         name=name,
         type=kind,
         data=None,

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from instrument import __version__, registry, settings
-from instrument.cli.opening import Options
+from instrument.cli.opening import Options, is_store
 from instrument.cli.words import count, size
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError
@@ -24,6 +24,8 @@ from instrument.settings import Settings
 
 Status: TypeAlias = Literal["ok", "note", "warning", "failed"]
 _GIT_SECONDS: Final = 5.0
+_TEST_BYTES: Final = 1024 * 1024
+_LEAST_FREE_BYTES: Final = 64 * 1024 * 1024
 # Import name, distribution, extra.
 _OPTIONAL: Final = (
     ("torch", "torch", "torch"),
@@ -70,6 +72,7 @@ def check_up(options: Options) -> list[Check]:
         _settings(resolved),
         *_store(resolved.store),
         _write_test(resolved.store),
+        _free_space(resolved.store),
         *_backends(),
         _git(),
         _gpu(),
@@ -92,8 +95,9 @@ def _settings(resolved: Settings) -> Check:
 
 def _store(path: Path) -> Iterator[Check]:
     """Where the store is, what is in it, and whether its file system can be relied on."""
-    if not path.exists():
-        yield Check(name="store", status="ok", detail=f"{path}; it is made by the first run")
+    if not is_store(path) and (path.is_dir() or not path.exists()):
+        detail = f"there is no store at {path}"
+        yield Check(name="store", status="note", detail=detail, hint="the first run makes it")
         return
     try:
         store = registry.open_store("local", path, SystemClock())
@@ -130,14 +134,12 @@ def _file_system(info: Mapping[str, Any]) -> Check:
 
 def _write_test(path: Path) -> Check:
     """Write, sync and link a file where the store is, or where it would be made."""
-    directory = path
-    while not directory.exists() and directory != directory.parent:
-        directory = directory.parent
+    directory = _nearest(path)
     try:
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=directory) as scratch:
             first = Path(scratch, "a")
             with first.open("wb") as file:
-                file.write(b"instrument doctor\n")
+                file.write(os.urandom(_TEST_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
             Path(scratch, "b").hardlink_to(first)
@@ -151,6 +153,30 @@ def _write_test(path: Path) -> Check:
     return Check(
         name="write test", status="ok", detail=f"write, fsync and link work in {directory}"
     )
+
+
+def _free_space(path: Path) -> Check:
+    """What the file system of the store still takes."""
+    directory = _nearest(path)
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        return Check(name="free space", status="note", detail=f"unknown: {error.strerror or error}")
+    if free < _LEAST_FREE_BYTES:
+        return Check(
+            name="free space",
+            status="warning",
+            detail=f"only {size(free)} at {directory}: artifacts will not fit",
+            hint="free some, or set INSTRUMENT_STORE to a directory on another disk",
+        )
+    return Check(name="free space", status="ok", detail=f"{size(free)} at {directory}")
+
+
+def _nearest(path: Path) -> Path:
+    """`path`, or the nearest directory above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def _backends() -> Iterator[Check]:

@@ -1,14 +1,18 @@
 """What the commands share: the global options, and the store they lead to."""
 
+import os
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from instrument.errors import NotFoundError, UsageError
+from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.naming import LATEST, parse_reference
 from instrument.protocols import Store
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion
+
+_TOP_OF_STORE: Final = ("FORMAT", "objects", "runs", "artifacts")
 
 
 class Options(msgspec.Struct):
@@ -23,8 +27,34 @@ class Options(msgspec.Struct):
     debug: bool = False
 
 
-def open_store(options: Options) -> Store:
-    """The store that the command line and the settings lead to.
+def open_store(options: Options, *, must_exist: bool = False) -> Store:
+    """The store that the command line and the settings lead to, to read from it.
+
+    Args:
+        options: A store that they name must exist.
+        must_exist: The one that the settings lead to must exist too; else it may be empty, as
+            before the first run.
+
+    Raises:
+        StoreError: There is no store.
+        UsageError: A setting is not usable.
+        StoreVersionError: A newer version wrote the store.
+    """
+    from instrument import settings
+
+    path = settings.resolve(store=options.store).store
+    if (must_exist or options.store is not None) and not is_store(path):
+        raise StoreError(f"there is no store at {path}; `instrument doctor` shows which is used")
+    return open_any_store(options)
+
+
+def is_store(path: Path) -> bool:
+    """Whether there is a store, whole or damaged, at `path`."""
+    return any(os.path.lexists(path / name) for name in _TOP_OF_STORE)
+
+
+def open_any_store(options: Options) -> Store:
+    """The same store, to write to it: it is made when it is not there.
 
     Raises:
         UsageError: A setting is not usable.

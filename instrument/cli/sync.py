@@ -39,6 +39,8 @@ def sync(options: Options, mirror: str, run: str, dry_run: bool, as_json: bool) 
         show(text(f"would send {run_id} to {mirror}: {amount}"))
     elif report.skipped:
         show(text(f"nothing to send: {report.skipped}"))
+    elif report.complete and report.offline_directory:
+        show(text(f"wrote {run_id} offline to {report.offline_directory}: {amount}", "green"))
     elif report.complete:
         show(text(f"{mirror} has {run_id}: {amount}", "green"))
     for problem in report.problems:

@@ -1,5 +1,7 @@
 """``instrument verify``: is everything that was recorded still there, and unchanged?"""
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import click
@@ -7,7 +9,7 @@ import msgspec
 
 from instrument.cli.opening import Options, find_subject, open_store
 from instrument.cli.output import Cell, emit, emit_json, show, table, text
-from instrument.cli.words import count, size
+from instrument.cli.words import count, listed, short_digests, size
 from instrument.protocols import Store, Verification
 from instrument.summary import RunSummary
 
@@ -24,12 +26,12 @@ def verify(options: Options, selector: str | None, as_json: bool) -> int:
     Checks the whole store, or one run or artifact. Exits with 1 when it finds damage. A torn last
     line is what a killed process leaves; nothing that was recorded is lost by it, so it is a note.
     """
-    store = open_store(options)
+    store = open_store(options, must_exist=True)
     result = store.verify(_full_name(store, selector) if selector is not None else None)
     if as_json:
         emit_json(verification_json(result))
     else:
-        _show(result)
+        _show(result, _owners(store) if not result.ok else {})
     return 0 if result.ok else 1
 
 
@@ -48,19 +50,33 @@ def verification_json(result: Verification) -> dict[str, Any]:
     }
 
 
-def _show(result: Verification) -> None:
+def _owners(store: Store) -> dict[str, list[str]]:
+    """The artifacts and runs that each object belongs to, by the hex digits of its digest."""
+    owners: dict[str, list[str]] = {}
+    for version in store.artifacts():
+        for digest in {version.digest, *(file.digest for file in version.files)}:
+            owners.setdefault(digest.removeprefix("sha256:"), []).append(version.ref)
+    for run in store.runs():
+        if run.environment is not None:
+            digits = run.environment.removeprefix("sha256:")
+            owners.setdefault(digits, []).append(f"run {run.id}")
+    return owners
+
+
+def _show(result: Verification, owners: Mapping[str, list[str]]) -> None:
     if result.problems:
         rows: list[list[Cell]] = [
             [
                 text(each.severity, "red" if each.severity == "damage" else "yellow"),
                 each.kind.replace("_", " "),
-                each.path,
-                each.expected or "-",
-                each.found or "-",
+                short_digests(each.path),
+                listed(owners.get(PurePath(each.path).name, ["-"]), most=3),
+                short_digests(each.expected or "-"),
+                short_digests(each.found or "-"),
             ]
             for each in result.problems
         ]
-        show(table(["", "what", "where", "expected", "found"], rows))
+        show(table(["", "what", "where", "belongs to", "expected", "found"], rows))
         emit("")
     checked = (
         f"{count(result.runs, 'run')}, {count(result.objects, 'object')}, {size(result.size_bytes)}"

@@ -12,7 +12,7 @@ _DIRECTION: Final = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 _UNSAFE: Final = re.compile(f"[\x00-\x1f\x7f-\x9f{_DIRECTION}\ud800-\udfff]")
 _UNSAFE_IN_JSON: Final = re.compile(f"[\x7f-\x9f{_DIRECTION}]")
 _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-_DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+_DIGEST: Final = re.compile(r"(?<![0-9a-f])([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])")
 SHORT_ID: Final = 20
 _STEPS: Final = ((60, "s"), (60, "min"), (24, "h"), (365, "d"))
 

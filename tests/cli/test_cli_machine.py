@@ -1,8 +1,17 @@
 """``env`` and ``doctor``."""
 
+import json
+import shutil
+import subprocess
+import sys
+import types
 from pathlib import Path
 
+import pytest
 from cli.support import Cli, Writer
+
+from instrument.cli.checkup import check_up
+from instrument.cli.opening import Options
 
 
 def test_doctor_in_json(cli: Cli, store_path: Path) -> None:
@@ -21,6 +30,8 @@ def test_doctor_in_json(cli: Cli, store_path: Path) -> None:
     }
     assert all(each.keys() == {"name", "status", "detail", "hint"} for each in checks.values())
     assert str(store_path) in checks["store"]["detail"]
+    assert "there is no store at" in checks["store"]["detail"]
+    assert checks["free space"]["status"] == "ok"
     assert not store_path.exists(), "looking must not make a store"
 
 
@@ -38,6 +49,26 @@ def test_doctor_finds_a_place_that_cannot_be_written(cli: Cli, tmp_path: Path) -
     assert result.code == 1
     failed = [each["name"] for each in result.json["checks"] if each["status"] == "failed"]
     assert "write test" in failed
+
+
+def test_doctor_finds_a_place_that_takes_little() -> None:
+    command = f"ulimit -f 512; exec {sys.executable} -m instrument doctor --json"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    [failed] = [each for each in json.loads(done.stdout)["checks"] if each["status"] == "failed"]
+    assert failed["name"] == "write test"
+    assert "too large" in failed["detail"]
+
+
+def test_doctor_warns_of_a_disk_that_is_nearly_full(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for free, status in ((64 * 2**20 - 1, "warning"), (64 * 2**20, "ok")):
+        usage = types.SimpleNamespace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path, usage=usage: usage)
+        checks = {check.name: check for check in check_up(Options(store=store_path))}
+        assert checks["free space"].status == status
+        assert "64 MiB" in checks["free space"].detail
 
 
 def test_env_is_valid_and_captured(cli: Cli) -> None:

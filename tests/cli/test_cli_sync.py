@@ -25,7 +25,8 @@ def test_offline_sync_then_nothing_left_to_send(cli: Cli, writer: Writer, tmp_pa
     assert first.json["complete"] is True
     again = cli("sync", "--to", "wandb", "only", env=env)
     assert again.code == 0
-    assert "nothing to send" in again.out
+    assert "nothing to send: written offline to" in again.out
+    assert "wandb has" not in again.out
 
 
 def test_a_running_run_is_not_synced(cli: Cli) -> None:
