@@ -238,10 +238,18 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Damage, ...]
 
 
+class MirrorRecords(Records, Protocol):
+    """The records of one run, on their way to a mirror."""
+
+    @property
+    def offline_directory(self) -> Path | None:
+        """Where the run is written to be sent later; None when it is sent right away."""
+
+
 class Mirror(Protocol):
     """A backend that repeats what the store has."""
 
-    def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> Records:
+    def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> MirrorRecords:
         """Start to repeat `run`.
 
         The records handed to the result come from the journals in order, each with the time it was

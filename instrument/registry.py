@@ -61,15 +61,16 @@ def open_store(name: str, path: Path, clock: Clock) -> Store:
     return cast("Store", _factory(name, "store")(path, clock))
 
 
-def open_mirror(name: str, *, offline: bool) -> Mirror:
+def open_mirror(name: str, *, offline: bool, directory: Path | None = None) -> Mirror:
     """The mirror `name`; see `check_mirror` for the errors.
 
     Args:
         name: Name of the backend.
         offline: Not one network system call.
+        directory: Where the mirror may keep files of its own; None where there is no such place.
     """
     check_mirror(name)
-    return cast("Mirror", _factory(name, "mirror")(offline=offline))
+    return cast("Mirror", _factory(name, "mirror")(offline=offline, directory=directory))
 
 
 def check_mirror(name: str) -> None:

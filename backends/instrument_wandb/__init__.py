@@ -15,16 +15,19 @@ What goes where:
 | problem, records_lost    | summary `instrument.problems`                                 |
 """
 
+from pathlib import Path
+
 from instrument_wandb.mirror import WandbMirror
 
 __all__ = ["WandbMirror", "open_mirror"]
 
 
-def open_mirror(*, offline: bool) -> WandbMirror:
+def open_mirror(*, offline: bool, directory: Path | None = None) -> WandbMirror:
     """The W&B mirror; nothing is imported or contacted before its first run.
 
     Args:
         offline: Not one network system call, whatever WANDB_MODE says. Otherwise W&B's own
             settings decide (WANDB_MODE, ``wandb offline``).
+        directory: Where W&B's own files go, unless the user has set WANDB_DIR.
     """
-    return WandbMirror(offline=offline)
+    return WandbMirror(offline=offline, directory=directory)

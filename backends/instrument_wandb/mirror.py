@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Any, Final
 
 from instrument.errors import UsageError
@@ -31,17 +32,19 @@ class WandbMirror:
 
     Args:
         offline: Not one network system call.
+        directory: Where W&B's own files go, unless the user has set WANDB_DIR.
     """
 
-    def __init__(self, *, offline: bool) -> None:
+    def __init__(self, *, offline: bool, directory: Path | None = None) -> None:
         self._offline = offline
+        self._directory = directory
 
     def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> WandbRecords:
         """Open the W&B run with the id of `run`; one that is there already is written anew.
 
         Online, W&B's own settings say where and as whom (WANDB_BASE_URL, WANDB_API_KEY, …).
-        Offline, the run's directory is made below WANDB_DIR or the working directory. Artifacts
-        there refer to the store's objects, which must be there until ``wandb sync``.
+        The run's directory is made below WANDB_DIR or else the mirror's directory. Offline,
+        artifacts there refer to the store's objects, which must be there until ``wandb sync``.
 
         Raises:
             UsageError: WANDB_MODE=disabled: W&B would take everything and keep nothing.
@@ -59,6 +62,7 @@ class WandbMirror:
             project=_project(run.project),
             tags=[tag[:_MAX_TAG_LENGTH] for tag in run.tags if tag],
             mode="offline" if self._offline else None,
+            dir=self._root(),
             reinit="create_new",
             settings=wandb.Settings(**_SETTINGS),
         )
@@ -66,6 +70,13 @@ class WandbMirror:
             opened.finish()
             raise UsageError("WANDB_MODE=disabled keeps nothing; unset it to mirror runs to wandb")
         return WandbRecords(opened, objects, versions)
+
+    def _root(self) -> str | None:
+        """What is to be W&B's directory; None leaves it to W&B."""
+        if self._directory is None or os.environ.get("WANDB_DIR"):
+            return None
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return str(self._directory)
 
 
 def _project(project: str | None) -> str:

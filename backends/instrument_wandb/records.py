@@ -32,8 +32,14 @@ class WandbRecords:
     def __init__(self, run: "wandb.Run", objects: Objects, versions: Versions) -> None:
         self.lost = 0
         self._run = run
+        self._offline = bool(run.offline)
         self._translation = Translation(run, objects, versions)
         self._closed = False
+
+    @property
+    def offline_directory(self) -> Path | None:
+        """What ``wandb sync`` takes; None when wandb itself sends the run."""
+        return Path(self._run.settings.sync_dir) if self._offline else None
 
     def take(self, record: Record, at: datetime) -> None:
         """Hand one record to W&B.
@@ -62,11 +68,10 @@ class WandbRecords:
             return
         self._closed = True
         self._translation.end()
-        offline = self._run.offline
-        if not offline:
+        if not self._offline:
             for artifact in self._translation.outputs.values():
                 artifact.wait()
         written = Path(self._run.settings.sync_file)
         self._run.finish(exit_code=0 if self._translation.state is RunState.COMPLETED else 1)
-        if offline and not (written.is_file() and written.stat().st_size):
+        if self._offline and not (written.is_file() and written.stat().st_size):
             raise StoreError(f"wandb left no {written}")

@@ -1,6 +1,6 @@
 """The process of a live mirror: ``python -m instrument.mirroring MIRROR STORE RUN [--offline]``.
 
-Exits with 0 when the mirror has the whole run, else with 1.
+Exits with 0 when the mirror has the whole run, else with 1; the last line of its output says why.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from instrument import registry
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError
 from instrument.mirroring.feed import MirrorReport, feed
+from instrument.mirroring.marks import directory_of
 from instrument.mirroring.sync import remember
 
 NICENESS = 10
@@ -35,18 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InstrumentError as error:
         _tell(f"error: {error}")
         return 1
-    for problem in report.problems:
-        _tell(problem)
+    where = f", written offline to {report.offline_directory}" if report.offline_directory else ""
     _tell(
-        f"{report.mirror} has {report.records} records and {report.artifacts} artifacts of run "
-        f"{report.run_id}: {'complete' if report.complete else 'not complete'}"
+        f"{report.mirror} took {report.records} records and {report.artifacts} artifacts of run "
+        f"{report.run_id}{where}: {'complete' if report.complete else 'not complete'}"
     )
+    for problem in reversed(report.problems):  # the first, which may explain the rest, is the end
+        _tell(problem)
     return 0 if report.complete else 1
 
 
 def _follow(name: str, location: Path, run_id: str, *, offline: bool) -> MirrorReport:
     store = registry.open_store("local", location, SystemClock())
-    mirror = registry.open_mirror(name, offline=offline)
+    directory = directory_of(store, name)
+    mirror = registry.open_mirror(name, offline=offline, directory=directory)
     report = feed(store, mirror, run_id, name=name, follow=True)
     return remember(store, report, offline=offline)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from instrument.guard import one_line
 from instrument.mirroring.tail import Tail, follow_run
-from instrument.protocols import Mirror, Records, Store
+from instrument.protocols import Mirror, MirrorRecords, Store
 from instrument.records import ArtifactLogged, Entry, RunStarted
 
 MAX_PROBLEMS: Final = 20
@@ -22,6 +22,7 @@ class MirrorReport(msgspec.Struct, frozen=True, kw_only=True):
         records: How many records the mirror took (in a dry run: would get).
         artifacts: How many artifact versions are among them.
         complete: True when the mirror has all of it and has closed without an error.
+        offline_directory: Where the mirror wrote it to be sent later; None when it was sent.
         problems: What it does not have and why, one line each.
         skipped: Why nothing was sent, or None when it was.
     """
@@ -31,6 +32,7 @@ class MirrorReport(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     artifacts: int
     complete: bool
+    offline_directory: str | None = None
     problems: tuple[str, ...] = ()
     skipped: str | None = None
 
@@ -70,6 +72,7 @@ def feed(  # noqa: PLR0913 - what, whither, and how; all but three are keywords
         records=delivery.records,
         artifacts=len(delivery.artifacts),
         complete=delivery.failures == 0,
+        offline_directory=delivery.offline_directory,
         problems=tuple(delivery.problems),
     )
 
@@ -93,7 +96,13 @@ class _Delivery:
         self._mirror = mirror
         self._run_id = run_id
         self._waiting: list[Entry] = []
-        self._open: Records | None = None
+        self._open: MirrorRecords | None = None
+
+    @property
+    def offline_directory(self) -> str | None:
+        """Where the mirror writes what it does not send."""
+        directory = self._open.offline_directory if self._open is not None else None
+        return None if directory is None else str(directory)
 
     def take(self, entry: Entry) -> None:
         """Hand over `entry`; those before the run has a name wait for it."""
@@ -130,7 +139,7 @@ class _Delivery:
             self.failures += 1
             self._tell("begin", error)
 
-    def _drain(self, records: Records) -> None:
+    def _drain(self, records: MirrorRecords) -> None:
         waiting, self._waiting = self._waiting, []
         for entry in waiting:
             try:

@@ -1,12 +1,15 @@
 """Starts a live mirror as a process of its own, and waits for it at the end of the run."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 
 class Follower:
@@ -19,11 +22,17 @@ class Follower:
     """
 
     def __init__(
-        self, name: str, run_id: str, log: Path, process: "subprocess.Popen[bytes]"
+        self,
+        name: str,
+        run_id: str,
+        log: Path,
+        log_start: int,
+        process: "subprocess.Popen[bytes]",
     ) -> None:
         self.name = name
         self.run_id = run_id
         self.log = log
+        self._log_start = log_start
         self._process = process
 
     @property
@@ -35,6 +44,21 @@ class Follower:
     def running(self) -> bool:
         """Whether it is still at work; after `wait` this tells a late mirror from a failed one."""
         return self._process.poll() is None
+
+    @property
+    def failure(self) -> str | None:
+        """Why it ended without the whole run, on one line; None when it has it or is at work."""
+        code = self._process.poll()
+        if not code:
+            return None
+        if code < 0:
+            return f"it was ended by signal {-code}"
+        try:
+            said = self.log.read_bytes()[self._log_start :].decode(errors="replace").split("\n")
+        except OSError:
+            said = []
+        last = next((line for line in reversed(said) if line.strip()), "")
+        return _STAMP.sub("", last).strip() or f"it ended with exit code {code}"
 
     def wait(self, deadline_seconds: float) -> bool:
         """Wait for the mirror, `deadline_seconds` at most, and leave it to itself then.
@@ -69,6 +93,7 @@ def start_follower(name: str, store_location: Path, run_id: str, *, offline: boo
     command = [sys.executable, "-P", "-m", "instrument.mirroring"]
     command += [name, str(store_location), run_id, *(["--offline"] if offline else [])]
     with _open_log(store_location / "mirrors" / name / f"{run_id}.log") as log:
+        log_start = log.seek(0, os.SEEK_END)  # an earlier attempt may have written before
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -76,7 +101,7 @@ def start_follower(name: str, store_location: Path, run_id: str, *, offline: boo
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        return Follower(name, run_id, Path(log.name), process)
+        return Follower(name, run_id, Path(log.name), log_start, process)
 
 
 def _open_log(path: Path) -> BinaryIO:

@@ -1,7 +1,7 @@
-"""The fact that a run was mirrored completely: a small file in the store, written once.
+"""The fact that a run was mirrored completely, or written offline: a small file in the store.
 
-``mirrors/<mirror>/<run_id>.json``; a run that went on afterwards (a requeued job) and was mirrored
-again has a ``<run_id>.2.json`` too, and so on.
+It is written once, as ``mirrors/<mirror>/<run_id>.json``; a run that went on afterwards (a requeued
+job) and was mirrored again has a ``<run_id>.2.json`` too, and so on.
 """
 
 import os
@@ -17,12 +17,13 @@ from instrument.protocols import Store
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A run was mirrored completely.
+    """A run was mirrored completely, or completely written to be sent later.
 
     Attributes:
         run_id: The run.
         mirror: Name of the mirror.
-        offline: Whether the mirror was forbidden to use the network.
+        offline: Whether it was only written, and not sent.
+        directory: Where it was written; None when it was sent, or where that is not known.
         records: How many records the run had.
         artifacts: How many artifact versions were among them.
         at: When it was complete, UTC.
@@ -31,6 +32,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     mirror: str
     offline: bool
+    directory: str | None = None
     records: int
     artifacts: int
     at: datetime

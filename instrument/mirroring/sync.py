@@ -1,5 +1,7 @@
 """Send a run to a mirror after it has ended, at most once."""
 
+from pathlib import Path
+
 import msgspec
 
 from instrument import registry
@@ -17,7 +19,7 @@ def sync_run(store: Store, name: str, run_id: str, *, offline: bool, dry_run: bo
     """Send a run that has ended to mirror `name`. Idempotent.
 
     A run that the mirror has completely (sent live or by an earlier call) is not sent again. What
-    an offline mirror has is sent again when `offline` is False.
+    was only written offline is sent when `offline` is False.
 
     Args:
         store: The store that has the run.
@@ -38,11 +40,13 @@ def sync_run(store: Store, name: str, run_id: str, *, offline: bool, dry_run: bo
     planned = _count(store, name, run.id)
     mark = _mark(store, planned, offline=offline)
     if mark is not None:
-        there = f"{name} has this run since {mark.at:%Y-%m-%d %H:%M:%S} UTC"
-        return msgspec.structs.replace(planned, complete=True, skipped=there)
+        return msgspec.structs.replace(
+            planned, complete=True, offline_directory=mark.directory, skipped=_told(mark)
+        )
     if dry_run:
         return msgspec.structs.replace(planned, skipped="dry run")
-    mirror = registry.open_mirror(name, offline=offline)
+    directory = marks.directory_of(store, name)
+    mirror = registry.open_mirror(name, offline=offline, directory=directory)
     report = feed(store, mirror, run.id, name=name, follow=False)
     return remember(store, report, offline=offline)
 
@@ -55,7 +59,8 @@ def remember(store: Store, report: MirrorReport, *, offline: bool) -> MirrorRepo
     mark = marks.Mark(
         run_id=report.run_id,
         mirror=report.mirror,
-        offline=offline,
+        offline=offline or report.offline_directory is not None,
+        directory=report.offline_directory,
         records=report.records,
         artifacts=report.artifacts,
         at=SystemClock().now(),
@@ -86,4 +91,18 @@ def _mark(store: Store, planned: MirrorReport, *, offline: bool) -> marks.Mark |
     mark = marks.find(directory, planned.run_id) if directory is not None else None
     if mark is None or mark.records < planned.records or (mark.offline and not offline):
         return None
+    if mark.directory is not None and not Path(mark.directory).is_dir():
+        return None
     return mark
+
+
+def _told(mark: marks.Mark) -> str:
+    """Since when the mirror has it, or where it waits to be sent."""
+    since = f"{mark.at:%Y-%m-%d %H:%M:%S} UTC"
+    if not mark.offline:
+        return f"{mark.mirror} has this run since {since}"
+    where = f" to {mark.directory}" if mark.directory is not None else ""
+    return (
+        f"written offline{where} at {since}; "
+        f"`instrument sync --to {mark.mirror} {mark.run_id}` sends it when online"
+    )

@@ -1,6 +1,7 @@
 """A mirror that keeps what it is given, in lists that tests look at."""
 
 from datetime import datetime
+from pathlib import Path
 
 from instrument.protocols import Objects, Versions
 from instrument.records import Metrics, Record
@@ -15,6 +16,7 @@ class ListMirror:
         self.taken: list[tuple[Record, datetime]] = []
         self.closed = 0
         self.lost = 0
+        self.offline_directory: Path | None = None
 
     def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> "ListMirror":
         self.run = run
@@ -37,7 +39,11 @@ class ListMirror:
 opened: list[ListMirror] = []
 
 
-def open_mirror(*, offline: bool) -> ListMirror:
-    """The factory, as the registry calls it."""
+writes_to: Path | None = None
+
+
+def open_mirror(*, offline: bool, directory: Path | None) -> ListMirror:
+    """The factory, as the registry calls it; offline or not, it writes where `writes_to` says."""
     opened.append(ListMirror())
+    opened[-1].offline_directory = writes_to
     return opened[-1]

@@ -72,9 +72,25 @@ def test_a_live_mirror_has_the_whole_run_when_it_ends(store: Store, wandb_root: 
     assert Path(entry["local_path"]).is_relative_to(store.location)
     assert "25 records and 1 artifacts" in follower.log.read_text()
 
+    assert follower.failure is None
     again = sync_run(store, "wandb", RUN_ID, offline=True, dry_run=False)
     assert again.skipped is not None
+    assert again.skipped.startswith(f"written offline to {directory} at ")
     assert len(wandb_log.run_directories(wandb_root)) == 1
+
+
+def test_nothing_is_left_in_the_working_directory(
+    store: Store, wandb_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_DIR")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    end(begin(store))
+    follower = follow(store)
+    assert follower.wait(LONG_SECONDS), follower.log.read_text()
+    assert list(Path.cwd().iterdir()) == []
+    assert list(wandb_root.iterdir()) == []
+    assert len(wandb_log.run_directories(Path(store.location) / "mirrors" / "wandb")) == 1
 
 
 OWNER = """
@@ -119,7 +135,9 @@ def test_a_wandb_that_cannot_be_imported_costs_the_run_nothing(
     end(records)
 
     assert not follower.wait(LONG_SECONDS)
-    assert "could not begin: ImportError: broken on purpose" in follower.log.read_text()
+    why = "the mirror could not begin: ImportError: broken on purpose"
+    assert why in follower.log.read_text()
+    assert follower.failure == why
     run = store.run(RUN_ID)
     assert (run.state, run.metrics) == (RunState.COMPLETED, {"loss": 1.0})
     assert not list((Path(store.location) / "mirrors").rglob("*.json"))
@@ -134,6 +152,7 @@ def test_a_wandb_that_hangs_is_left_to_itself(
     eventually(lambda: "here" in follower.log.read_text())
 
     assert not follower.wait(0.01)
+    assert follower.failure is None
     process = psutil.Process(follower.pid)
     assert process.is_running()
     process.kill()
@@ -156,6 +175,7 @@ def test_ctrl_c_is_for_the_run_and_not_for_its_mirror(
     finally:
         os.kill(follower.pid, signal.SIGKILL)
         assert not follower.wait(LONG_SECONDS)
+        assert follower.failure == "it was ended by signal 9"
 
 
 def test_where_the_store_takes_no_log_a_temporary_file_does(store: Store, wandb_root: Path) -> None:
@@ -172,7 +192,8 @@ def test_a_run_that_is_not_there_is_an_error_in_the_log(store: Store) -> None:
     end(begin(store))
     follower = start_follower("wandb", Path(store.location), "nosuchrun", offline=True)
     assert not follower.wait(LONG_SECONDS)
-    assert "error: " in follower.log.read_text()
+    assert follower.failure is not None
+    assert follower.failure.startswith("error: ")
     assert "Traceback" not in follower.log.read_text()
 
 

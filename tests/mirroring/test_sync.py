@@ -126,6 +126,42 @@ def test_what_was_mirrored_offline_can_still_be_sent_online(
     assert len(sent) == 2
 
 
+def test_what_the_mirror_only_wrote_is_never_said_to_be_there(
+    store: Located,
+    sent: list[list_mirror.ListMirror],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with WANDB_MODE=offline: nobody told us, the mirror did."""
+    record_run(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(list_mirror, "writes_to", tmp_path / "offline-run")
+        (tmp_path / "offline-run").mkdir()
+        assert sync(store).offline_directory == str(tmp_path / "offline-run")
+    again = sync(store, offline=True)
+    assert again.skipped is not None
+    assert again.skipped.startswith(f"written offline to {tmp_path}/offline-run at ")
+    assert again.skipped.endswith(f"`instrument sync --to list {RUN_ID}` sends it when online")
+    assert sync(store).skipped is None
+    assert len(sent) == 2
+    now = sync(store)
+    assert now.skipped is not None
+    assert now.skipped.startswith("list has this run since ")
+
+
+def test_what_was_written_offline_and_removed_is_written_again(
+    store: Located,
+    sent: list[list_mirror.ListMirror],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record_run(store)
+    monkeypatch.setattr(list_mirror, "writes_to", tmp_path / "never-made")
+    sync(store, offline=True)
+    assert sync(store, offline=True).skipped is None
+    assert len(sent) == 2
+
+
 def test_an_incomplete_mirror_leaves_no_mark(
     store: Located, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -318,8 +318,9 @@ def test_offline_as_wandb_says_itself(wandb_root: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("WANDB_MODE", "offline")
     store = MemoryBackend()
     record_run(store)
-    assert fed(store, offline=False).complete
-    assert len(wandb_log.run_directories(wandb_root)) == 1
+    report = fed(store, offline=False)
+    assert report.complete
+    assert [report.offline_directory] == [str(d) for d in wandb_log.run_directories(wandb_root)]
 
 
 def test_a_disabled_wandb_is_not_taken_for_a_mirror(
