@@ -13,6 +13,7 @@ import msgspec
 from instrument.artifacts.serialisers import PICKLE, Serialiser, serialiser_for
 from instrument.artifacts.trees import listing, put_tree
 from instrument.canonical import to_plain
+from instrument.capture.redaction import redact_plain
 from instrument.errors import NotFoundError, UsageError
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.protocols import Clock, Draft, Store
@@ -54,7 +55,7 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
         type: Type: a lower-case word such as ``model`` (see `ArtifactType`).
         data: A value, serialised by what it is; a `Path` means the file or directory it names.
         file_path: A file or directory, in place of `data`.
-        metadata: Anything JSON-like to say about it.
+        metadata: Anything JSON-like to say about it; secrets in it are removed.
         parents: References of what it was made from.
         run_id: The run that logs it.
         clock: Tells when the version was made.
@@ -130,7 +131,8 @@ def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     plain = to_plain(metadata or {})
     if not isinstance(plain, dict):
         raise UsageError(f"metadata is a {type(metadata).__name__}; give a dict")
-    return plain
+    redacted: dict[str, Any] = redact_plain(plain)
+    return redacted
 
 
 def _pinned(store: Store, parents: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from instrument.canonical import MAX_DEPTH, dataclass_fields, is_dataclass, to_plain
-from instrument.capture.redaction import REDACTED, is_secret_name, printable, redact_text
+from instrument.capture.redaction import REDACTED, is_secret_name, printable, redact_plain
 from instrument.errors import MissingDependencyError, NotFoundError, UsageError
 
 MAX_FILE_BYTES: Final = 16_000_000
@@ -105,22 +105,9 @@ def _from_omegaconf(value: Any) -> Mapping[Any, Any] | None:
 def _plain(value: Any) -> Any:
     """A leaf as plain values: lists stay lists, their secrets go too."""
     try:
-        return _scrub(to_plain(value, fallback=_unserialisable))
+        return redact_plain(to_plain(value, fallback=_unserialisable))
     except Exception:  # a user's object may fail in any way; the others are still worth keeping
         return _unserialisable(value)
-
-
-def _scrub(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact_text(printable(value))
-    if isinstance(value, dict):
-        return {
-            printable(key): REDACTED if is_secret_name(key) and item is not None else _scrub(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_scrub(item) for item in value]
-    return value
 
 
 def _unserialisable(value: Any) -> dict[str, str]:

@@ -11,13 +11,14 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Final, NamedTuple
 
 from instrument.capture.git import Git, Repository
+from instrument.capture.literals import holds_secret
 from instrument.capture.redaction import printable
 from instrument.capture.status import Change, Status
 from instrument.settings import STORE_NAME
@@ -32,6 +33,8 @@ _SECRET_FILES: Final = (
 )  # fmt: skip
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n")
 _KEY_SEARCH_BYTES: Final = 65_536
+_SECTION: Final = re.compile(rb"^diff --git ", re.MULTILINE)
+_ADDED_LINE: Final = re.compile(rb"^\+(?!\+\+ )(.*\n?)", re.MULTILINE)
 _NAMED: Final = 5
 _DIFF: Final = (
     # Whatever the user has configured for reading diffs would keep this one from applying.
@@ -123,7 +126,30 @@ class _Work:
         dropped = [file.path for file in files if file.tracked and file not in chosen]
         excluded = [f":(top,literal,exclude){os.fsdecode(path)}" for path in dropped]
         data = self._git(*_DIFF, commit, "--", ":/", *excluded)
+        secrets = [path for path, added in self._added(data) if holds_secret(added)]
+        if secrets:
+            for path in secrets:
+                self._leave_out(path, "looks like a secret")
+            excluded += [f":(top,literal,exclude){os.fsdecode(path)}" for path in secrets]
+            data = self._git(*_DIFF, commit, "--", ":/", *excluded)
         return Patch(data or None, _reason(self._left_out))
+
+    def _added(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Each path of the patch with the content that the patch adds to it."""
+        for section in _SECTION.split(data)[1:]:
+            header, _, body = section.partition(b"\n")
+            path = _path_of(header)
+            if b"\nGIT binary patch\n" in body:
+                yield path, self._content(path)
+            else:
+                yield path, b"".join(_ADDED_LINE.findall(body))
+
+    def _content(self, path: bytes) -> bytes:
+        try:
+            absolute = self._absolute(path)
+            return b"" if absolute.is_symlink() else absolute.read_bytes()
+        except OSError:  # deleted
+            return b""
 
     def _files(self, status: Status) -> list[_File]:
         """All paths that differ, each with its size."""
@@ -244,6 +270,14 @@ class _Work:
 
     def _leave_out(self, path: bytes, why: str) -> None:
         self._left_out.append(f"{printable(os.fsdecode(path))} ({why})")
+
+
+def _path_of(header: bytes) -> bytes:
+    """The path in ``a/PATH b/PATH``; only a rename, which adds no content, has two."""
+    name = header[: (len(header) - 1) // 2]
+    if name.startswith(b'"'):
+        name = name[1:-1].decode("unicode_escape").encode("latin-1")
+    return name.removeprefix(b"a/")
 
 
 def _head(path: Path) -> bytes:

@@ -4,16 +4,19 @@ A *name* decides for variables, settings and flags (`is_secret_name`). In free t
 well-known tokens decides, and every value that a secret variable of this process holds.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
-from typing import Final
+from typing import Any, Final
 
 REDACTED: Final = "[redacted]"
 MAX_NAME_LENGTH: Final = 200
 MIN_SECRET_LENGTH: Final = 8
 """Shorter values of secret variables are not searched for in text: they match by chance."""
+
+_MAX_QUERY: Final = 20_000
 
 
 def _words(text: str) -> frozenset[str]:
@@ -46,6 +49,27 @@ _PLAIN_AFTER: Final = _words(
     "types url version weight weights"
 )
 _PLAIN_PASS: Final = _words("backward first forward k multi n num one second single two")
+
+_SECRET_FLAGS: Final = _words("pw pass")
+"""What names a secret only as a flag: ``--pw X``."""
+_USER_FLAGS: Final = ("-u", "--user")
+_QUERY_WORDS: Final = _words("auth credential credentials key sas sig signature token")
+"""Words in a URL's query that stand beside what signs it: nothing of such a query stays."""
+
+TOKEN_FORMS: Final = (
+    r"gh[pousr]_[A-Za-z0-9]{20,}",
+    r"github_pat_[A-Za-z0-9_]{20,}",
+    r"glpat-[A-Za-z0-9_-]{16,}",
+    r"hf_[A-Za-z0-9]{16,}",
+    r"sk-[A-Za-z0-9_-]{16,}",
+    r"xox[abprs]-[A-Za-z0-9-]{10,}",
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}",
+    r"AIza[A-Za-z0-9_-]{30,}",
+    r"npm_[A-Za-z0-9]{30,}",
+    r"pypi-[A-Za-z0-9_-]{30,}",
+    r"eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,9000}\.[A-Za-z0-9_-]*",
+)
+"""Tokens that are known by their form."""
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -105,12 +129,16 @@ def redact_text(text: str) -> str:
     patterns = _patterns()
     if "://" in text:
         text = patterns["userinfo"].sub(rf"\1{REDACTED}@", text)
+        text = patterns["query"].sub(_redact_query, text)
     if "-----BEGIN" in text:
         text = patterns["private_key"].sub(REDACTED, text)
     text = patterns["token"].sub(REDACTED, text)
     text = patterns["bearer"].sub(rf"\1 {REDACTED}", text)
     if "=" in text or ":" in text:
         text = patterns["assignment"].sub(_redact_assignment, text)
+    if "-" in text and " " in text:
+        text = patterns["user"].sub(rf"\1{REDACTED}", text)
+        text = patterns["flag"].sub(_redact_flag, text)
     return text
 
 
@@ -129,18 +157,75 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def redact_plain(value: Any) -> Any:
+    """A plain value with secrets removed: by the names in it, by form, and behind flags."""
+    if isinstance(value, str):
+        return redact_text(printable(value))
+    if isinstance(value, dict):
+        return {
+            printable(key): REDACTED
+            if is_secret_name(key) and item is not None
+            else redact_plain(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return redact_behind_flags([redact_plain(item) for item in value])
+    return value
+
+
+def redact_behind_flags(items: list[Any]) -> list[Any]:
+    """A list that may be a command line, with the values of its secret flags removed."""
+    kept = items
+    for index, (flag, value) in enumerate(itertools.pairwise(items), 1):
+        if type(flag) is str and flag[:1] == "-" and type(value) is str:
+            safe = _behind(flag, value)
+            if safe != value:
+                kept = items[:] if kept is items else kept
+                kept[index] = safe
+    return kept
+
+
 def _redacted_arguments(argv: Sequence[str]) -> Iterable[str]:
-    flag_was_secret = False
+    before = ""
     for argument in map(printable, argv):
         name, equals, value = argument.partition("=")
-        if flag_was_secret and not argument.startswith("--"):
-            yield REDACTED
-            flag_was_secret = False
-        elif equals and value and " " not in name and is_secret_name(name.lstrip("-+")):
+        safe = _behind(before, argument)
+        before = argument
+        if safe != argument:
+            before = ""
+            yield safe
+        elif equals and value and " " not in name and _names_secret(name):
             yield f"{name}={REDACTED}"
+        elif equals and name in _USER_FLAGS:
+            yield f"{name}={_behind(name, value)}"
         else:
-            flag_was_secret = argument.startswith("-") and is_secret_name(argument.lstrip("-"))
             yield redact_text(argument)
+
+
+def _behind(flag: str, value: str) -> str:
+    """`value`, safe to keep where it follows `flag`."""
+    if flag in _USER_FLAGS:
+        return _patterns()["login"].sub(rf"\1{REDACTED}", value)
+    is_value = flag.startswith("-") and "=" not in flag and not value.startswith("--")
+    return REDACTED if is_value and _names_secret(flag) else value
+
+
+def _names_secret(flag: str) -> bool:
+    """Whether what stands behind `flag`, a setting or a flag with its dashes, is a secret."""
+    name = flag.lstrip("-+")
+    return is_secret_name(name) or (name in _SECRET_FLAGS and flag.startswith("-"))
+
+
+def _redact_flag(match: re.Match[str]) -> str:
+    flag = match["flag"]
+    return f"{flag}{match['gap']}{REDACTED}" if _names_secret(flag) else match[0]
+
+
+def _redact_query(match: re.Match[str]) -> str:
+    names = re.findall(r"(?:^|&)([^=&]+)=", match["query"][:_MAX_QUERY])
+    words = (word.lower() for name in names for word in _WORDS.findall(name))
+    is_signed = not _QUERY_WORDS.isdisjoint(words) or any(map(is_secret_name, names))
+    return f"{match['mark']}{REDACTED}" if is_signed else match[0]
 
 
 def _redact_assignment(match: re.Match[str]) -> str:
@@ -164,27 +249,28 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 
     Each one starts at the edge of a word or is bounded, so that no text takes quadratic time.
     """
-    tokens = (
-        r"gh[pousr]_[A-Za-z0-9]{20,}",
-        r"github_pat_[A-Za-z0-9_]{20,}",
-        r"glpat-[A-Za-z0-9_-]{16,}",
-        r"hf_[A-Za-z0-9]{16,}",
-        r"sk-[A-Za-z0-9_-]{16,}",
-        r"xox[abprs]-[A-Za-z0-9-]{10,}",
-        r"(?:AKIA|ASIA)[A-Z0-9]{16}",
-        r"AIza[A-Za-z0-9_-]{30,}",
-        r"npm_[A-Za-z0-9]{30,}",
-        r"pypi-[A-Za-z0-9_-]{30,}",
-        r"eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,9000}\.[A-Za-z0-9_-]*",
-    )
     return {
         "url": re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:[^/@\s]*@)*(?P<rest>\S*)"),
         "userinfo": re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/\s\"']+@"),
         "private_key": re.compile(
             r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [^-]*-----|\Z)", re.DOTALL
         ),
-        "token": re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(tokens) + r")"),
-        "bearer": re.compile(r"\b(Bearer|Basic) [A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE),
+        "token": re.compile(r"(?<![A-Za-z0-9])(?:" + "|".join(TOKEN_FORMS) + r")"),
+        # With a digit, a sign or a capital inside: "basic training" is no credential.
+        "bearer": re.compile(
+            r"\b((?i:Bearer|Basic)) (?=[A-Za-z]{0,200}(?:[0-9+/=._~-]|[a-z][A-Z]))"
+            r"[A-Za-z0-9+/=._~-]{8,}"
+        ),
+        "query": re.compile(r"(?P<mark>[?#])(?P<query>[A-Za-z0-9_.%\[\]-]{1,200}=[^\s\"'#<>]*)"),
+        "flag": re.compile(
+            r"(?<![A-Za-z0-9_-])(?P<flag>--?[A-Za-z][A-Za-z0-9_-]{0,99})(?P<gap>[ \t]+)"
+            r"(?!--|\[redacted\])(?:\"[^\"]*\"|'[^']*'|[^\s\"']+)"
+        ),
+        "user": re.compile(
+            r"(?<![A-Za-z0-9_-])(--?u(?:ser)?[ =]\s*[\"']?[^\s:/\"']{1,200}:)"
+            r"(?!//|[0-9]+\b|\[redacted\])[^\s\"']+"
+        ),
+        "login": re.compile(r"^([^\s:/]{1,200}:)(?!//|[0-9]+$|\[redacted\]).+", re.DOTALL),
         "assignment": re.compile(
             r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_-][A-Za-z0-9_-]{0,99})(?P<sign>[\"']?\s*[=:]\s*[\"']?)"
             r"(?!\[redacted\]|Bearer|Basic)[^\s\"'&,;}\])]+"

@@ -1,21 +1,28 @@
 """What a call was given, in a few plain values.
 
 Numbers, strings and short containers stand as they are; large things as their type, length and
-shape; values of secret names are `REDACTED`. No ``repr`` and no ``len`` of a stranger's object
-is ever called: they may be slow, raise, or do things.
+shape; values of secret names are `REDACTED`, and texts lose what looks like a secret. No ``repr``
+and no ``len`` of a stranger's object is ever called: they may be slow, raise, or do things.
 """
 
 import enum
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import islice
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
 from typing import Any, Final
 
 from instrument.canonical import plain_float
-from instrument.capture.redaction import REDACTED, is_secret_name
+from instrument.capture.redaction import (
+    MIN_SECRET_LENGTH,
+    REDACTED,
+    is_secret_name,
+    redact_behind_flags,
+    redact_text,
+)
 
 MAX_TEXT: Final = 1000
 MAX_ITEMS: Final = 32
@@ -175,7 +182,7 @@ class _Summary:
             return {"type": type_name(kind), "len": length}
         if issubclass(kind, (set, frozenset)):
             items = sorted(items)
-        return [self.of(item, depth + 1) for item in items]
+        return redact_behind_flags([self.of(item, depth + 1) for item in items])
 
 
 def _scalar(kind: type, value: Any) -> Any:
@@ -198,10 +205,17 @@ def _scalar(kind: type, value: Any) -> Any:
 
 def _text(text: str) -> Any:
     if len(text) > MAX_TEXT:
-        return {"type": "str", "len": len(text), "start": _text(text[:100])}
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates have no UTF-8
+        start = _safe(text[:MAX_TEXT])  # before it is cut: half a secret is not recognised
+        return {"type": "str", "len": len(text), "start": start[:100]}
+    return text if len(text) < MIN_SECRET_LENGTH and text.isascii() else _safe(text)
+
+
+@lru_cache(maxsize=1024)
+def _safe(text: str) -> str:
+    """`text` without secrets, as UTF-8 can hold it; calls mostly repeat what they are given."""
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode()  # lone surrogates have no UTF-8
+    return redact_text(text)
 
 
 def _big(number: int) -> Any:

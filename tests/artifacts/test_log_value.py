@@ -43,6 +43,13 @@ def test_everything_said_is_kept(store: Store) -> None:
     assert version.aliases == ("latest",)
 
 
+def test_secrets_in_metadata_are_removed(log: Any) -> None:
+    about = {"api_key": "sesame", "from": {"url": "https://me:sesame@h.org/a?sig=sesame"}}
+    metadata = log(data=1, metadata=about).metadata
+    assert metadata["api_key"] == "[redacted]"
+    assert metadata["from"]["url"] == "https://[redacted]@h.org/a?[redacted]"
+
+
 def test_a_file_is_stored_as_it_is(store: Store, log: Any, tmp_path: Path) -> None:
     source = tmp_path / "weights.bin"
     source.write_bytes(b"\0\1")

@@ -55,6 +55,14 @@ COMMANDS = (
     (["train.py", "glpat-abcdefghijklmnopqrst"], "glpat"),
     (["train.py", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefghijk"], "eyJzdWIi"),
     (["x", "-----BEGIN PRIVATE KEY-----\nMIIsesame\n-----END PRIVATE KEY-----"], "MIIsesame"),
+    (["train.py", "--pw", "sesame-14"], "sesame-14"),
+    (["train.py", "--pass=sesame-15"], "sesame-15"),
+    (["curl", "-u", "me:sesame-16", "https://example.org"], "sesame-16"),
+    (["curl", "--user=me:sesame-17"], "sesame-17"),
+    (["bash", "-c", "train.py --api-key sesame-18 && curl -u me:sesame-19 x"], "sesame-1"),
+    (["get", "https://example.org/a?X-Amz-Date=1&X-Amz-Signature=sesame20"], "sesame20"),
+    (["get", "https://example.org/a?x=sesame21&X-Amz-Credential=1"], "sesame21"),
+    (["get", "https://example.org/a?sig=sesame22&sv=1"], "sesame22"),
 )  # fmt: skip
 
 BENIGN_COMMANDS = (
@@ -63,4 +71,6 @@ BENIGN_COMMANDS = (
     ["train.py", "model.pad_token=<pad>", "data.path=/data/a b/c.jsonl", "seed=42"],
     ["train.py", "--tokenizer", "gpt2", "--sort-key=length", "https://example.org/data?x=1"],
     ["train.py", "optim: adamw, lr: 0.1, steps: 100"],
+    ["ssh", "-p", "2222", "docker", "run", "-u", "1000:1000"],
+    ["python", "-u", "train.py", "--note", "basic training --max-tokens 5 -u"],
 )

@@ -182,3 +182,11 @@ def test_a_configuration_that_contains_itself() -> None:
 
 def test_none_is_an_empty_configuration() -> None:
     assert config_values(None) == {}
+
+
+def test_secrets_behind_flags_in_lists_and_texts() -> None:
+    values = config_values(
+        {"argv": ["--password", "sesame", "--lr", "0.1", 3], "line": "x --api-key sesame --lr 1"}
+    )
+    assert values["argv"] == ["--password", "[redacted]", "--lr", "0.1", 3]
+    assert values["line"] == "x --api-key [redacted] --lr 1"

@@ -246,3 +246,60 @@ def test_our_own_store_is_not_in_it(tmp_path: Path) -> None:
     patch = patch_of(repository)
     assert patch is not None
     assert b"store" not in patch
+
+
+# In halves, so that this file itself holds none.
+SECRETS = (
+    b"key = 'sk-" + b"abcdefghijklmnop1234'",
+    b"AKIA" + b"ABCDEFGHIJKLMNOP",
+    b"x = 'xoxb-" + b"0123456789ab'",
+    b"eyJ" + b"hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefghijk",
+    b"hf_" + b"abcdefghijklmnopqrstuv",
+    b"aws_secret_access_key=" + b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE",
+    b'"Authorization": "Bearer ' + b'abcdefgh12345678ijkl"',
+    b'api_key: str = "' + b'abcdefghijklmnop"',
+    b"-----BEGIN " + b"PRIVATE KEY-----\nMIIabc",
+)
+HARMLESS = (
+    b'api_key = os.environ["OPENAI_API_KEY_OF_MINE"]',
+    b"token = tokenizer(text_of_the_example_1234567)",
+    b"password = settings.database_password_v2",
+    b"api_key = load_the_key_from_the_vault",
+    b'pad_token = "<|reserved_special_token_1|>"',
+    b'sort_key = "a_long_name_of_a_column_1"',
+    b'secret = "short"',
+    b"the bearer of this letter, basic training",
+    b'if "-----BEGIN ' + b'PRIVATE KEY-----" in text:',
+)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_files_with_a_secret_in_what_was_added_are_left_out_and_named(
+    tmp_path: Path, secret: bytes
+) -> None:
+    repository = make_repository(tmp_path / "r", {"tracked \xe9.py": b"1\n", "other.py": b"1\n"})
+    (repository / "tracked \xe9.py").write_bytes(b"1\n" * 50_000 + secret + b"\n")
+    (repository / "untracked.py").write_bytes(secret + b"\n")
+    (repository / "binary").write_bytes(b"\0\n" + secret + b"\n")
+    (repository / "other.py").write_bytes(b"kept\n")
+    reading = CodeReading(repository, None, 2, 60)
+    patch = reading.patch()
+    assert patch is not None
+    assert b"kept" in patch
+    assert patch.count(b"diff --git") == 1
+    reason = reading.finish().reason or ""
+    for name in ("tracked \xe9.py", "untracked.py", "binary"):
+        assert f"{name} (looks like a secret)" in reason
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_code_that_speaks_of_secrets_is_kept(tmp_path: Path, line: bytes) -> None:
+    repository = make_repository(tmp_path / "r", {"a.py": b"1\n"})
+    (repository / "a.py").write_bytes(line + b"\n")
+    assert line in (patch_of(repository) or b"")
+
+
+def test_a_secret_that_the_commit_has_already_does_not_hold_a_change_back(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r", {"a.py": SECRETS[0] + b"\n1\n"})
+    (repository / "a.py").write_bytes(SECRETS[0] + b"\n2\n")
+    assert b"+2" in (patch_of(repository) or b"")

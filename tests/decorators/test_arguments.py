@@ -206,3 +206,24 @@ def test_defaults_are_read_at_the_call() -> None:
 
 def test_dotted() -> None:
     assert dotted({"a": {"b": {"c": 1}}, "d": [1], "e": {}}) == {"a.b.c": 1, "d": [1], "e": {}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://u:sesame1@h.com/p?token=sesame2",
+        Path("/data/api_key=sesame"),
+        ["--password", "sesame"],
+        {"deep": [("x --api-key sesame",)]},
+        "x" * 76 + " postgres://me:sesame-sesame-sesame@h.com/" + "x" * 1000,
+        "hf_" + "sesame" * 5,
+    ],
+)
+def test_secrets_are_hidden_in_texts(value: Any) -> None:
+    assert "sesame" not in str(summarise(value))
+    assert REDACTED in str(summarise(value))
+
+
+@pytest.mark.parametrize("text", ["adamw", "basic training", "https://h.com/p?x=1", "a - b --c d"])
+def test_texts_without_secrets_stay(text: str) -> None:
+    assert summarise(text) == text
