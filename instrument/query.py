@@ -6,7 +6,7 @@
 Fields are ``params.NAME``, ``metrics.NAME``, ``git.NAME`` and the plain fields of a run in JSON
 (`FIELDS`). Operators: ``== != < <= > >=``, ``~`` (the text contains), ``contains`` (the list has).
 Words: ``and or not true false null``. A run that lacks the field meets no comparison with it but
-``== null`` (and ``!= null`` is met by every run that has it).
+``== null`` and ``!=`` anything else (``!= null`` is met by every run that has it).
 """
 
 import re
@@ -26,6 +26,7 @@ FIELDS: Final = (
 GROUPS: Final = ("params", "metrics", "git")
 LIST_FIELDS: Final = ("tags", "inputs", "outputs")
 MAX_EXPRESSION: Final = 4096
+MAX_DIGITS: Final = 100
 
 Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">=", "~", "contains"]
 Literal_: TypeAlias = str | float | int | bool | None
@@ -250,6 +251,10 @@ class _Parser:
         token = self._peek()
         if token.kind == "number":
             self._take()
+            if len(token.text) > MAX_DIGITS:
+                raise QueryError(
+                    f"a number has {MAX_DIGITS} digits at most", self._expression, token.position
+                )
             return float(token.text) if re.search(r"[.eE]", token.text) else int(token.text)
         if token.kind == "string":
             self._take()

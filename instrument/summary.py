@@ -243,11 +243,13 @@ class _Fold:
     def environment_captured(self, record: EnvironmentCaptured) -> None:
         if record.snapshot is not None:
             self.summary.environment = record.snapshot
+        recording = self.summary.recording
         for health in record.health:
             if health.status in {"failed", "timed_out"}:
-                self.summary.recording.problems.append(
-                    f"capture of {health.part} {health.status.replace('_', ' ')}: {health.reason}"
-                )
+                how = health.status.replace("_", " ")
+                recording.problems.append(f"capture of {health.part} {how}: {health.reason}")
+            elif health.part == "command":
+                recording.notes.append(f"environment: not that of the command: {health.reason}")
 
     def seeds_recorded(self, record: SeedsRecorded) -> None:
         seeds = msgspec.structs.asdict(record)

@@ -107,7 +107,8 @@ class Translation:
 
     @take.register
     def _(self, record: EnvironmentCaptured, _: datetime) -> None:
-        self._configure({"instrument.environment": record.snapshot})
+        if record.snapshot is not None:
+            self._configure({"instrument.environment": record.snapshot})
 
     @take.register
     def _(self, record: SeedsRecorded, _: datetime) -> None:

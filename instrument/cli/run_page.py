@@ -13,7 +13,7 @@ from instrument.cli.output import facts, section, state_text, table, text
 from instrument.cli.words import ago, duration, listed, moment, short_digest, value_text, visible
 from instrument.errors import InstrumentError
 from instrument.protocols import Store
-from instrument.records import CodeCaptured, EnvironmentCaptured
+from instrument.records import CodeCaptured
 from instrument.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:
     yield "host", f"{run.host or '-'}{processes}{attempts}"
     yield "seeds", _seeds(run.seeds)
     yield "environment", _environment(store, run)
-    yield from _doubts(store, run.id)
 
 
 def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
@@ -156,16 +155,6 @@ def _environment(store: Store, run: RunSummary) -> str:
     except InstrumentError as error:
         return f"{short_digest(run.environment)} ({error})"
     return ", ".join(filter(None, (headline(snapshot), short_digest(run.environment))))
-
-
-def _doubts(store: Store, run_id: str) -> Iterator[tuple[str, str]]:
-    """Why the snapshot is not the environment of the recorded command, where it is not."""
-    for entry in store.entries(run_id):
-        if isinstance(entry.record, EnvironmentCaptured):
-            for health in entry.record.health:
-                if health.part == "command":
-                    yield "", f"not that of the command: {health.reason}"
-            return
 
 
 def _recording(run: RunSummary) -> "RenderableType":
