@@ -9,7 +9,8 @@
 They work on functions, methods, class- and static methods, coroutines, generators and async
 generators, stack in any order, keep signature and type, and survive pickle and cloudpickle. With no
 open run a call opens one; inside one it takes part. The user's values and exceptions come through
-unchanged. With ``INSTRUMENT_MODE=disabled`` a call goes straight through.
+unchanged. With ``INSTRUMENT_MODE=disabled`` a call goes straight through; seeds
+that were asked for are set all the same.
 """
 
 from instrument.decorators.checkpoints import checkpoint

@@ -227,6 +227,7 @@ def begin(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call
         if settings.resolve().strict:
             raise
         say(f"could not record the call of {target.name}: {one_line(error)} (your run goes on)")
+        target.unrecorded()
         return None
     call = Call(target, run, calls or _calls_in(run, opened=False), outer, owns=owns)
     call.start(args, kwargs)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, overload
 
-from instrument.capture.determinism import read_seeds, set_seeds
+from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.decorators.target import Aspect
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
@@ -24,14 +24,30 @@ class Reproducible(Aspect):
     def __init__(self, seed: int | None, deterministic: bool | None) -> None:
         self._seed = seed
         self._deterministic = deterministic
+        self.changes_results = seed is not None
+
+    def unrecorded(self) -> None:
+        """Set the seeds: results do not depend on whether they are recorded."""
+        if self._seed is not None:
+            set_seeds(self._seed, deterministic=self._deterministic)
 
     def before(self, call: "Call") -> None:
         """Set and record the seeds; reading costs, so unset ones are read once per function."""
         if self._seed is not None:
             set_in = set_seeds(self._seed, deterministic=self._deterministic)
+            call.calls.memory[self, "set_in"] = set_in
             call.run.record(read_seeds(self._seed, set_in))
         elif not call.owns and call.calls.memory.setdefault(self, call.id) == call.id:
             call.run.record(read_seeds(None, ()))
+
+    def after(self, call: "Call", value: Any) -> None:  # noqa: ARG002 - the aspect's signature
+        """Tell, once in a run, which libraries the function imported after the seed was set."""
+        memory = call.calls.memory
+        set_in = memory.get((self, "set_in"))
+        late = unseeded(set_in) if set_in else ()
+        if late and memory.setdefault((self, "late"), call.id) == call.id:
+            reason = f"{call.target.name} imported it after the seed was set; import it before"
+            call.run.problem(f"seed {' and '.join(late)}", ImportError(reason))
 
 
 @overload
@@ -67,7 +83,8 @@ def reproducible(
         name: Name of the run that a call opens; the function's own by default.
         capture_level: How much of the environment such a run captures: 1, 2 or 3.
         seed: Seed to set before each call in `random` and, where they are loaded, numpy and torch.
-            None leaves all random state untouched. Either way it is recorded.
+            None leaves all random state untouched. Either way it is recorded; set it is also
+            where recording is disabled.
         deterministic: With a seed: True makes libraries use deterministic algorithms where they
             have them, False allows the others; None leaves it as it is.
 

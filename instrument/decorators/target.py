@@ -18,9 +18,11 @@ class Aspect:
 
     Attributes:
         rank: Aspects of one function work in the order of their ranks, however they are stacked.
+        changes_results: Whether `unrecorded` has work.
     """
 
     rank = 0
+    changes_results = False
 
     def check(self, target: "Target") -> None:
         """Refuse, at decoration, a function that it cannot work on.
@@ -28,6 +30,9 @@ class Aspect:
         Raises:
             UsageError: `target` is of the wrong kind.
         """
+
+    def unrecorded(self) -> None:
+        """Do before a call that is not recorded what the user's results depend on."""
 
     def before(self, call: "Call") -> None:
         """Work before the function runs.
@@ -55,6 +60,7 @@ class Target:
         is_stepwise: Whether a call goes on after control has come back to its caller.
         preparing: The aspects that have work before a call.
         keeping: The aspects that have work after it.
+        always: The aspects that have work before a call that is not recorded.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Target:
         self.is_stepwise = self.is_generator or self.is_async_generator
         self.preparing = tuple(a for a in self.aspects if type(a).before is not Aspect.before)
         self.keeping = tuple(a for a in self.aspects if type(a).after is not Aspect.after)
+        self.always = tuple(a for a in self.aspects if a.changes_results)
         for aspect in self.aspects:
             aspect.check(self)
 
@@ -98,6 +105,15 @@ class Target:
             return digest_of_bytes(inspect.getsource(self.function).encode())
         except Exception:  # no file, no function, or a text that does not parse
             return None
+
+    def unrecorded(self) -> None:
+        """Prepare a call that is not recorded.
+
+        Raises:
+            UsageError: An aspect found an error of the user's.
+        """
+        for aspect in self.always:
+            aspect.unrecorded()
 
     def open_run(self) -> ExperimentContext:
         """A run for a call of it, not started."""

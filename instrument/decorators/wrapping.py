@@ -98,6 +98,8 @@ def _function(target: Target) -> Callable[..., Any]:
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if is_disabled():
+            if target.always:
+                target.unrecorded()
             return function(*args, **kwargs)
         call = begin(target, args, kwargs)
         if call is None:
@@ -119,6 +121,8 @@ def _coroutine(target: Target) -> Callable[..., Any]:
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         if is_disabled():
+            if target.always:
+                target.unrecorded()
             return await function(*args, **kwargs)
         call = begin(target, args, kwargs)
         if call is None:
@@ -135,11 +139,15 @@ def _coroutine(target: Target) -> Callable[..., Any]:
     return wrapper
 
 
-def _generator(target: Target) -> Callable[..., Any]:
-    function = target.function
+def _unrecorded(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The user's generator, not recorded."""
+    target.unrecorded()
+    return target.function(*args, **kwargs)
 
+
+def _generator(target: Target) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        made = function(*args, **kwargs) if is_disabled() else steps(target, args, kwargs)
+        made = (_unrecorded if is_disabled() else steps)(target, args, kwargs)
         del args, kwargs
         return (yield from made)
 
@@ -147,10 +155,8 @@ def _generator(target: Target) -> Callable[..., Any]:
 
 
 def _async_generator(target: Target) -> Callable[..., Any]:
-    function = target.function
-
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        made = function(*args, **kwargs) if is_disabled() else async_steps(target, args, kwargs)
+        made = (_unrecorded if is_disabled() else async_steps)(target, args, kwargs)
         del args, kwargs
         step = made.asend(None)
         while True:

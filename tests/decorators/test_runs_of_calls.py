@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from instrument.records import (
     ExceptionRaised,
     Metrics,
     Params,
+    Problem,
     SeedsRecorded,
 )
 from instrument.vocabulary import RunState
@@ -280,6 +281,78 @@ def test_disabled_the_functions_that_speak_to_a_run_still_work(
     disabled()
     assert train({"lr": 0.1}, 1) == pytest.approx(0.1)
     assert log.runs() == []
+
+
+def _drawn_of_each_kind() -> list[float]:
+    @reproducible(seed=42)
+    async def coroutine() -> float:
+        return random.random()
+
+    @reproducible(seed=42)
+    def generator() -> Iterator[float]:
+        yield random.random()
+
+    @reproducible(seed=42)
+    async def async_generator() -> AsyncIterator[float]:
+        yield random.random()
+
+    async def both() -> list[float]:
+        return [await coroutine(), *[value async for value in async_generator()]]
+
+    function = reproducible(seed=42)(random.random)
+    return [function(), *generator(), *asyncio.run(both())]
+
+
+def test_disabled_seeds_are_set_all_the_same(disabled: Callable[[], None], log: Log) -> None:
+    recorded = _drawn_of_each_kind()
+    assert len(log.runs()) == 4
+    disabled()
+    assert _drawn_of_each_kind() == recorded
+    assert len(set(recorded)) == 1
+    assert len(log.runs()) == 4
+
+
+def test_disabled_without_a_seed_random_state_is_untouched(disabled: Callable[[], None]) -> None:
+    disabled()
+    before = _states()
+    assert reproducible(lambda: 1)() == 1
+    assert _states() == before
+
+
+def test_seeds_are_set_where_recording_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("broken")
+
+    drawn = reproducible(seed=42)(random.random)
+    expected = drawn()
+    monkeypatch.setattr(ExperimentContext, "start", broken)
+    assert drawn() == expected
+
+
+_IMPORTS_INSIDE = """
+from instrument import ExperimentContext, reproducible
+
+@reproducible(seed=3)
+def late():
+    import numpy
+
+@reproducible
+def unasked():
+    import numpy
+
+with ExperimentContext(monitor_hardware=False, capture_level=1):
+    unasked() if {first!r} else None
+    late()
+    late()
+"""
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_library_imported_after_the_seed_is_told_once(first: bool, log: Log) -> None:
+    script = _IMPORTS_INSIDE.format(first=first)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    problems = [problem for problem in log.of(Problem) if "seed" in problem.doing]
+    assert [problem.doing for problem in problems] == ([] if first else ["seed numpy"])
 
 
 def test_bad_settings_are_the_user_s_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
