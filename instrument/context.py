@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 from instrument import identity, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
-from instrument.capture.redaction import redact_text
 from instrument.errors import UsageError
 from instrument.guard import one_line, say, traceback_text
 from instrument.identity import Identity
@@ -25,6 +24,7 @@ from instrument.naming import check_run_id, checkpoint_name
 from instrument.protocols import Store
 from instrument.recording import Recording, open_store
 from instrument.records import ExceptionRaised, Metrics, Params, Record, RunFinished, RunStarted
+from instrument.redaction import redact_text
 from instrument.run_artifacts import Content, RunArtifacts, number, numbers_by_name
 from instrument.signals import TerminationHook
 from instrument.vocabulary import ArtifactVersion, RunState

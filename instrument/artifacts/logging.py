@@ -13,10 +13,10 @@ import msgspec
 from instrument.artifacts.serialisers import PICKLE, Serialiser, serialiser_for
 from instrument.artifacts.trees import listing, put_tree
 from instrument.canonical import to_plain
-from instrument.capture.redaction import redact_plain
 from instrument.errors import NotFoundError, UsageError
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.protocols import Clock, Draft, Store
+from instrument.redaction import redact_plain
 from instrument.vocabulary import ArtifactVersion, File
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]*")

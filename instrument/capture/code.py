@@ -17,9 +17,9 @@ from instrument.capture.git import (
     own_filters,
     read_head,
 )
-from instrument.capture.redaction import printable, redact_url
 from instrument.capture.status import ARGUMENTS, Status, parse_status
 from instrument.records import CodeCaptured
+from instrument.redaction import printable, redact_url
 from instrument.vocabulary import EnvironmentCaptureLevel, GitState
 
 if TYPE_CHECKING:

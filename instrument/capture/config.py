@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from instrument.canonical import MAX_DEPTH, dataclass_fields, is_dataclass, to_plain
-from instrument.capture.redaction import REDACTED, is_secret_name, printable, redact_plain
 from instrument.errors import MissingDependencyError, NotFoundError, UsageError
+from instrument.redaction import REDACTED, is_secret_name, printable, redact_plain
 
 MAX_FILE_BYTES: Final = 16_000_000
 

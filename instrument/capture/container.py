@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instrument.capture.redaction import printable
+from instrument.redaction import printable
 
 _FILES: Final = {
     "/.dockerenv": "docker",

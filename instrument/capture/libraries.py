@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from instrument.capture.parts import NotKnown
-from instrument.capture.redaction import printable
+from instrument.redaction import printable
 
 _MAPS = Path("/proc/self/maps")
 _PATH_FIELD = 5

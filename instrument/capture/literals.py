@@ -8,7 +8,7 @@ import re
 from functools import cache
 from typing import Final
 
-from instrument.capture.redaction import TOKEN_FORMS, is_secret_name
+from instrument.redaction import TOKEN_FORMS, is_secret_name
 
 _CHUNK: Final = 65_536
 """Searched at once: a search keeps the other threads of the user's process waiting."""

@@ -7,7 +7,7 @@ from instrument.canonical import digest_of_bytes
 from instrument.capture.code import code_directory
 from instrument.capture.git import find_repository
 from instrument.capture.parts import NotKnown
-from instrument.capture.redaction import printable
+from instrument.redaction import printable
 
 MAX_BYTES: Final = 50_000_000
 _NAMES = re.compile(

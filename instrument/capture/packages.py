@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from instrument.capture.redaction import printable, redact_url
+from instrument.redaction import printable, redact_url
 
 KEY_PACKAGES: Final = frozenset(
     [

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 
 from instrument.capture.git import Git, Repository
 from instrument.capture.literals import holds_secret
-from instrument.capture.redaction import printable
 from instrument.capture.status import Change, Status
+from instrument.redaction import printable
 from instrument.settings import STORE_NAME
 
 MAX_BYTES: Final = 20_000_000

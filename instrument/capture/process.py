@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import instrument
-from instrument.capture.redaction import printable, redact_command
 from instrument.records import ProcessStarted
+from instrument.redaction import printable, redact_command
 
 _RANKS: Final = (
     # A launcher inside a job knows better than the job itself, so the order decides.

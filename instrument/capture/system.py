@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from instrument.capture.parts import NotKnown
-from instrument.capture.redaction import printable
+from instrument.redaction import printable
 
 _CPUINFO: Final = Path("/proc/cpuinfo")
 _CPUINFO_BYTES: Final = 8192  # one processor's lines; the kernel makes the file as it is read

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Final
 
-from instrument.capture.redaction import is_secret_name, printable, redact_text
+from instrument.redaction import is_secret_name, printable, redact_text
 
 _PREFIXES: Final = (
     "ACCELERATE_", "BLIS_", "CUBLAS_", "CUDA_", "CUDNN_", "DEEPSPEED_", "FSDP_", "GOMP_", "HF_",

@@ -16,7 +16,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, SimpleNamespace
 from typing import Any, Final
 
 from instrument.canonical import plain_float
-from instrument.capture.redaction import (
+from instrument.redaction import (
     MIN_SECRET_LENGTH,
     REDACTED,
     is_secret_name,

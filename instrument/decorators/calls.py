@@ -10,7 +10,6 @@ from types import CodeType, TracebackType
 from typing import Any
 
 from instrument import settings, stack
-from instrument.capture.redaction import redact_text
 from instrument.context import ExperimentContext
 from instrument.current import current_run
 from instrument.decorators.arguments import dotted, type_name
@@ -18,6 +17,7 @@ from instrument.decorators.target import Target
 from instrument.errors import InstrumentError, NotFoundError, UsageError
 from instrument.guard import one_line, say, traceback_text
 from instrument.records import CallFinished, CallStarted, ExceptionRaised, Params, Record
+from instrument.redaction import redact_text
 
 _MAX_MESSAGE = 10_000
 _current: ContextVar["Call | None"] = ContextVar("instrument_call", default=None)

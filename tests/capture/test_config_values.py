@@ -13,8 +13,8 @@ import pytest
 
 from instrument.canonical import canonical_bytes
 from instrument.capture.config import config_values
-from instrument.capture.redaction import REDACTED
 from instrument.errors import NotFoundError, UsageError
+from instrument.redaction import REDACTED
 
 
 @dataclasses.dataclass

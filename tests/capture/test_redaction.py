@@ -3,7 +3,7 @@
 import pytest
 from capture.secret_corpus import BENIGN_COMMANDS, BENIGN_NAMES, COMMANDS, SECRET_VARIABLES
 
-from instrument.capture.redaction import (
+from instrument.redaction import (
     REDACTED,
     is_secret_name,
     printable,

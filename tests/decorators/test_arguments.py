@@ -16,8 +16,8 @@ import torch
 from hypothesis import given, strategies as st
 from omegaconf import OmegaConf
 
-from instrument.capture.redaction import REDACTED
 from instrument.decorators.arguments import Parameters, dotted, summarise
+from instrument.redaction import REDACTED
 
 
 def _summary(value: Any) -> Any:
