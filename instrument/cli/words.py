@@ -86,7 +86,8 @@ def size(count: int | None) -> str:
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:  # noqa: PLR2004 - binary units
-            return f"{amount:.0f} B" if unit == "B" else f"{amount:.3g} {unit}"
+            whole = unit == "B" or amount >= 100  # noqa: PLR2004 - three digits are enough
+            return f"{amount:.0f} {unit}" if whole else f"{amount:.3g} {unit}"
         amount /= 1024
     return f"{amount:.0f} TiB"
 

@@ -38,6 +38,7 @@ def test_relative_times(before: timedelta, words: str) -> None:
         (0, "0 B"),
         (1023, "1023 B"),
         (1536, "1.5 KiB"),
+        (1010 * 1024, "1010 KiB"),
         (5 << 30, "5 GiB"),
         (1 << 50, "1024 TiB"),
     ],
