@@ -52,5 +52,7 @@ def test_a_recorded_command_shows_its_processes(cli: Cli) -> None:
     hardware = page.partition("hardware\n")[2].splitlines()[1:]
     assert hardware[0].split()[0] == "tree"
     assert any(line.split()[:2] == ["tree", "memory"] for line in hardware)
-    assert "e+" not in page.partition("hardware\n")[2].partition("recording")[0]
+    shown = page.partition("hardware\n")[2].partition("recording")[0]
+    assert "…" not in shown
+    assert "e+" not in shown
     assert "-c $'import time\\ntime.sleep(2.5)'\n" in page
