@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from instrument.telemetry import Sampler
 
 BACKGROUND_DEADLINE_SECONDS: Final = 10.0
+_now: Final = datetime.now
 MIRROR_DEADLINE_SECONDS: Final = 30.0
 TELEMETRY_DELAY_SECONDS: Final = 0.25
 """The user's first lines, mostly imports, have the interpreter to themselves."""
@@ -213,7 +214,7 @@ class Recording:
     def record(self, record: Record) -> None:
         """See `instrument.protocols.Recorder`."""
         try:
-            self._records.take(record, datetime.now(UTC))
+            self.take(record, _now(UTC))
         except Exception as error:
             self.problem(f"record {type(record).__name__}", error)
 
@@ -222,7 +223,7 @@ class Recording:
         self.guard.problem(doing, error)
 
     def _take_now(self, record: Record) -> None:
-        self._records.take(record, datetime.now(UTC))
+        self.take(record, _now(UTC))
 
     # --- the end -------------------------------------------------------------------------------
 
