@@ -244,8 +244,8 @@ class Recording:
                 self._offer.withdraw()
         self._stop_background()
         for follower in self._followers:
-            if not follower.running:
-                failed = RuntimeError(f"it has failed, see {follower.log}")
+            if follower.failure is not None:
+                failed = RuntimeError(f"{follower.failure} (see {follower.log})")
                 self.problem(f"feed the {follower.name} mirror", failed)
         with self.guard.protect("record the end"):
             last()
@@ -297,7 +297,7 @@ class Recording:
         for follower in self._followers:
             if follower.wait(MIRROR_DEADLINE_SECONDS):
                 continue
-            why = "goes on by itself" if follower.running else f"has failed (see {follower.log})"
+            why = "goes on by itself" if follower.running else f"has failed: {follower.failure}"
             say(
                 f"the {follower.name} mirror is not complete and {why}; "
                 f"`instrument sync --to {follower.name} {self.identity.run_id}` completes it"
