@@ -1,9 +1,4 @@
-"""What the rooms promise each other. Each promise is checked by `instrument.testing`.
-
-A *store* keeps everything and answers questions: it is `Records` (through `Store.begin`),
-`Objects`, `Versions` and `Catalogue` in one. A *mirror* repeats what a store has; it is fed from
-the store's journals and confirms nothing that it does not have.
-"""
+"""What a store promises: records, objects, versions, and answers."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -236,22 +231,3 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     objects: int
     size_bytes: int
     problems: tuple[Damage, ...]
-
-
-class MirrorRecords(Records, Protocol):
-    """The records of one run, on their way to a mirror."""
-
-    @property
-    def offline_directory(self) -> Path | None:
-        """Where the run is written to be sent later; None when it is sent right away."""
-
-
-class Mirror(Protocol):
-    """A backend that repeats what the store has."""
-
-    def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> MirrorRecords:
-        """Start to repeat `run`.
-
-        The records handed to the result come from the journals in order, each with the time it was
-        first taken. May raise anything: mirrors run in a process of their own.
-        """

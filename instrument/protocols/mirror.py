@@ -1,0 +1,26 @@
+"""What a mirror promises: it repeats what the store has."""
+
+from pathlib import Path
+from typing import Protocol
+
+from instrument.protocols.store import Objects, Records, Versions
+from instrument.summary import RunSummary
+
+
+class MirrorRecords(Records, Protocol):
+    """The records of one run, on their way to a mirror."""
+
+    @property
+    def offline_directory(self) -> Path | None:
+        """Where the run is written to be sent later; None when it is sent right away."""
+
+
+class Mirror(Protocol):
+    """A backend that repeats what the store has."""
+
+    def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> MirrorRecords:
+        """Start to repeat `run`.
+
+        The records handed to the result come from the journals in order, each with the time it was
+        first taken. May raise anything: mirrors run in a process of their own.
+        """

@@ -1,0 +1,55 @@
+"""What the run makes and uses."""
+
+from instrument.records.base import Record
+
+
+class ArtifactLogged(Record, frozen=True, kw_only=True, tag="artifact_logged"):
+    """The run made (or logged again) an artifact version.
+
+    Attributes:
+        ref: ``name:vN``.
+        type: Type of the artifact.
+        digest: Its digest.
+        size_bytes: Its size.
+        parents: References of what it was made from.
+        role: ``output``, ``checkpoint`` or ``config``.
+    """
+
+    ref: str
+    type: str
+    digest: str
+    size_bytes: int
+    parents: tuple[str, ...] = ()
+    role: str = "output"
+
+
+class ArtifactUsed(Record, frozen=True, kw_only=True, tag="artifact_used"):
+    """The run read an artifact version.
+
+    Attributes:
+        ref: ``name:vN``: what the reference meant at that moment.
+        type: Type of the artifact.
+        digest: Its digest.
+        requested: The reference as the user wrote it.
+    """
+
+    ref: str
+    type: str
+    digest: str
+    requested: str
+
+
+class CheckpointSaved(Record, frozen=True, kw_only=True, tag="checkpoint_saved"):
+    """A checkpoint became an artifact.
+
+    Attributes:
+        ref: ``name:vN``.
+        step: Step or epoch it was taken at, or None.
+        metrics: Metrics at that moment.
+        best: True when it is the best so far by the metric that the user named.
+    """
+
+    ref: str
+    step: int | None
+    metrics: dict[str, float | str]
+    best: bool

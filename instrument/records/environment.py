@@ -1,0 +1,50 @@
+"""What surrounds the run: code, environment, random state."""
+
+from typing import Any
+
+from instrument.records.base import Record
+from instrument.vocabulary import GitState, Health
+
+
+class CodeCaptured(Record, frozen=True, kw_only=True, tag="code_captured"):
+    """The user's code at the start, before anything can change it.
+
+    Attributes:
+        git: State of the repository, or None.
+        reason: Why `git` is None or not whole; None when it is whole.
+        patch: Digest of the object that holds what differs from the commit, or None.
+    """
+
+    git: GitState | None
+    reason: str | None = None
+    patch: str | None = None
+
+
+class EnvironmentCaptured(Record, frozen=True, kw_only=True, tag="environment_captured"):
+    """The snapshot of the environment.
+
+    Attributes:
+        level: 1, 2 or 3 (`EnvironmentCaptureLevel`).
+        snapshot: Digest of the object that holds the snapshot; equal environments share one.
+        health: How each part of the capture went.
+    """
+
+    level: int
+    snapshot: str | None
+    health: tuple[Health, ...]
+
+
+class SeedsRecorded(Record, frozen=True, kw_only=True, tag="seeds_recorded"):
+    """Random state and determinism settings.
+
+    Attributes:
+        seed: The seed that was asked for and set, or None when none was.
+        set_in: Libraries in which it was set.
+        states: Digest of the random state of each loaded library.
+        flags: Settings that decide whether a result repeats (cuDNN, TF32, PYTHONHASHSEED, threads).
+    """
+
+    seed: int | None
+    set_in: tuple[str, ...]
+    states: dict[str, str]
+    flags: dict[str, Any]
