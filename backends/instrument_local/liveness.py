@@ -27,16 +27,21 @@ STALE_SECONDS: Final = 3 * HEARTBEAT_SECONDS
 RESERVE: Final = ".reserve"
 
 
-class Marker(msgspec.Struct):
-    """Content of a marker: a process that has a journal open. Fields as in `ProcessStarted`."""
+class Process(msgspec.Struct, kw_only=True):
+    """A process as others can look it up. Fields as in `ProcessStarted`."""
 
-    run_id: str
-    writer: str
     host: str
     boot_id: str | None
     pid: int
     process_start: int | None
     pid_namespace: str | None
+
+
+class Marker(Process, kw_only=True):
+    """Content of a marker: a process that has a journal open."""
+
+    run_id: str
+    writer: str
 
 
 class Markers:
@@ -98,29 +103,49 @@ class Markers:
             return False
         except (OSError, IntegrityError, msgspec.MsgspecError):
             return self._is_fresh(path)
-        if marker.boot_id is None or marker.boot_id != _own_boot_id():
-            rebooted = marker.boot_id is not None and marker.host == os.uname().nodename
-            return not rebooted and self._is_fresh(path)
-        if marker.pid_namespace is None or marker.pid_namespace != _own_namespace():
-            return self._is_fresh(path)
-        return _runs_still(marker.pid, marker.process_start)
+        known = lives(marker)
+        return self._is_fresh(path) if known is None else known
 
     def _is_fresh(self, path: Path) -> bool:
         try:
-            return self._server_time() - path.stat().st_mtime < STALE_SECONDS
+            return server_time(self._layout) - path.stat().st_mtime < STALE_SECONDS
         except OSError:
             return False
 
-    def _server_time(self) -> float:
-        """Now by the clock of the file system; by our own where nothing can be written."""
-        try:
-            fd, probe = self._layout.files.temporary()
-        except OSError:
-            return time.time()
-        with self._layout.files.discarding(probe):
-            now = os.fstat(fd).st_mtime
-            os.close(fd)
-        return now
+
+def this_process() -> Process:
+    """The calling process."""
+    pid = os.getpid()
+    return Process(
+        host=os.uname().nodename,
+        boot_id=_own_boot_id(),
+        pid=pid,
+        process_start=_start_of(pid),
+        pid_namespace=_own_namespace(),
+    )
+
+
+def lives(process: Process) -> bool | None:
+    """Whether `process` still runs; None when that cannot be seen from here."""
+    if process.boot_id is None or process.boot_id != _own_boot_id():
+        rebooted = process.boot_id is not None and process.host == os.uname().nodename
+        return False if rebooted else None
+    if process.pid_namespace is None or process.pid_namespace != _own_namespace():
+        return None
+    start = _start_of(process.pid)
+    return start is not None and process.process_start in {None, start}
+
+
+def server_time(layout: Layout) -> float:
+    """Now by the clock of the file system; by our own where nothing can be written."""
+    try:
+        fd, probe = layout.files.temporary()
+    except OSError:
+        return time.time()
+    with layout.files.discarding(probe):
+        now = os.fstat(fd).st_mtime
+        os.close(fd)
+    return now
 
 
 def drop(disk: Disk, marker: Path) -> None:
@@ -131,13 +156,13 @@ def drop(disk: Disk, marker: Path) -> None:
                 disk.unlink(path)
 
 
-def _runs_still(pid: int, start: int | None) -> bool:
-    """Whether process `pid` lives and is the one that started at `start` (ticks since boot)."""
+def _start_of(pid: int) -> int | None:
+    """When process `pid` started, in ticks since boot; None when it does not run."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
-        return False
-    return fields[0] not in {b"Z", b"X"} and start in {None, int(fields[19])}
+        return None
+    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
 
 
 @cache
