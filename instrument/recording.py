@@ -282,9 +282,9 @@ class Recording:
         with self.guard.protect("close the journal"):
             records.close()
         self._write_to(Ended(self.identity.run_id))
-        if self._owner and self.store is not None and not records.lost:
+        if (self._owner or self.identity.is_rank) and self.store is not None and not records.lost:
             try:
-                self.store.seal(self.identity.run_id)
+                self.store.seal(self.identity.run_id, unless_open=self.identity.is_rank)
             except InstrumentError as error:
                 say(f"the run is recorded but not sealed: {error}")
         if records.lost:

@@ -99,8 +99,10 @@ class LocalStore:
         self._begun.add(check_run_id(process.run_id))
         return Journal(self._layout, self._markers, self._clock, process)
 
-    def seal(self, run_id: str) -> RunSummary:
+    def seal(self, run_id: str, *, unless_open: bool = False) -> RunSummary | None:
         """See `instrument.protocols.Store`."""
+        if unless_open and self._markers.alive(run_id):
+            return None
         try:
             summary = self._summaries.seal(run_id)
         except NotFoundError as error:

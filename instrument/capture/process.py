@@ -2,22 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 import instrument
+from instrument.capture.launch import boot_id, place, process_start
 from instrument.records import ProcessStarted
 from instrument.redaction import printable, redact_command
 
-_RANKS: Final = (
-    # A launcher inside a job knows better than the job itself, so the order decides.
-    ("RANK", "WORLD_SIZE"),  # torchrun, accelerate, DeepSpeed
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
-    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # the second one exists inside `srun` only
-)
 _SCHEDULER: Final = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT",
     "SLURM_STEP_ID", "SLURM_JOB_NAME", "SLURM_JOB_PARTITION", "SLURM_CLUSTER_NAME",
@@ -27,19 +19,6 @@ _SCHEDULER: Final = (
     "OMPI_COMM_WORLD_LOCAL_RANK", "PMI_RANK", "PMI_SIZE", "PBS_JOBID", "PBS_ARRAY_INDEX",
     "LSB_JOBID", "LSB_JOBINDEX", "JOB_ID", "SGE_TASK_ID",
 )  # fmt: skip
-_START_TIME_FIELD: Final = 19  # of /proc/PID/stat, counted after the command's name (proc(5): 22)
-
-
-class Place(NamedTuple):
-    """Where this process stands among those that do the same work.
-
-    Attributes:
-        rank: From 0.
-        world_size: How many there are.
-    """
-
-    rank: int
-    world_size: int
 
 
 def process_started(
@@ -53,19 +32,19 @@ def process_started(
         owner: Whether it starts and finishes the run.
         command: The command that it records; by default its own command line.
     """
-    place = _place()
+    here = place()
     return ProcessStarted(
         run_id=run_id,
         attempt=attempt,
-        rank=place.rank,
-        world_size=place.world_size,
+        rank=here.rank,
+        world_size=here.world_size,
         owner=owner,
         writer_id=os.urandom(16).hex(),
         host=printable(os.uname().nodename),
-        boot_id=_boot_id(),
+        boot_id=boot_id(),
         pid=os.getpid(),
         process_start=process_start(os.getpid()),
-        command=redact_command(command or sys.orig_argv),
+        command=redact_command(command) if command else this_command(),
         directory=_directory(),
         python=".".join(map(str, sys.version_info[:3])),
         user=_user(),
@@ -74,44 +53,13 @@ def process_started(
     )
 
 
-def rank() -> int:
-    """Rank of this process as its launcher says; 0 when there is one process."""
-    return _place().rank
-
-
-def process_start(pid: int) -> int | None:
-    """When `pid` started, in clock ticks since boot; None where the system does not say."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        return int(stat.rpartition(b")")[2].split()[_START_TIME_FIELD])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _place() -> Place:
-    for rank_name, size_name in _RANKS:
-        place = _numbers((rank_name, size_name))
-        if place is not None and 0 <= place.rank < place.world_size:
-            return place
-    return Place(0, 1)
-
-
-def _numbers(names: Iterable[str]) -> Place | None:
-    try:
-        return Place(*(int(os.environ[name]) for name in names))
-    except (KeyError, ValueError):
-        return None
+def this_command() -> tuple[str, ...]:
+    """The command line of this process, secrets removed."""
+    return redact_command(sys.orig_argv)
 
 
 def _scheduler() -> dict[str, str]:
     return {name: printable(os.environ[name]) for name in _SCHEDULER if name in os.environ}
-
-
-def _boot_id() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except (OSError, ValueError):
-        return None
 
 
 def _directory() -> str | None:

@@ -153,8 +153,10 @@ class MemoryBackend:
         journal.take(process, datetime.now(UTC))
         return journal
 
-    def seal(self, run_id: str) -> RunSummary:
+    def seal(self, run_id: str, *, unless_open: bool = False) -> RunSummary | None:
         """See `instrument.protocols.Store`."""
+        if unless_open and any(not journal.closed for journal in self._journals.get(run_id, ())):
+            return None
         return self.run(run_id)
 
     def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:

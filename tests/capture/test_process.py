@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from instrument.capture.process import process_start, process_started, rank
+from instrument.capture.launch import place as place_here, process_start
+from instrument.capture.process import process_started
 from instrument.records import ProcessStarted, decode_record
 
 LAUNCHERS = ("RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK",
@@ -80,7 +81,7 @@ def test_rank(
         monkeypatch.setenv(name, value)
     found = started()
     assert (found.rank, found.world_size) == place
-    assert rank() == place[0]
+    assert place_here().rank == place[0]
 
 
 def test_the_job_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

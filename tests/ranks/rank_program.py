@@ -1,0 +1,17 @@
+"""What every rank of a launch runs: two runs one after the other, the first with one inside it."""
+
+import os
+import sys
+
+from instrument import ExperimentContext
+
+rank = int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
+with ExperimentContext({"lr": 0.1}, name="first", capture_level=1, monitor_hardware=False) as run:
+    run.log_metrics({f"loss_of_rank_{rank}": float(rank)}, step=0)
+    print("first", run.id, flush=True)
+    with ExperimentContext(name="inner", capture_level=1, monitor_hardware=False) as inner:
+        inner.log_metrics({f"inner_of_rank_{rank}": 1.0}, step=0)
+    if "fail-once" in sys.argv and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and rank == 1:
+        raise RuntimeError("the first try of rank 1 fails")
+with ExperimentContext(name="second", capture_level=1, monitor_hardware=False) as run:
+    run.log_metrics({f"second_of_rank_{rank}": 1.0}, step=0)
