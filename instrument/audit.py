@@ -171,10 +171,23 @@ class KeyRotated(Event, frozen=True, kw_only=True, tag="key_rotated"):
     Attributes:
         old: The public key that signed so far, or None for the first.
         new: The public key from now on.
+        signature: The old key's signature under ``instrument key rotation``, the id of the store,
+            `old` and `new`, one a line; None for the first key, or where the old one was lost.
     """
 
     old: str | None
     new: str
+    signature: str | None = None
+
+
+class UnknownEvent(Event, frozen=True, kw_only=True):
+    """An event that a newer version wrote.
+
+    Attributes:
+        name: What it is called there.
+    """
+
+    name: str
 
 
 EVENTS: Final[Mapping[str, type[Event]]] = {
@@ -193,3 +206,30 @@ EVENTS: Final[Mapping[str, type[Event]]] = {
     )
 }
 AnyEvent: Final[Any] = functools.reduce(operator.or_, EVENTS.values())
+_decoder: Final[Any] = msgspec.json.Decoder(AnyEvent)
+
+
+def decode_event(data: bytes) -> Event:
+    """The event in the JSON object `data`; members that are not known are left out.
+
+    Raises:
+        msgspec.MsgspecError: `data` is no event.
+        UnicodeDecodeError: It is not even text.
+    """
+    try:
+        event: Event = _decoder.decode(data)
+    except msgspec.ValidationError:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.event in EVENTS:
+            raise
+        return UnknownEvent(at=head.at, who=head.who, why=head.why, name=head.event)
+    return event
+
+
+class _Head(msgspec.Struct):
+    """What every event has."""
+
+    event: str
+    at: datetime
+    who: Who
+    why: str | None = None

@@ -1,61 +1,143 @@
 """Events on their way into the ledger: one file each, made without a lock.
 
-ledger/pending/<run id>~run.json    the seal of a run: a second name of the same file
-ledger/pending/<time>~<hex>.json    stamped: any other event
+    ledger/pending/<run id>~run.json    the seal of a run: a second name of the same file
+    ledger/pending/<time>~<hex>.json    stamped: any other event
+
+The entry of an event is the line in its file, byte for byte. That of a seal names it by digest.
 """
 
+import hashlib
 import os
 import pwd
 import secrets
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
 import msgspec
 
-from instrument.audit import Event, Who
-from instrument_local.files import store_errors
-from instrument_local.layout import Layout
-from instrument_local.stamps import stamp
+from instrument.audit import Event, RunSealed, Who, decode_event
+from instrument.errors import IntegrityError
+from instrument_local.files import read_file, store_errors
+from instrument_local.layout import Layout, seal_number
+from instrument_local.ledger.queue import PENDING
+from instrument_local.stamps import stamp, unstamp
 
-DIRECTORY: Final = "ledger/pending"
+
+class _SealHead(msgspec.Struct):
+    """What a seal says that its entry repeats."""
+
+    run: "_RunHead"
+
+
+class _RunHead(msgspec.Struct):
+    host: str | None = None
+
+
+class Waiting(NamedTuple):
+    """An event that waits.
+
+    Attributes:
+        at: When it happened.
+        path: Its file.
+        line: Its entry in the ledger, without a newline.
+    """
+
+    at: datetime
+    path: Path
+    line: bytes
 
 
 def note(layout: Layout, event: Event) -> None:
     """Keep `event` for the ledger; on return it survives the death of the machine.
 
-    To be called after the deed is done where the deed can be done again (an import), and before it
-    where it cannot be undone (a deletion). Takes no lock.
+    To be called after the deed where the deed can be done again (an import), and before it where it
+    cannot be undone (a deletion). Takes no lock.
 
     Raises:
         StoreError: It cannot be written.
     """
     with store_errors(f"note the event {event.__struct_config__.tag}"):
         layout.create()
-        directory = layout.root / DIRECTORY
+        directory = layout.root / PENDING
         layout.files.make_durable_directory(directory)
         name = f"{event.at:%Y%m%dT%H%M%S.%fZ}~{secrets.token_hex(8)}.json"
         layout.files.publish(directory / name, stamp(msgspec.json.encode(event)))
 
 
-def note_seal(layout: Layout, seal: Path) -> None:
-    """Put the seal `seal` of a run on the list: one more name for the file, and nothing is synced.
-
-    Where that fails nothing is lost: a seal that is in neither list nor ledger is found later.
-    """
-    directory = layout.root / DIRECTORY
-    with suppress(OSError):
-        layout.files.make_directory(directory)
-        layout.files.disk.link(seal, directory / f"{seal.parent.name}~{seal.name}")
-
-
 def this_user() -> Who:
     """Whom the operating system takes us for."""
     uid = os.getuid()
-    return Who(user=login_of(uid), uid=uid, host=os.uname().nodename)
+    return Who(user=_login_of(uid), uid=uid, host=os.uname().nodename)
 
 
-def login_of(uid: int) -> str | None:
+def paths(layout: Layout) -> list[Path]:
+    """The files of all events that wait."""
+    directory = layout.root / PENDING
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 - names are enough
+    except FileNotFoundError:
+        return []
+    return sorted(directory / name for name in names)
+
+
+def identity(path: Path) -> str | bytes | None:
+    """What an event is known by: a seal by its name here, others by every byte of their entry.
+
+    None when it is damaged.
+    """
+    if _is_seal(path):
+        return path.name
+    with suppress(IntegrityError, FileNotFoundError):
+        return read(path).line
+    return None
+
+
+def waiting(found: Iterable[Path]) -> Iterator[Waiting]:
+    """The events in the files `found`; the damaged ones are left to `verify`."""
+    for path in found:
+        with suppress(IntegrityError, FileNotFoundError):
+            yield read(path)
+
+
+def read(path: Path) -> Waiting:
+    """The event in the file `path`.
+
+    Raises:
+        IntegrityError: It is damaged, or no event.
+        OSError: It cannot be read.
+    """
+    data = read_file(path)
+    run_id, _, seal = path.name.partition("~")
+    try:
+        if _is_seal(path):
+            event: Event = _sealed(run_id, seal, data, path.lstat())
+            return Waiting(event.at, path, stamp(msgspec.json.encode(event)).rstrip(b"\n"))
+        event = decode_event(unstamp(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, IntegrityError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}") from error
+    return Waiting(event.at, path, data.rstrip(b"\n"))
+
+
+def _is_seal(path: Path) -> bool:
+    return seal_number(path.with_name(path.name.partition("~")[2])) > 0
+
+
+def _sealed(run_id: str, name: str, data: bytes, status: os.stat_result) -> RunSealed:
+    """The entry of a seal. Who made it, and when, is what the file system says of its file."""
+    seal = msgspec.json.decode(unstamp(data), type=_SealHead)
+    return RunSealed(
+        at=datetime.fromtimestamp(status.st_mtime, UTC),
+        who=Who(user=_login_of(status.st_uid), uid=status.st_uid, host=seal.run.host or "unknown"),
+        run_id=run_id,
+        seal=name,
+        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+    )
+
+
+def _login_of(uid: int) -> str | None:
     """The login name of user `uid`; None when this host does not know it."""
     try:
         return pwd.getpwuid(uid).pw_name

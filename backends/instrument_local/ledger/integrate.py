@@ -1,0 +1,125 @@
+"""Takes the events that wait into the ledger, under the maintenance lock.
+
+For each block of entries: the entries, then the head that covers them, then their events go from
+the list. A crash in between leaves events whose entries are there already; they can only stand in
+the last block, so that a look there tells. Nothing is entered twice, nothing is lost.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from instrument.errors import IntegrityError
+from instrument_local.files import read_file, store_errors
+from instrument_local.layout import Layout
+from instrument_local.ledger import pending
+from instrument_local.ledger.log import WIDTH, Log
+from instrument_local.ledger.queue import PENDING, note_seal, seal_entry
+from instrument_local.ledger.tree import Range
+from instrument_local.maintenance import Maintenance
+
+_PREFIX: Final = b'{"event":"run_sealed"'
+
+
+class _Sealed(msgspec.Struct):
+    """What tells one seal from another."""
+
+    run_id: str
+    seal: str
+    digest: str
+
+
+_decode_sealed: Final = msgspec.json.Decoder(_Sealed).decode
+
+
+def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) -> int:
+    """Take in what waits.
+
+    Args:
+        layout: The store.
+        held: The lock.
+        at_most: Look at so many at once; None for all.
+
+    Returns:
+        How many entries were added.
+
+    Raises:
+        StoreError: It could not be written; what was not taken in still waits.
+        IntegrityError: The ledger is damaged, and is not added to before somebody has looked.
+    """
+    with store_errors("write the ledger"):
+        held.check()
+        log = Log(layout)
+        tree = _finish(layout, log)
+        new = sorted(pending.waiting(pending.paths(layout)[:at_most]))
+        size = tree.size
+        while new:
+            batch, new = new[: WIDTH - size % WIDTH], new[WIDTH - size % WIDTH :]
+            held.check()
+            size = log.append([event.line for event in batch]).size
+            _drop(layout, [event.path for event in batch])
+        return size - tree.size
+
+
+def sweep(layout: Layout) -> None:
+    """Put on the list what is sealed and stands neither there nor in the ledger."""
+    with store_errors("look for seals that are not in the ledger"):
+        known = sealed_in(Log(layout))
+        for run_id in layout.run_ids():
+            for seal in layout.run_files(run_id).seals:
+                entry = layout.root / PENDING / seal_entry(seal)
+                if (run_id, seal.name) not in known and not entry.exists():
+                    _put_on_list(layout, seal, entry)
+
+
+def sealed_in(log: Log) -> set[tuple[str, str]]:
+    """The runs and names of all seals in the ledger."""
+    found = set()
+    for lines in log.read():
+        for line in lines:
+            if line.startswith(_PREFIX):
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    sealed = _decode_sealed(line)
+                    found.add((sealed.run_id, sealed.seal))
+    return found
+
+
+def _put_on_list(layout: Layout, seal: Path, entry: Path) -> None:
+    if not note_seal(layout, seal):  # no hard links here, or no space
+        layout.files.publish(entry, read_file(seal))
+
+
+def _finish(layout: Layout, log: Log) -> Range:
+    """Finish what a crash left: entries without a head, and events whose entry is there."""
+    tree = log.tree()
+    beyond = log.beyond(tree.size)
+    last = (tree.size - 1) // WIDTH * WIDTH if tree.size else 0
+    entered = {_identity(line) for lines in log.read(last, tree.size) for line in lines}
+    waiting = {path: pending.identity(path) for path in pending.paths(layout)}
+    unfinished = set(map(_identity, beyond))
+    if not unfinished <= set(waiting.values()):
+        raise IntegrityError(
+            f"{log.entries} has {len(beyond)} entries more than its head says, and no event "
+            "that waits explains them; `instrument ledger verify` tells more"
+        )
+    if beyond:
+        tree = log.adopt(tree, beyond)
+    _drop(layout, [path for path, known in waiting.items() if known in entered | unfinished])
+    return tree
+
+
+def _drop(layout: Layout, paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            layout.files.disk.unlink(path)
+
+
+def _identity(line: bytes) -> object:
+    """What the event of an entry is known by, as in `pending.identity`."""
+    if line.startswith(_PREFIX):
+        sealed = _decode_sealed(line)
+        return f"{sealed.run_id}~{sealed.seal}"
+    return line
