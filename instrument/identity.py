@@ -110,7 +110,10 @@ def _named(run_id: str, ranks: Launch | None, store: Catalogue | None) -> tuple[
     """The next attempt at `run_id`; ranks other than 0 take part in the one that is there."""
     before = _find(run_id, store)
     attempts = before.attempts if before is not None else 0
-    if ranks is None or ranks.place.rank == 0:
+    if ranks is None:
+        return run_id, attempts + 1
+    others_began = before is not None and before.state is RunState.RUNNING
+    if ranks.place.rank == 0 and not others_began:
         return run_id, attempts + 1
     return run_id, max(attempts, ranks.attempt)
 

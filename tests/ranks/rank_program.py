@@ -5,7 +5,8 @@ import sys
 
 from instrument import ExperimentContext
 
-rank = int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
+names = ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+rank = next((int(os.environ[name]) for name in names if name in os.environ), 0)
 with ExperimentContext({"lr": 0.1}, name="first", capture_level=1, monitor_hardware=False) as run:
     run.log_metrics({f"loss_of_rank_{rank}": float(rank)}, step=0)
     print("first", run.id, flush=True)
