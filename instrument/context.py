@@ -246,6 +246,7 @@ class ExperimentContext:
         Raises:
             UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
             NotFoundError: There is no such artifact.
+            StoreError: The store cannot be read.
         """
         return self._artifacts.use(reference)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from instrument.canonical import plain_float
-from instrument.errors import NotFoundError, UsageError
+from instrument.errors import StoreError, UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Store
 from instrument.recording import Recording
@@ -62,7 +62,7 @@ class RunArtifacts:
 
         store = self._run.store
         if store is None:
-            raise NotFoundError(f"{reference!r} cannot be read: the store is not usable")
+            raise StoreError(f"{reference!r} cannot be read: the store is not usable")
         artifact = use(store, reference)
         version = artifact.version
         self._used.setdefault(version.ref)

@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from instrument.mirroring import marks
+
 _STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 
@@ -106,8 +108,9 @@ def start_follower(name: str, store_location: Path, run_id: str, *, offline: boo
 
 def _open_log(path: Path) -> BinaryIO:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab")
+        for part in (path.parent.parent, path.parent):
+            part.mkdir(mode=0o700, exist_ok=True)
+        return open(path, "ab", opener=marks.private)
     except OSError:
         descriptor, name = tempfile.mkstemp(prefix="instrument-mirror-", suffix=".log")
         os.close(descriptor)

@@ -52,10 +52,11 @@ def leave(directory: Path, mark: Mark) -> Path:
     Raises:
         OSError: It could not be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    for part in (directory.parent, directory):
+        part.mkdir(mode=0o700, exist_ok=True)
     for path in _paths(directory, mark.run_id):
         try:
-            with path.open("xb") as file:
+            with open(path, "xb", opener=private) as file:
                 file.write(canonical_bytes(mark) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -78,6 +79,11 @@ def find(directory: Path, run_id: str) -> Mark | None:
         except msgspec.MsgspecError:
             continue
     return newest
+
+
+def private(path: str, flags: int) -> int:
+    """Opens a file that is its owner's alone; for `open`."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _paths(directory: Path, run_id: str) -> Iterator[Path]:
