@@ -5,10 +5,10 @@ unchanged when device, inode, size and both times are as they were.
 """
 
 import os
-import time
+import threading
 import weakref
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from instrument_local.mounts import cache_directory
@@ -16,93 +16,106 @@ from instrument_local.mounts import cache_directory
 if TYPE_CHECKING:
     import sqlite3
 
-# A change within one tick of the file system's clock does not show in its times.
+Key = tuple[int, int, int, int, int]
+
+# A change within one tick of the file system's clock does not show in its times. The coarsest
+# clock has two seconds (FAT).
 _SETTLED_NS: Final = 2_000_000_000
+_ASKED_AT_ONCE: Final = 500
+_LARGEST: Final = 0x7FFF_FFFF_FFFF_FFFF
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS hash (device INTEGER, inode INTEGER, size INTEGER,"
     " modified INTEGER, changed INTEGER, digest TEXT, PRIMARY KEY (device, inode)) WITHOUT ROWID"
 )
+_ROW: Final = "INSERT OR REPLACE INTO hash VALUES (?,?,?,?,?,?)"
 
 
-class HashCache:
-    """Remembers digests by what `os.stat` says. Never raises; what it cannot keep it forgets."""
-
-    def __init__(self) -> None:
-        self._pid = 0
-        self._seen: dict[tuple[int, ...], str] = {}
-
-    def get(self, status: os.stat_result) -> str | None:
-        """The digest of the file that has this `status`, if it is known."""
-        key = _key(status)
-        if key in self._seen:
-            return self._seen[key]
-        database = self._database
-        if database is None:
-            return None
-        with suppress(Exception):
-            row = database.execute(
-                "SELECT digest FROM hash WHERE device=? AND inode=? AND size=? AND modified=?"
-                " AND changed=?",
-                key,
-            ).fetchone()
-            return str(row[0]) if row else None
-        return None
-
-    def put(self, status: os.stat_result, digest: str, *, immutable: bool = False) -> None:
-        """Remember `digest`, unless the file may have changed since without showing it.
-
-        Args:
-            status: What `os.stat` said before the file was hashed.
-            digest: Its digest.
-            immutable: Nobody writes to the file.
-        """
-        age_ns = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
-        if age_ns < _SETTLED_NS and not immutable:
-            return
-        key = _key(status)
-        self._seen[key] = digest
-        database = self._database
-        if database is not None:
-            with suppress(Exception):
-                database.execute("INSERT OR REPLACE INTO hash VALUES (?,?,?,?,?,?)", (*key, digest))
-
-    @property
-    def _database(self) -> "sqlite3.Connection | None":
-        if self._pid != os.getpid():  # a connection must not cross a fork
-            self._pid = os.getpid()
-            self.__dict__.pop("_connection", None)
-        return self._connection
-
-    @cached_property
-    def _connection(self) -> "sqlite3.Connection | None":
-        import sqlite3
-
-        directory = cache_directory()
-        if directory is None:
-            return None
-        try:
-            database = sqlite3.connect(
-                directory / "hashes.sqlite",
-                timeout=0.2,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            weakref.finalize(self, database.close)
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=OFF")
-            database.execute(_TABLE)
-        except sqlite3.Error:
-            return None
-        return database
+def is_settled(status: os.stat_result, seen_ns: int) -> bool:
+    """Whether a change after `seen_ns`, when `status` was read, will show in the file's times."""
+    return seen_ns - max(status.st_mtime_ns, status.st_ctime_ns) >= _SETTLED_NS
 
 
-def _key(status: os.stat_result) -> tuple[int, ...]:
+def key_of(status: os.stat_result) -> Key:
+    """What tells one state of a file from every other."""
     # SQLite has signed numbers of 64 bits.
-    numbers = (
-        status.st_dev,
-        status.st_ino,
+    return (
+        status.st_dev & _LARGEST,
+        status.st_ino & _LARGEST,
         status.st_size,
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
-    return tuple(number & 0x7FFF_FFFF_FFFF_FFFF for number in numbers)
+
+
+class HashCache:
+    """Remembers digests by what `os.stat` says. Never raises; what it cannot keep it forgets.
+
+    Who puts a file here knows that it was settled (see `is_settled`) when it was hashed, or that
+    nobody writes to it. Any thread may call.
+    """
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._open: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    def get(self, statuses: Sequence[os.stat_result]) -> list[str | None]:
+        """For each file its digest, where it is known."""
+        keys = [key_of(status) for status in statuses]
+        found: dict[Key, str] = {}
+        with suppress(Exception):
+            database = self._database()
+            for start in range(0, len(keys), _ASKED_AT_ONCE):
+                found.update(_ask(database, keys[start : start + _ASKED_AT_ONCE]))
+        return [found.get(key) for key in keys]
+
+    def put(self, rows: Iterable[tuple[os.stat_result, str]]) -> None:
+        """Remember the digests of files, all at once."""
+        values = [(*key_of(status), digest) for status, digest in rows]
+        with suppress(Exception):
+            database = self._database()
+            with self._lock, database:
+                database.execute("BEGIN")
+                database.executemany(_ROW, values)
+
+    def _database(self) -> "sqlite3.Connection":
+        if self._open is None or self._pid != os.getpid():  # a connection must not cross a fork
+            self._pid, self._lock = os.getpid(), threading.Lock()
+            self._open = _connect()
+            weakref.finalize(self, self._open.close)
+        return self._open
+
+
+def _ask(database: "sqlite3.Connection", keys: Sequence[Key]) -> dict[Key, str]:
+    """The digests of files on, mostly, one device."""
+    marks = ",".join("?" * len(keys))
+    devices = {key[0] for key in keys}
+    found = {}
+    for device in devices:
+        rows = database.execute(
+            f"SELECT * FROM hash WHERE device=? AND inode IN ({marks})",  # noqa: S608 - marks only
+            [device, *(key[1] for key in keys)],
+        )
+        found.update({row[:5]: row[5] for row in rows})
+    return found
+
+
+def _connect() -> "sqlite3.Connection":
+    """The cache on disk; where there is no place or no room for it, one in memory."""
+    import sqlite3
+
+    directory = cache_directory()
+    places = [":memory:"] if directory is None else [str(directory / "hashes.sqlite"), ":memory:"]
+    for place in places:
+        database = sqlite3.connect(
+            place, timeout=0.2, isolation_level=None, check_same_thread=False
+        )
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=OFF")
+            database.execute(_TABLE)
+        except sqlite3.Error:
+            database.close()
+        else:
+            return database
+    raise sqlite3.OperationalError("SQLite works nowhere")

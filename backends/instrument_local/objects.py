@@ -2,19 +2,21 @@
 
 import hashlib
 import os
-import stat
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from instrument.errors import IntegrityError, NotFoundError
 from instrument.vocabulary import File
-from instrument_local.copying import copy_and_hash, hash_file
-from instrument_local.files import READ, READ_WRITE, is_regular, store_errors, write_all
-from instrument_local.hashes import HashCache
+from instrument_local.copying import Told, hash_file, nobody
+from instrument_local.files import READ, is_regular, store_errors, write_all
+from instrument_local.hashes import HashCache, Key, is_settled, key_of
+from instrument_local.ingest import Ingest, make_read_only
 from instrument_local.layout import Layout
 
-_READ_SOURCE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not make us wait
+_LARGE_BYTES: Final = 1024 * 1024  # what is smaller is hashed faster than remembered
 
 
 class LocalObjects:
@@ -23,38 +25,37 @@ class LocalObjects:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._files = layout.files
-        self._hashes = HashCache()
+        self._ingest = Ingest(layout, HashCache())
+        self._checked: dict[Key, str] = {}  # large objects that this process has hashed
 
     def put_bytes(self, data: bytes) -> str:
         """See `instrument.protocols.Objects`."""
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         with store_errors(f"store {len(data)} bytes"):
-            if self._has_good(digest, len(data)):
+            if self._ingest.has_good(digest):
                 return digest
             self._layout.create()
             fd, temporary = self._files.temporary()
             with self._files.discarding(temporary):
                 try:
                     write_all(self._files.disk, fd, data)
+                    make_read_only(fd)
                     self._files.sync(fd)
                 finally:
                     self._files.disk.close(fd)
-                self._place(temporary, digest)
+                for directory in self._ingest.place(temporary, digest):
+                    self._files.sync_directory(directory)
         return digest
 
     def put_file(self, path: Path) -> File:
         """See `instrument.protocols.Objects`."""
         with store_errors(f"store {path}"):
-            try:
-                status = path.stat()
-            except (FileNotFoundError, NotADirectoryError, ValueError):
-                raise NotFoundError(f"{path} does not exist; give the path of a file") from None
-            if not stat.S_ISREG(status.st_mode):
-                raise NotFoundError(f"{path} is no regular file; give the path of a file")
-            digest = self._hashes.get(status)
-            if digest is None or not self._has_good(digest, status.st_size, self._hashes):
-                return self._copy_in(path)
-            return File(path=path.name, digest=digest, size_bytes=status.st_size)
+            return self._ingest.put([path], nobody, steady=False)[0]
+
+    def put_files(self, paths: Sequence[Path], told: Told | None = None) -> list[File]:
+        """See `instrument.protocols.Objects`."""
+        with store_errors(f"store {len(paths)} files"):
+            return self._ingest.put(paths, told or nobody, steady=True)
 
     def get_bytes(self, digest: str) -> bytes:
         """See `instrument.protocols.Objects`."""
@@ -73,11 +74,7 @@ class LocalObjects:
                 raise NotFoundError(f"there is no object {digest}") from None
             with ExitStack() as on_error:
                 on_error.callback(stream.close)
-                found = hash_file(stream.fileno())
-                if found != path.name:
-                    raise IntegrityError(
-                        f"object {digest} has changed: found sha256:{found}; restore it from a copy"
-                    )
+                self._check(stream.fileno(), digest)
                 on_error.pop_all()
         return stream
 
@@ -90,69 +87,16 @@ class LocalObjects:
         path = self._layout.object_path(digest)
         return path if path is not None and is_regular(path) else None
 
-    def _copy_in(self, path: Path) -> File:
-        """Copy the file `path` into the store and remember its digest."""
-        source = os.open(path, _READ_SOURCE)
-        try:
-            before = os.fstat(source)
-            self._layout.create()
-            fd, temporary = self._files.temporary(READ_WRITE)
-            with self._files.discarding(temporary):
-                try:
-                    found, size = copy_and_hash(self._files.disk, source, fd, self._files.sync)
-                finally:
-                    self._files.disk.close(fd)
-                target = self._place(temporary, f"sha256:{found}")
-            self._hashes.put(target.lstat(), f"sha256:{found}", immutable=True)
-            if _same(before, os.fstat(source)):
-                self._hashes.put(before, f"sha256:{found}")
-        finally:
-            os.close(source)
-        return File(path=path.name, digest=f"sha256:{found}", size_bytes=size)
-
-    def _place(self, temporary: Path, digest: str) -> Path:
-        """Name the finished file `temporary`; a damaged object of that name is replaced."""
-        target = self._layout.object_path(digest)
-        assert target is not None  # noqa: S101 - `digest` was computed here
-        self._files.make_durable_directory(target.parent)
-        with suppress(OSError):
-            temporary.chmod(0o444)
-        if not self._files.place(temporary, target) and not _is_good(target):
-            self._files.disk.rename(temporary, target)
-            self._files.sync_directory(target.parent)
-        return target
-
-    def _has_good(self, digest: str, size: int, hashes: HashCache | None = None) -> bool:
-        """Whether the object is there, whole and durable; what `hashes` knows is not read again."""
-        path = self.path_of(digest)
-        if path is None:
-            return False
-        status = path.lstat()
-        if hashes is not None and hashes.get(status) == digest:
-            return True
-        if status.st_size != size or not _is_good(path):
-            return False
-        self._files.sync_directory(path.parent)  # whoever made it may not have come so far
-        if hashes is not None:
-            hashes.put(status, digest, immutable=True)
-        return True
-
-
-def _is_good(path: Path) -> bool:
-    """Whether the object at `path` has the bytes that its name says."""
-    try:
-        fd = os.open(path, READ)
-    except OSError:
-        return False
-    try:
-        return hash_file(fd) == path.name
-    finally:
-        os.close(fd)
-
-
-def _same(before: os.stat_result, after: os.stat_result) -> bool:
-    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
-        after.st_size,
-        after.st_mtime_ns,
-        after.st_ctime_ns,
-    )
+    def _check(self, fd: int, digest: str) -> None:
+        """Hash the object that is open as `fd`, if it is not known for what it is."""
+        seen_ns, status = time.time_ns(), os.fstat(fd)
+        key = key_of(status)
+        if self._checked.get(key) == digest:
+            return
+        found = f"sha256:{hash_file(fd)}"
+        if found != digest:
+            raise IntegrityError(
+                f"object {digest} has changed: found {found}; restore it from a copy"
+            )
+        if status.st_size >= _LARGE_BYTES and is_settled(status, seen_ns):
+            self._checked[key] = digest

@@ -1,6 +1,6 @@
 """The local store: joins the parts into what `instrument.protocols.Store` asks for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +12,7 @@ from instrument.query import Condition
 from instrument.records import FORMAT_VERSION, Entry, ProcessStarted
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion, File
+from instrument_local.copying import Told
 from instrument_local.files import Disk
 from instrument_local.index import Index
 from instrument_local.journal import Journal
@@ -61,6 +62,10 @@ class LocalStore:
     def put_file(self, path: Path) -> File:
         """See `instrument.protocols.Objects`."""
         return self._objects.put_file(path)
+
+    def put_files(self, paths: Sequence[Path], told: Told | None = None) -> list[File]:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.put_files(paths, told)
 
     def get_bytes(self, digest: str) -> bytes:
         """See `instrument.protocols.Objects`."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from instrument.artifacts.serialisers import PICKLE, Serialiser, serialiser_for
-from instrument.artifacts.trees import listing, put_tree
+from instrument.artifacts.trees import listing, put_tree, put_with_progress
 from instrument.canonical import to_plain
 from instrument.errors import NotFoundError, UsageError
 from instrument.naming import check_artifact_name, parse_reference
@@ -151,7 +151,8 @@ def _put_path(store: Store, path: Path) -> _Content:
         return _Content(store.put_bytes(listing(files)), files, is_tree=True, format=None)
     if not path.exists():
         raise NotFoundError(f"{path} does not exist; give the path of a file or a directory")
-    file = msgspec.structs.replace(store.put_file(path.resolve()), path=path.name)
+    (stored,) = put_with_progress(store, path.name, [path.resolve()])
+    file = msgspec.structs.replace(stored, path=path.name)
     return _Content(file.digest, (file,), is_tree=False, format=None)
 
 

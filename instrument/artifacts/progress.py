@@ -1,7 +1,9 @@
 """A progress bar for what takes longer than a second, on a terminal."""
 
 import sys
+import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -12,31 +14,37 @@ PATIENCE_SECONDS: Final = 1.0
 
 
 class Progress:
-    """Counts steps; shows a bar on stderr once they have taken a while.
+    """Counts bytes; shows a bar on stderr once they have taken a while.
 
     Args:
         what: What is going on.
-        steps: How many steps it takes.
+        total: Tells how many bytes there are; asked only when there is a bar to show.
     """
 
-    def __init__(self, what: str, steps: int) -> None:
+    def __init__(self, what: str, total: Callable[[], int]) -> None:
         self._what = what
-        self._steps = steps
+        self._total = total
         self._done = 0
+        self._lock = threading.Lock()
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
         self._wanted = sys.stderr is not None and sys.stderr.isatty()
 
-    def advance(self, steps: int) -> None:
-        """So many more steps are done."""
-        self._done += steps
-        if not self._wanted or time.monotonic() < self._patient_until:
+    def advance(self, count: int) -> None:
+        """So many more bytes are done. Any thread may call."""
+        if not self._wanted:
             return
+        with self._lock:
+            self._done += count
+            if time.monotonic() >= self._patient_until:
+                self._show()
+
+    def _show(self) -> None:
         if self._bar is None:
             self._bar = _bar()
             self._bar.start()
-            self._task = self._bar.add_task(self._what, total=self._steps)
+            self._task = self._bar.add_task(self._what, total=self._total())
         if self._task is not None:
             self._bar.update(self._task, completed=self._done)
 
@@ -57,11 +65,15 @@ def _bar() -> "Bar":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
+        DownloadColumn,
         Progress as Bar,
         TextColumn,
         TimeRemainingColumn,
     )
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+    )
     return Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)

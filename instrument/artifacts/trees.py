@@ -6,18 +6,15 @@ permissions are not part of it.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from instrument.artifacts.progress import Progress
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Objects
 from instrument.vocabulary import File
 
-_THREADS: Final = 4
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
 
 
@@ -32,36 +29,18 @@ def put_tree(objects: Objects, root: Path) -> tuple[File, ...]:
     found = files_under(root)
     if not found:
         raise UsageError(f"{root} holds no files; an artifact needs at least one")
-
-    paths = list(found)
-    size = max(1, len(paths) // (_THREADS * 8))
-    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
-
-    def put(batch: list[str]) -> list[File]:
-        return [
-            msgspec.structs.replace(objects.put_file(Path(found[path])), path=path)
-            for path in batch
-        ]
-
-    files: list[File] = []
-    with Progress(f"storing {root.name}", len(paths)) as progress:
-        for stored in _in_threads(put, batches):
-            files += stored
-            progress.advance(len(stored))
-    return tuple(files)
+    stored = put_with_progress(objects, root.name, [Path(place) for place in found.values()])
+    return tuple(
+        File(path=path, digest=file.digest, size_bytes=file.size_bytes)
+        for path, file in zip(found, stored, strict=True)
+    )
 
 
-def _in_threads(
-    put: Callable[[list[str]], list[File]], batches: list[list[str]]
-) -> Iterator[list[File]]:
-    """The results of `put`, in order; the first failure ends the rest."""
-    if len(batches) == 1:
-        yield put(batches[0])
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="instrument-put") as pool:
-        yield from pool.map(put, batches)
+def put_with_progress(objects: Objects, what: str, paths: Sequence[Path]) -> list[File]:
+    """Store `paths` and show how it goes; see `Objects.put_files`."""
+    total = lambda: sum(path.stat().st_size for path in paths)  # noqa: E731 - one line
+    with Progress(f"storing {what}", total) as progress:
+        return objects.put_files(paths, progress.advance)
 
 
 def files_under(root: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What a store promises: records, objects, versions, and answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
@@ -75,6 +75,24 @@ class Objects(Protocol):
         Raises:
             NotFoundError: `path` is no regular file.
             StoreError: It could not be stored; nothing is left behind.
+        """
+
+    def put_files(
+        self, paths: Sequence[Path], told: Callable[[int], None] | None = None
+    ) -> list[File]:
+        """Store the bytes of regular files; the result has their order.
+
+        All are durable on return; on an error none is referenced, and those that were stored stay
+        as objects. Faster than one `put_file` after another. Each object is one state of its file:
+        a file that changes while it is read is read again.
+
+        Args:
+            paths: The files.
+            told: Called from any thread with the number of bytes done since the last call.
+
+        Raises:
+            NotFoundError: One is no regular file; nothing was stored.
+            StoreError: One could not be read or stored, or never held still.
         """
 
     def get_bytes(self, digest: str) -> bytes:

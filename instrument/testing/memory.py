@@ -6,20 +6,22 @@ Tests run against it, and the model-based tests hold the local store against it.
 import hashlib
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from instrument.errors import IntegrityError, NotFoundError
+from instrument.errors import IntegrityError, NotFoundError, StoreError
 from instrument.naming import LATEST, Reference, check_alias, check_artifact_name, parse_reference
 from instrument.protocols import Damage, Draft, Verification
 from instrument.query import Condition, matches
 from instrument.records import Entry, ProcessStarted, Record
 from instrument.summary import RunSummary, summarise
 from instrument.vocabulary import ArtifactVersion, File
+
+_READ_TRIES = 3
 
 
 class MemoryRecords:
@@ -76,6 +78,29 @@ class MemoryBackend:
             raise NotFoundError(f"{path} is no regular file")
         data = path.read_bytes()
         return File(path=path.name, digest=self.put_bytes(data), size_bytes=len(data))
+
+    def put_files(
+        self, paths: Sequence[Path], told: Callable[[int], None] | None = None
+    ) -> list[File]:
+        """See `instrument.protocols.Objects`."""
+        if missing := [path for path in paths if not path.is_file()]:
+            raise NotFoundError(f"{missing[0]} is no regular file")
+        files = []
+        for path in paths:
+            file = self._put_steady(path)
+            files.append(file)
+            if told is not None:
+                told(file.size_bytes)
+        return files
+
+    def _put_steady(self, path: Path) -> File:
+        for _ in range(_READ_TRIES):
+            before = path.stat()
+            file = self.put_file(path)
+            after = path.stat()
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                return file
+        raise StoreError(f"{path} changed while it was read, {_READ_TRIES} times")
 
     def get_bytes(self, digest: str) -> bytes:
         """See `instrument.protocols.Objects`."""

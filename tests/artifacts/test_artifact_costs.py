@@ -75,7 +75,7 @@ def test_a_bar_is_for_people_who_wait(
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR")
-    with Progress("storing data", 3) as bar:
+    with Progress("storing data", lambda: 3) as bar:
         for _ in range(3):
             bar.advance(1)
     assert ("storing data" in (stderr.getvalue() if stderr else "")) is shown

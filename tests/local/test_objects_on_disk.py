@@ -104,7 +104,6 @@ def test_a_fault_of_the_copy_reaches_the_caller(store_path: Path, tmp_path: Path
             raise OSError(errno.EIO, "Input/output error")
 
         patch.setattr(os, "copy_file_range", fail)
-        patch.setattr(os, "read", fail)
         with pytest.raises(StoreError, match="Input/output error"):
             store.put_file(source)
     assert list((store_path / "tmp").iterdir()) == []
@@ -121,7 +120,7 @@ def test_an_unchanged_file_is_not_read_again(
         raise AssertionError("read again")
 
     for name in ("copy_and_hash", "hash_file"):
-        monkeypatch.setattr(f"instrument_local.objects.{name}", refuse)
+        monkeypatch.setattr(f"instrument_local.ingest.{name}", refuse)
     assert store.put_file(source) == first
     again = open_store(Path(store.location), SystemClock())
     assert again.put_file(source) == first

@@ -1,0 +1,290 @@
+"""Files become objects: many at once, each durable before it has a name.
+
+Referenced means durably there (docs/decisions/0005-ingest.md):
+
+1. a copy is synced through the descriptor that wrote it, and closed, before it is named;
+2. the names are synced, once for each directory, before `put` returns or the hash cache learns;
+3. whatever refers to an object is written after that.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from instrument.errors import NotFoundError, StoreError
+from instrument.vocabulary import File
+from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
+from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
+from instrument_local.hashes import HashCache, is_settled
+from instrument_local.layout import Layout
+from instrument_local.mounts import mount_of
+
+_READ_SOURCE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not make us wait
+_THREADS: Final = 4  # syncs wait for the disk; side by side they wait less
+_BATCH_FILES: Final = 64  # copies that a thread has open before it syncs them
+_TRIES: Final = 3
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class _Source(NamedTuple):
+    """A file to store: what it was like, and when that was looked up."""
+
+    path: Path
+    status: os.stat_result
+    seen_ns: int
+
+
+class _Stored(NamedTuple):
+    """What became of a source: `read_as` is the source as it was read, None if it moved then."""
+
+    digest: str
+    size: int
+    read_as: _Source | None
+
+
+class _Copy:
+    """A file in tmp/, until it has its name."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.fd, self.path = files.temporary(READ_WRITE)
+        self._is_open = True
+
+    def finish(self) -> None:
+        """Make the bytes durable, and hear of everything that went wrong with them."""
+        self._files.sync(self.fd)
+        self._close()
+
+    def discard(self) -> None:
+        """Give up the file, or after it was named its first name."""
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            self._files.disk.unlink(self.path)
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False  # the descriptor is gone, whatever closing it says
+            self._files.disk.close(self.fd)
+
+
+class Ingest:
+    """Puts files into the objects of one store.
+
+    Args:
+        layout: Where the store keeps things.
+        hashes: Digests of files that were hashed before.
+    """
+
+    def __init__(self, layout: Layout, hashes: HashCache) -> None:
+        self._layout = layout
+        self._files = layout.files
+        self._hashes = hashes
+        self._objects = str(layout.objects)  # to make a `Path` takes longer than to ask the disk
+        self._networks: dict[int, bool] = {}
+
+    def put(self, paths: Sequence[Path], told: Told, *, steady: bool) -> list[File]:
+        """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
+        seen_ns = time.time_ns()
+        sources = [_Source(path, self._status_of_source(path), seen_ns) for path in paths]
+        stored = self._known(sources)
+        told(sum(known.size for known in stored if known is not None))
+        new = [source for source, known in zip(sources, stored, strict=True) if known is None]
+        made = iter(self._store(new, told, steady=steady))
+        files = []
+        for path, known in zip(paths, stored, strict=True):
+            digest, size, _ = known or next(made)
+            files.append(File(path=path.name, digest=digest, size_bytes=size))
+        return files
+
+    def has_good(self, digest: str) -> bool:
+        """Whether the object is there, whole and durable; every byte of it is read."""
+        path = self._layout.object_path(digest)
+        if path is None or not is_regular(path) or not _is_good(path):
+            return False
+        self._files.sync_directory(path.parent)  # whoever made it may not have come so far
+        return True
+
+    def place(self, temporary: Path, digest: str) -> set[Path]:
+        """Name a finished file; a damaged object of that name is replaced.
+
+        Returns:
+            The directories to be synced before anything may refer to it.
+        """
+        target = self._layout.object_path(digest)
+        assert target is not None  # noqa: S101 - `digest` was computed here
+        above = self._files.make_directory(target.parent)
+        made = self._files.place(temporary, target, durable=False)
+        if not made and not _is_good(target):
+            self._files.disk.rename(temporary, target)
+        return {target.parent, *above}
+
+    def _status_of_source(self, path: Path) -> os.stat_result:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
+            if self._is_network(path, status.st_dev) and stat.S_ISREG(status.st_mode):
+                # To open a file is what makes a network file system ask its server.
+                with suppress(OSError):
+                    os.close(os.open(path, _READ_SOURCE))
+                status = os.stat(path)  # noqa: PTH116 - as above
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise NotFoundError(f"{path} does not exist; give the path of a file") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise NotFoundError(f"{path} is no regular file; give the path of a file")
+        return status
+
+    def _is_network(self, path: Path, device: int) -> bool:
+        if device not in self._networks:
+            self._networks[device] = mount_of(path).is_network
+        return self._networks[device]
+
+    def _known(self, sources: Sequence[_Source]) -> list[_Stored | None]:
+        """For each source its object, where neither has changed since it was hashed."""
+        digests = self._hashes.get([source.status for source in sources])
+        wanted = {digest for digest in digests if digest is not None}
+        objects = {digest: status for digest in wanted if (status := self._status(digest))}
+        hashed = dict(zip(objects, self._hashes.get(list(objects.values())), strict=True))
+        return [
+            _Stored(digest, source.status.st_size, None)
+            if digest is not None and hashed.get(digest) == digest
+            else None
+            for source, digest in zip(sources, digests, strict=True)
+        ]
+
+    def _status(self, digest: str) -> os.stat_result | None:
+        """What the object `digest`, which is one, is like."""
+        name = digest[7:]
+        try:
+            return os.lstat(f"{self._objects}/{name[:2]}/{name}")
+        except OSError:
+            return None
+
+    def _store(self, sources: Sequence[_Source], told: Told, *, steady: bool) -> list[_Stored]:
+        if not sources:
+            return []
+        self._layout.create()
+        stored: list[_Stored] = []
+        directories: set[Path] = set()
+        put = lambda batch: self._put_batch(batch, told, steady=steady)  # noqa: E731 - one line
+        for made, touched in _side_by_side(put, list(_batches(sources))):
+            stored += made
+            directories |= touched
+        for _ in _side_by_side(self._files.sync_directory, sorted(directories)):
+            pass
+        self._remember(stored)
+        return stored
+
+    def _put_batch(
+        self, batch: Sequence[_Source], told: Told, *, steady: bool
+    ) -> tuple[list[_Stored], set[Path]]:
+        """Copy all, then sync all, then name all: the disk works while we copy."""
+        copies: list[_Copy] = []
+        stored: list[_Stored] = []
+        directories: set[Path] = set()
+        try:
+            for source in batch:
+                with store_errors(f"store {source.path}"):
+                    copy, made = self._copy(source, told, steady=steady)
+                copies.append(copy)
+                stored.append(made)
+            for copy in copies:
+                copy.finish()
+            for copy, made in zip(copies, stored, strict=True):
+                directories |= self.place(copy.path, made.digest)
+        finally:
+            for copy in copies:
+                copy.discard()
+        return stored, directories
+
+    def _copy(self, source: _Source, told: Told, *, steady: bool) -> tuple[_Copy, _Stored]:
+        for _ in range(_TRIES):
+            copy = _Copy(self._files)
+            try:
+                stored = self._fill(copy, source, told)
+            except BaseException:
+                copy.discard()
+                raise
+            if stored.read_as is not None or not steady:
+                return copy, stored
+            copy.discard()
+        raise StoreError(
+            f"{source.path} changed while it was read, {_TRIES} times; "
+            "log it when nobody writes to it"
+        )
+
+    def _fill(self, copy: _Copy, source: _Source, told: Told) -> _Stored:
+        fd = os.open(source.path, _READ_SOURCE)
+        try:
+            seen_ns, before = time.time_ns(), os.fstat(fd)
+            finish = self._files.sync if before.st_size > COPY_BYTES else start_writing
+            found, size = copy_and_hash(self._files.disk, fd, copy.fd, finish, told)
+            make_read_only(copy.fd)
+            is_same = _changes(before) == _changes(os.fstat(fd))
+        finally:
+            os.close(fd)
+        read_as = _Source(source.path, before, seen_ns) if is_same else None
+        return _Stored(f"sha256:{found}", size, read_as)
+
+    def _remember(self, stored: Sequence[_Stored]) -> None:
+        """Let the hash cache know the objects, and the sources whose next change will show."""
+        sources = [
+            (made.read_as.status, made.digest)
+            for made in stored
+            if made.read_as is not None and is_settled(made.read_as.status, made.read_as.seen_ns)
+        ]
+        statuses = {made.digest: self._status(made.digest) for made in stored}
+        objects = [(status, digest) for digest, status in statuses.items() if status is not None]
+        self._hashes.put([*sources, *objects])
+
+
+def make_read_only(fd: int) -> None:
+    """Keep people from changing an object by mistake, where the file system has such a mode."""
+    with suppress(OSError):
+        os.fchmod(fd, 0o444)
+
+
+def _batches(sources: Sequence[_Source]) -> Iterator[list[_Source]]:
+    """Files to be copied together: not too many, and together not larger than one alone may be."""
+    batch: list[_Source] = []
+    size = 0
+    for source in sources:
+        size += source.status.st_size
+        if batch and (len(batch) == _BATCH_FILES or size > COPY_BYTES):
+            yield batch
+            batch, size = [], source.status.st_size
+        batch.append(source)
+    yield batch
+
+
+def _side_by_side(call: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+    """The results of `call`, in order; the first failure ends the rest."""
+    if len(items) == 1:
+        yield call(items[0])
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="instrument-put") as pool:
+        yield from pool.map(call, items)
+
+
+def _is_good(path: Path) -> bool:
+    """Whether the object at `path` has the bytes that its name says."""
+    try:
+        fd = os.open(path, READ)
+    except OSError:
+        return False
+    try:
+        return hash_file(fd) == path.name
+    finally:
+        os.close(fd)
+
+
+def _changes(status: os.stat_result) -> tuple[int, int, int]:
+    """What is different after a change."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
