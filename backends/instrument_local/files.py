@@ -40,6 +40,7 @@ class Disk:
         self.rename: Callable[[Path, Path], None] = os.rename
         self.unlink: Callable[[Path], None] = os.unlink
         self.mkdir: Callable[[Path, int], None] = os.mkdir
+        self.rmdir: Callable[[Path], None] = os.rmdir
 
 
 @contextmanager

@@ -1,16 +1,16 @@
 """Answers questions about many runs from SQLite in the user's cache directory.
 
 Everything in it can be made again from the store at any time, and is when anything looks wrong.
-It is brought up to date before each question: new names in the directories that changed, and the
-runs that were not final when they were last read.
+It is brought up to date before each question: new names in the directories that changed, new packs,
+and the runs that were not final when they were last read.
 """
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -26,13 +26,15 @@ from instrument_local.summaries import Reading, Summaries
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION: Final = 1
+VERSION: Final = 2
 BUSY_SECONDS = 10.0
 # A change within one tick of the file system's clock does not show in a directory's time.
 _SETTLED_NS: Final = 5_000_000_000
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS month (name TEXT PRIMARY KEY, modified INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS name (month TEXT, name TEXT, PRIMARY KEY (month, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pack (pack INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS packed (run TEXT, pack INTEGER, PRIMARY KEY (run, pack)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS run (number INTEGER PRIMARY KEY, id TEXT UNIQUE, started INTEGER,
   final INTEGER, signature TEXT, summary BLOB);
 CREATE INDEX IF NOT EXISTS newest ON run (started, id);
@@ -41,6 +43,17 @@ CREATE TABLE IF NOT EXISTS field (field INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS value (field INTEGER, run INTEGER, number REAL, truth INTEGER,
   text BLOB, list BLOB, PRIMARY KEY (field, run)) WITHOUT ROWID;
 """
+_UNFINISHED: Final = "SELECT id FROM run WHERE final = 0"
+_IN_PACK: Final = "FROM packed WHERE pack=(SELECT pack FROM pack WHERE name=?)"
+# Runs of a pack that the index has not read, or of which there is more elsewhere: one that only
+# moved is as it was.
+_NEWS: Final = """
+SELECT run FROM packed this WHERE pack=? AND (
+  NOT EXISTS (SELECT 1 FROM run WHERE id=this.run AND signature NOT NULL)
+  OR EXISTS (SELECT 1 FROM packed other WHERE other.run=this.run AND other.pack!=this.pack)
+  OR EXISTS (SELECT 1 FROM name WHERE month IN (SELECT name FROM month) AND name=this.run))
+"""
+_T = TypeVar("_T")
 
 
 class Index:
@@ -54,6 +67,14 @@ class Index:
 
     def runs(self, where: Condition | None, limit: int | None) -> list[RunSummary]:
         """See `instrument.protocols.Catalogue`."""
+        return self._ask(lambda database: list(_select(database, where, limit)))
+
+    def run_ids(self, prefix: str) -> list[str]:
+        """Ids of the runs that start with `prefix`, sorted."""
+        return self._ask(lambda database: _select_ids(database, prefix))
+
+    def _ask(self, question: "Callable[[sqlite3.Connection], list[_T]]") -> list[_T]:
+        """The answer of the index as the store is now; from memory where it can be kept nowhere."""
         import sqlite3
 
         if self._layout.format is None:
@@ -63,7 +84,7 @@ class Index:
             try:
                 with closing(self._open(attempt)) as database:
                     self._refresh(database)
-                    return list(_select(database, where, limit))
+                    return question(database)
             except sqlite3.DatabaseError as error:
                 # Somebody else's long rebuild is no damage; anything else is.
                 if attempt is None:
@@ -97,19 +118,25 @@ class Index:
 
     def _refresh(self, database: "sqlite3.Connection") -> None:
         """Bring the index up to date, in one transaction, if anything changed."""
-        changed = self._changed_months(database)
-        unfinished = dict(database.execute("SELECT id, signature FROM run WHERE final = 0"))
+        months = self._changed_months(database)
+        packs = self._changed_packs(database)  # after the months: a pack is there before runs go
+        unfinished = {run_id for (run_id,) in database.execute(_UNFINISHED)}
         alive = self._markers.alive_run_ids()
-        stale = alive | set(unfinished)
-        if not changed and not stale:
+        stale = alive | unfinished
+        if not (months or packs or stale):
             return
         database.execute("BEGIN IMMEDIATE")
         self._fields = dict(database.execute("SELECT name, field FROM field"))
-        for month, modified in changed.items():
-            stale |= self._new_names(database, month)
+        gone = set[str]()
+        for month, modified in months.items():
+            new, old = self._changed_names(database, month)
+            stale |= new
+            gone |= old
             database.execute("INSERT OR REPLACE INTO month VALUES (?,?)", (month, modified))
-        for run_id in stale:
-            self._read_run(database, run_id, alive=run_id in alive, known=unfinished.get(run_id))
+        stale |= self._take_packs(database, packs)
+        stale |= {run_id for run_id in gone if not _is_packed(database, run_id)}
+        for run_id in sorted(stale):
+            self._read_run(database, run_id, alive=run_id in alive)
         database.execute("COMMIT")
 
     def _changed_months(self, database: "sqlite3.Connection") -> dict[str, int]:
@@ -125,8 +152,15 @@ class Index:
             changed[gone] = -1
         return changed
 
-    def _new_names(self, database: "sqlite3.Connection", month: str) -> set[str]:
-        """Runs of which `month` has a name that it had not; runs that are gone are removed."""
+    def _changed_packs(self, database: "sqlite3.Connection") -> set[str]:
+        """Packs that came or went."""
+        known = {name for (name,) in database.execute("SELECT name FROM pack")}
+        return self._layout.packs.names() ^ known
+
+    def _changed_names(
+        self, database: "sqlite3.Connection", month: str
+    ) -> tuple[set[str], set[str]]:
+        """Runs of which `month` has a name that it had not, and runs of which it lacks one."""
         try:
             found = set(os.listdir(self._layout.runs / month))  # noqa: PTH208 - names are enough
         except FileNotFoundError:
@@ -137,21 +171,40 @@ class Index:
             "DELETE FROM name WHERE month=? AND name=?", [(month, name) for name in known - found]
         )
         database.executemany(
-            "INSERT INTO name VALUES (?,?)", [(month, name) for name in found - known]
+            "INSERT INTO name VALUES (?,?)", [(month, name) for name in sorted(found - known)]
         )
-        return {name.partition(".")[0] for name in found ^ known}
+        return _runs_of(found - known), _runs_of(known - found)
 
-    def _read_run(
-        self, database: "sqlite3.Connection", run_id: str, *, alive: bool, known: str | None
-    ) -> None:
-        """Put the run as it is now into the index, unless it is as it was `known`."""
+    def _take_packs(self, database: "sqlite3.Connection", changed: set[str]) -> set[str]:
+        """Note down what the `changed` packs hold; the runs that must be looked at for it."""
+        stale, there = set[str](), self._layout.packs.names()
+        for name in sorted(changed - there):
+            rows = database.execute(f"SELECT run {_IN_PACK}", (name,))
+            stale |= {run_id for (run_id,) in rows}
+            database.execute(f"DELETE {_IN_PACK}", (name,))
+            database.execute("DELETE FROM pack WHERE name=?", (name,))
+        for name in sorted(changed & there):
+            try:
+                run_ids = self._layout.packs.pack(name).run_ids
+            except (InstrumentError, OSError):
+                run_ids = []  # `verify` tells
+            cursor = database.execute("INSERT INTO pack (name) VALUES (?)", (name,))
+            pairs = [(run_id, cursor.lastrowid) for run_id in run_ids]
+            database.executemany("INSERT INTO packed VALUES (?,?)", pairs)
+            stale |= {run for (run,) in database.execute(_NEWS, (cursor.lastrowid,))}
+        return stale
+
+    def _read_run(self, database: "sqlite3.Connection", run_id: str, *, alive: bool) -> None:
+        """Put the run as it is now into the index, unless it is there already."""
         try:
-            if known is None or known != f"{self._summaries.signature(run_id)} {alive}":
+            row = database.execute("SELECT signature FROM run WHERE id=?", (run_id,)).fetchone()
+            if row is None or row[0] != f"{self._summaries.signature(run_id)} {alive}":
                 reading = self._summaries.read(run_id, alive=alive)
                 self._put(database, reading, f"{reading.signature} {alive}")
         except (InstrumentError, OSError):
             _forget(database, run_id)
-            if self._layout.run_directories(run_id):  # not readable yet: looked at again
+            if self._layout.run_directories(run_id) or self._layout.packs.holds(run_id):
+                # Not readable yet: looked at again.
                 database.execute("INSERT INTO run (id, final) VALUES (?, 0)", (run_id,))
 
     def _put(self, database: "sqlite3.Connection", reading: Reading, signature: str) -> None:
@@ -173,6 +226,21 @@ class Index:
             cursor = database.execute("INSERT INTO field (name) VALUES (?)", (name,))
             self._fields[name] = cursor.lastrowid or 0
         return self._fields[name]
+
+
+def _runs_of(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def _is_packed(database: "sqlite3.Connection", run_id: str) -> bool:
+    row = database.execute("SELECT 1 FROM packed WHERE run=?", (run_id,)).fetchone()
+    return row is not None
+
+
+def _select_ids(database: "sqlite3.Connection", prefix: str) -> list[str]:
+    """The ids that start with `prefix`, which are ASCII."""
+    query = "SELECT id FROM run WHERE id >= ? AND id < ? ORDER BY id"
+    return [run_id for (run_id,) in database.execute(query, (prefix, prefix + "\x7f"))]
 
 
 def _select(

@@ -4,6 +4,7 @@ FORMAT                       {"format":1,"store_id":"<uuid>","check":…}
 objects/ab/<sha256>          bytes as they are
 runs/<YYYYMM>/<run_id>/      journals (*.jsonl) and seals (run.json, run.2.json, …)
 runs/<YYYYMM>/<run_id>.<n>   an empty file: the run went on after its n-th seal
+packs/<sha256>.pack          runs that are final, many in a file
 artifacts/<name>/            vN.json and <alias>@<n>.json
 open/                        a marker for each process that is recording
 tmp/                         files that are not finished
@@ -13,15 +14,20 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from instrument.errors import IntegrityError, StoreError, StoreVersionError
+from instrument.errors import IntegrityError, StoreError, StoreVersionError, UsageError
+from instrument.naming import check_run_id
 from instrument.protocols import Clock
 from instrument.records import FORMAT_VERSION
 from instrument_local.files import Disk, Files, read_file, store_errors
+from instrument_local.packs.shelf import Shelf
+from instrument_local.run_files import LooseFile, RunFile
 from instrument_local.stamps import stamp, unstamp
 
 _DATED: Final = re.compile(r"((?:19|20)[0-9]{2}(?:0[1-9]|1[0-2]))")
@@ -38,15 +44,15 @@ class Format(msgspec.Struct):
 
 
 class RunFiles(NamedTuple):
-    """The files of a run.
+    """The files of a run, wherever they lie.
 
     Attributes:
         journals: The journals, by name.
         seals: The seals, oldest first.
     """
 
-    journals: list[Path]
-    seals: list[Path]
+    journals: list[RunFile]
+    seals: list[RunFile]
 
 
 class Layout:
@@ -67,6 +73,7 @@ class Layout:
         self.files = Files(root, disk)
         self.objects = root / "objects"
         self.runs = root / "runs"
+        self.packs = Shelf(root / "packs")
         self.artifacts = root / "artifacts"
         self.open = root / "open"
         self._clock = clock
@@ -133,10 +140,25 @@ class Layout:
         return [self.runs / name for name in sorted(names) if _MONTH.fullmatch(name)]
 
     def run_directories(self, run_id: str) -> list[Path]:
-        """The directories of a run: one, or two when its first processes met a change of month."""
+        """The directories of a run: one, or two when its first processes met a change of month.
+
+        None when all of it is in packs.
+        """
         dated = _DATED.match(run_id)
         months = [self.runs / dated[1]] if dated else self.months()
         return [month / run_id for month in months if (month / run_id).is_dir()]
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether there is a run of exactly this id."""
+        try:
+            check_run_id(run_id)
+        except UsageError:
+            return False
+        return bool(self.run_directories(run_id)) or self.packs.holds(run_id)
+
+    def run_path(self, run_id: str) -> Path:
+        """Where the run lies or lay, to show."""
+        return next(iter(self.run_directories(run_id)), self.runs / run_id)
 
     def run_directory_to_write(self, run_id: str) -> Path:
         """Where a new journal of the run goes; it may not exist yet."""
@@ -146,27 +168,46 @@ class Layout:
         dated = _DATED.match(run_id)
         return self.runs / (dated[1] if dated else f"{self._clock.now():%Y%m}") / run_id
 
-    def run_ids(self, prefix: str = "") -> Iterator[str]:
-        """Ids of all runs that start with `prefix`, each once."""
-        dated = _DATED.match(prefix)
+    def run_ids(self) -> Iterator[str]:
+        """Ids of all runs, each once."""
         seen: set[str] = set()
         for month in self.months():
-            if dated is None or month.name == dated[1]:
-                found = {name for name in os.listdir(month) if "." not in name}  # noqa: PTH208 - as above
-                yield from sorted(name for name in found - seen if name.startswith(prefix))
-                seen |= found
+            found = {name for name in os.listdir(month) if "." not in name}  # noqa: PTH208 - as above
+            yield from sorted(found - seen)
+            seen |= found
+        for run_id in self.packs.run_ids():
+            if run_id not in seen:
+                seen.add(run_id)
+                yield run_id
 
     def run_files(self, run_id: str) -> RunFiles:
-        """The files of a run; none where there is no such run."""
-        journals, seals = [], []
+        """The files of a run, none where there is none; of two equal ones the loose is meant.
+
+        Raises:
+            IntegrityError: Some lie in a pack that is damaged.
+        """
+        found: dict[tuple[str, str], RunFile] = {}
+        loose = list(self._loose_files(run_id))  # first: packing ends with removing them
+        files: tuple[RunFile, ...] = (*self.packs.files_of(run_id), *loose)
+        for file in files:
+            found[file.path.parent.parent.name, file.name] = file
+        journals = [file for file in found.values() if file.name.endswith(".jsonl")]
+        seals = [file for file in found.values() if file.name.endswith(".json")]
+        return RunFiles(
+            sorted(journals, key=lambda file: file.stem),
+            sorted(seals, key=lambda file: seal_number(file.path)),
+        )
+
+    def _loose_files(self, run_id: str) -> Iterator[LooseFile]:
         for directory in self.run_directories(run_id):
-            for name in os.listdir(directory):  # noqa: PTH208 - as above
-                if name.endswith(".jsonl"):
-                    journals.append(directory / name)
-                elif name.endswith(".json"):
-                    seals.append(directory / name)
-        journals.sort(key=lambda path: path.stem)
-        return RunFiles(journals, sorted(seals, key=seal_number))
+            with suppress(FileNotFoundError):  # packed meanwhile
+                for name in os.listdir(directory):  # noqa: PTH208 - as above
+                    yield LooseFile(directory / name, partial(self._packed, run_id, name))
+
+    def _packed(self, run_id: str, name: str) -> RunFile | None:
+        """The file `name` of the run, in a pack."""
+        files = self.packs.files_of(run_id)
+        return next((file for file in files if file.name == name), None)
 
     def relative(self, path: Path) -> str:
         """`path` as verify shows it."""

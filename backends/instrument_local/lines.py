@@ -10,17 +10,14 @@ can be changed, moved, dropped or carried over to another journal unseen.
 import functools
 import hashlib
 import operator
-import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from instrument.errors import IntegrityError
 from instrument.records import KINDS, Entry, Problem, Record, decode_record
-from instrument_local.files import READ
 
 MARK: Final = b',"chain":"'
 END: Final = b'"}\n'
@@ -57,12 +54,6 @@ def finish_line(body: bytes, chain: bytes) -> bytes:
 def stated_chain(line: bytes) -> str:
     """The chain that `line` says it has; anything where it is no line of a journal."""
     return line[-len(END) - 64 : -len(END)].decode("ascii", "replace")
-
-
-def read_lines(path: Path) -> Iterator[bytes]:
-    """The lines of the journal `path`; only a torn last one has no newline at its end."""
-    with os.fdopen(os.open(path, READ), "rb") as stream:
-        yield from stream
 
 
 def entries_of(lines: Iterable[bytes], writer: str) -> Iterator[Entry]:

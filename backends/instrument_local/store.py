@@ -3,26 +3,31 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from instrument.errors import NotFoundError, StoreError
 from instrument.naming import LATEST, Reference, check_run_id
-from instrument.protocols import Clock, Draft, Store, Verification
+from instrument.protocols import Clock, Draft, Packing, Records, Store, Verification
 from instrument.query import Condition
 from instrument.records import FORMAT_VERSION, Entry, ProcessStarted
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion, File
 from instrument_local.copying import Told
 from instrument_local.files import Disk
+from instrument_local.flusher import flusher
 from instrument_local.index import Index
 from instrument_local.journal import Journal
 from instrument_local.layout import Layout
+from instrument_local.ledger.queue import is_long
 from instrument_local.liveness import Markers
 from instrument_local.mounts import mount_of
 from instrument_local.objects import LocalObjects
 from instrument_local.summaries import Summaries
 from instrument_local.verify import Verifier
 from instrument_local.versions import LocalVersions
+
+if TYPE_CHECKING:
+    from instrument_local.ledger.local import LocalLedger
 
 _SHOWN = 5
 
@@ -99,10 +104,12 @@ class LocalStore:
         """See `instrument.protocols.Versions`."""
         return self._versions.artifacts(name)
 
-    def begin(self, process: ProcessStarted) -> Journal:
+    def begin(self, process: ProcessStarted) -> Records:
         """See `instrument.protocols.Store`."""
         self._begun.add(check_run_id(process.run_id))
-        return Journal(self._layout, self._markers, self._clock, process)
+        journal = Journal(self._layout, self._markers, self._clock, process)
+        flusher.watch(journal)
+        return journal
 
     def seal(self, run_id: str, *, unless_open: bool = False) -> RunSummary | None:
         """See `instrument.protocols.Store`."""
@@ -115,6 +122,8 @@ class LocalStore:
                 raise
             raise StoreError(f"run {run_id} cannot be sealed: none of it was written") from error
         self._begun.discard(run_id)
+        if is_long(self._layout):
+            self.ledger.integrate_some()
         return summary
 
     def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:
@@ -134,6 +143,13 @@ class LocalStore:
         """See `instrument.protocols.Catalogue`."""
         return self._summaries.entries(run_id)
 
+    @property
+    def ledger(self) -> "LocalLedger":
+        """See `instrument.protocols.ledger.HasLedger`."""
+        from instrument_local.ledger.local import LocalLedger
+
+        return LocalLedger(self._layout)
+
     def verify(self, selector: str | None = None) -> Verification:
         """See `instrument.protocols.Store`.
 
@@ -148,6 +164,12 @@ class LocalStore:
         else:
             verifier.check_run(self._run_id(selector))
         return verifier.result()
+
+    def pack(self, *, everything: bool = False) -> Packing:
+        """See `instrument.protocols.Packs`."""
+        from instrument_local.packs.moving import Packer
+
+        return Packer(self._layout, self._markers, self._summaries).pack(everything=everything)
 
     def info(self) -> Mapping[str, Any]:
         """See `instrument.protocols.Store`."""
@@ -172,9 +194,11 @@ class LocalStore:
         """The id that `selector` is, or is the unique beginning of."""
         if selector == LATEST:
             return self.run(LATEST).id
-        ids = list(self._layout.run_ids(selector))
-        if selector in ids or len(ids) == 1:
-            return selector if selector in ids else ids[0]
+        if self._layout.has_run(selector):
+            return selector
+        ids = self._index.run_ids(selector) if selector.isascii() else []
+        if len(ids) == 1:
+            return ids[0]
         what = f"{len(ids)} runs start" if ids else "no run starts"
         more = f": {', '.join(ids[:_SHOWN])}" if ids else "; `instrument runs list` shows them"
         raise NotFoundError(f"{what} with {selector!r}{more}")

@@ -7,7 +7,6 @@ counts only while the journals are as long as it says.
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -17,10 +16,12 @@ from instrument.naming import check_run_id
 from instrument.records import Entry, ProcessFinished
 from instrument.summary import RunSummary, summarise
 from instrument.vocabulary import RunState
-from instrument_local.files import read_file, store_errors
+from instrument_local.files import store_errors
 from instrument_local.layout import Layout, RunFiles, seal_name, seal_number
-from instrument_local.lines import entries_of, genesis, read_lines, stated_chain
+from instrument_local.ledger.queue import note_seal
+from instrument_local.lines import entries_of, genesis, stated_chain
 from instrument_local.liveness import Markers
+from instrument_local.run_files import RunFile
 from instrument_local.stamps import stamp, unstamp
 
 
@@ -94,11 +95,21 @@ class Summaries:
             if alive is None:
                 alive = self._markers.alive(run_id)
             if seal is not None:
-                is_final = not alive and all(journal.closed for journal in seal.journals)
+                is_final = not alive and _is_closed(seal, files)
                 return Reading(seal.run, is_final, _signature(files, sizes))
-            entries = (entry for path in files.journals for entry in _entries(path))
+            entries = (entry for journal in files.journals for entry in _entries(journal))
             summary = _as_stored(summarise(run_id, entries, alive=alive))
             return Reading(summary, is_final=False, signature=_signature(files, sizes))
+
+    def current_seal(self, run_id: str) -> Seal | None:
+        """The last seal of the run, if it covers all journals.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        with store_errors(f"read run {run_id}"):
+            files = self._files(run_id)
+            return _current_seal(files, _sizes(files))
 
     def signature(self, run_id: str) -> str:
         """What changes whenever a journal of the run grows, or a file is added."""
@@ -113,15 +124,15 @@ class Summaries:
             if seal is None:
                 seal = self._make_seal(run_id, files.journals)
                 if seal.run.state is not RunState.RUNNING:
-                    self._write(files, seal)
+                    self._write(run_id, files, seal)
             self._markers.drop_dead(run_id)
             return seal.run
 
     def entries(self, run_id: str) -> Iterator[Entry]:
         """See `instrument.protocols.Catalogue`."""
         with store_errors(f"read run {run_id}"):
-            for path in self._files(run_id).journals:
-                yield from _entries(path)
+            for journal in self._files(run_id).journals:
+                yield from _entries(journal)
 
     def _files(self, run_id: str) -> RunFiles:
         files = self._layout.run_files(check_run_id(run_id))
@@ -129,41 +140,42 @@ class Summaries:
             raise NotFoundError(f"there is no run {run_id!r}")
         return files
 
-    def _make_seal(self, run_id: str, journals: list[Path]) -> Seal:
+    def _make_seal(self, run_id: str, journals: list[RunFile]) -> Seal:
         alive = self._markers.alive(run_id)  # before reading: who dies meanwhile is seen next time
-        readings = [_JournalReading(run_id, path) for path in journals]
+        readings = [_JournalReading(run_id, journal) for journal in journals]
         entries = (entry for reading in readings for entry in reading.entries())
         summary = _as_stored(summarise(run_id, entries, alive=alive))
         return Seal(run=summary, journals=tuple(reading.result() for reading in readings))
 
-    def _write(self, files: RunFiles, seal: Seal) -> None:
+    def _write(self, run_id: str, files: RunFiles, seal: Seal) -> None:
         data = stamp(msgspec.json.encode(seal))
-        directory = files.journals[0].parent
-        number = max(map(seal_number, files.seals), default=0) + 1
+        directory = self._layout.run_directory_to_write(run_id)
+        number = max((seal_number(file.path) for file in files.seals), default=0) + 1
         # Another process may seal the same run at the same time: whose name is taken, goes on.
         while not self._layout.files.publish(directory / seal_name(number), data):
             number += 1
+        note_seal(self._layout, directory / seal_name(number))
 
 
 class _JournalReading:
     """Reads a journal once, for its entries and for its line in the seal."""
 
-    def __init__(self, run_id: str, path: Path) -> None:
-        self._path = path
+    def __init__(self, run_id: str, journal: RunFile) -> None:
+        self._journal = journal
         self._sha256 = hashlib.sha256()
         self._size = self._records = 0
         self._last = b""
         self._closed = False
-        self._genesis = genesis(run_id, path.stem).hex()
+        self._genesis = genesis(run_id, journal.stem).hex()
 
     def entries(self) -> Iterator[Entry]:
-        for entry in entries_of(self._lines(), self._path.stem):
+        for entry in entries_of(self._lines(), self._journal.stem):
             self._closed = isinstance(entry.record, ProcessFinished)
             yield entry
 
     def result(self) -> SealedJournal:
         return SealedJournal(
-            name=self._path.stem,
+            name=self._journal.stem,
             records=self._records,
             head=stated_chain(self._last) if self._records else self._genesis,
             sha256=self._sha256.hexdigest(),
@@ -172,7 +184,7 @@ class _JournalReading:
         )
 
     def _lines(self) -> Iterator[bytes]:
-        for line in read_lines(self._path):
+        for line in self._journal.lines():
             self._sha256.update(line)
             self._size += len(line)
             if line.endswith(b"\n"):
@@ -182,11 +194,12 @@ class _JournalReading:
 
 
 def _sizes(files: RunFiles) -> dict[str, int]:
-    return {path.stem: path.stat().st_size for path in files.journals}
+    return {journal.stem: journal.size_bytes for journal in files.journals}
 
 
 def _signature(files: RunFiles, sizes: dict[str, int]) -> str:
-    return f"{sizes} {len(files.seals)}"
+    packed = sum(journal.is_packed for journal in files.journals)
+    return f"{sizes} {len(files.seals)} {packed}"
 
 
 def _current_seal(files: RunFiles, sizes: dict[str, int]) -> Seal | None:
@@ -201,21 +214,27 @@ def _current_seal(files: RunFiles, sizes: dict[str, int]) -> Seal | None:
     return seal if covered == sizes else None
 
 
-def load_seal(path: Path) -> Seal:
-    """The seal in the file `path`.
+def load_seal(file: RunFile) -> Seal:
+    """The seal in `file`.
 
     Raises:
         IntegrityError: The file is damaged.
         OSError: It cannot be read.
     """
     try:
-        return msgspec.json.decode(unstamp(read_file(path)), type=Seal)
+        return msgspec.json.decode(unstamp(file.read()), type=Seal)
     except (msgspec.MsgspecError, UnicodeDecodeError, IntegrityError) as error:
-        raise IntegrityError(f"{path} is damaged: {error}") from error
+        raise IntegrityError(f"{file.path} is damaged: {error}") from error
 
 
-def _entries(path: Path) -> Iterator[Entry]:
-    return entries_of(read_lines(path), path.stem)
+def _is_closed(seal: Seal, files: RunFiles) -> bool:
+    """Whether no journal of the run can grow any more."""
+    packed = {journal.stem for journal in files.journals if journal.is_packed}
+    return all(journal.closed or journal.name in packed for journal in seal.journals)
+
+
+def _entries(journal: RunFile) -> Iterator[Entry]:
+    return entries_of(journal.lines(), journal.stem)
 
 
 def _as_stored(summary: RunSummary) -> RunSummary:

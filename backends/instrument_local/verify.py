@@ -46,6 +46,7 @@ class Verifier:
         self._versions = versions
         self._findings = Findings(layout)
         self._runs = RunChecker(layout, self._findings)
+        self._dropped: set[str] = set()  # objects that were removed on purpose
 
     def result(self) -> Verification:
         """What was found."""
@@ -54,7 +55,16 @@ class Verifier:
     def check_everything(self) -> None:
         """Check the whole store."""
         layout = self._layout
-        if not any(path.exists() for path in (layout.objects, layout.runs, layout.artifacts)):
+        if not any(
+            path.exists()
+            for path in (
+                layout.objects,
+                layout.runs,
+                layout.packs.directory,
+                layout.artifacts,
+                layout.root / "ledger",
+            )
+        ):
             return
         self._check_root()
         for path in sorted(self._layout.objects.glob("*/*")):
@@ -64,13 +74,21 @@ class Verifier:
                 self._findings.add("unexpected_file", path, None, "no object", "note")
         for name in self._versions.names():
             self._check_versions(name)
+        self._runs.check_packs()
         for run_id in self._layout.run_ids():
             self._runs.check(run_id)
         self._check_references()
+        self._check_ledger()
         for digest, referrer in self._findings.wanted.items():
             found = self._layout.object_path(digest)
             if found is None or not found.is_file():
                 self._add_missing(digest, referrer)
+
+    def _check_ledger(self) -> None:
+        """Check the ledger, and that everything it closed is there."""
+        from instrument_local.ledger.local import LocalLedger
+
+        self._dropped = LocalLedger(self._layout).check_into(self._findings).dropped_objects
 
     def check_run(self, run_id: str) -> None:
         """Check one run and the objects that it refers to."""
@@ -176,5 +194,8 @@ class Verifier:
 
     def _add_missing(self, digest: str, referrer: Path) -> None:
         path = self._layout.object_path(digest) or self._layout.objects
+        if digest in self._dropped:
+            self._findings.add("object_dropped", path, digest, "removed on purpose", "note")
+            return
         found = f"nothing; {self._layout.relative(referrer)} refers to it"
         self._findings.add("object_missing", path, digest, found)

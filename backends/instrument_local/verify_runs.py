@@ -1,7 +1,6 @@
 """Checks the journals of a run against their chains, and against the run's seals."""
 
 import hashlib
-import os
 from pathlib import Path
 
 from instrument.errors import IntegrityError
@@ -12,7 +11,6 @@ from instrument.records import (
     EnvironmentCaptured,
     Record,
 )
-from instrument_local.files import READ
 from instrument_local.findings import Findings
 from instrument_local.layout import Layout, RunFiles, seal_name, seal_number
 from instrument_local.lines import (
@@ -21,9 +19,10 @@ from instrument_local.lines import (
     finish_line,
     genesis,
     parse_line,
-    read_lines,
     stated_chain,
 )
+from instrument_local.packs.check import flaws_of
+from instrument_local.run_files import RunFile
 from instrument_local.summaries import SealedJournal, load_seal
 
 
@@ -40,26 +39,39 @@ class RunChecker:
         self._findings = findings
         self.references: dict[str, tuple[str, Path]] = {}  # ref -> digest, journal
 
+    def check_packs(self) -> None:
+        """Check every byte of all packs."""
+        shelf = self._layout.packs
+        for path in sorted(shelf.directory.glob("*")):
+            if path.name not in shelf.names():
+                self._findings.add("unexpected_file", path, None, "no pack", "note")
+        for pack in shelf.packs():
+            with self._findings.reading("pack_missing", pack.path):
+                self._findings.size_bytes += pack.path.lstat().st_size
+                for flaw in flaws_of(pack):
+                    self._findings.add("pack_damaged", flaw.path, flaw.expected, flaw.found)
+
     def check(self, run_id: str) -> None:
         """Check all journals and seals of the run."""
         self._findings.runs += 1
         for directory in self._layout.run_directories(run_id):
             with self._findings.reading("run_unreadable", directory):
                 self._check_names(directory)
-        files = self._layout.run_files(run_id)
-        for path in files.journals:
-            with self._findings.reading("journal_missing", path):
-                self._check_journal(run_id, path)
-        self._check_seals(run_id, files)
+        with self._findings.reading("run_unreadable", self._layout.run_path(run_id)):
+            files = self._layout.run_files(run_id)
+            for journal in files.journals:
+                with self._findings.reading("journal_missing", journal.path):
+                    self._check_journal(run_id, journal)
+            self._check_seals(run_id, files)
 
     def _check_names(self, directory: Path) -> None:
         for path in directory.iterdir():
             if path.suffix != ".jsonl" and not seal_number(path):
                 self._findings.add("unexpected_file", path, None, "a file of somebody else", "note")
 
-    def _check_journal(self, run_id: str, path: Path) -> None:
-        previous, seq = genesis(run_id, path.stem), 0
-        for number, line in enumerate(read_lines(path), start=1):
+    def _check_journal(self, run_id: str, journal: RunFile) -> None:
+        path, previous, seq = journal.path, genesis(run_id, journal.stem), 0
+        for number, line in enumerate(journal.lines(), start=1):
             self._findings.size_bytes += len(line)
             if not line.endswith(b"\n"):
                 found = f"{len(line)} bytes of line {number}"
@@ -90,41 +102,43 @@ class RunChecker:
     def _collect(self, record: Record, path: Path) -> None:
         """Remember what the record refers to."""
         match record:
-            case EnvironmentCaptured(snapshot=digest) | CodeCaptured(patch=digest):
+            case EnvironmentCaptured(snapshot=digest, files=files):
+                for each in (digest, *files.values()):
+                    self._findings.want(each, path)
+            case CodeCaptured(patch=digest):
                 self._findings.want(digest, path)
             case ArtifactLogged(ref=ref, digest=digest) | ArtifactUsed(ref=ref, digest=digest):
                 self.references.setdefault(ref, (digest, path))
 
     def _check_seals(self, run_id: str, files: RunFiles) -> None:
-        journals = {path.stem: path for path in files.journals}
-        numbers = {seal_number(path): path for path in files.seals}
+        journals = {journal.stem: journal for journal in files.journals}
+        numbers = {seal_number(seal.path): seal for seal in files.seals}
         for number in range(1, max(numbers, default=0) + 1):
-            path = numbers.get(number)
-            if path is None:
-                directory = self._layout.run_directories(run_id)[0]
-                missing = directory / seal_name(number)
+            seal = numbers.get(number)
+            if seal is None:
+                missing = self._layout.run_path(run_id) / seal_name(number)
                 self._findings.add("seal_missing", missing, "a seal", "nothing")
                 continue
-            with self._findings.reading("seal_damaged", path):
-                self._findings.size_bytes += path.stat().st_size
-                for sealed in load_seal(path).journals:
-                    self._check_sealed(path, sealed, journals.get(sealed.name))
+            with self._findings.reading("seal_damaged", seal.path):
+                self._findings.size_bytes += seal.size_bytes
+                for sealed in load_seal(seal).journals:
+                    self._check_sealed(seal.path, sealed, journals.get(sealed.name))
 
-    def _check_sealed(self, seal: Path, sealed: SealedJournal, journal: Path | None) -> None:
+    def _check_sealed(self, seal: Path, sealed: SealedJournal, journal: RunFile | None) -> None:
         """Check that `journal` still begins (or is) as it was sealed."""
         if journal is None:
             missing = seal.with_name(f"{sealed.name}.jsonl")
             self._findings.add("journal_missing", missing, f"{sealed.records} records", "nothing")
             return
-        size = journal.stat().st_size
+        size = journal.size_bytes
         if size < sealed.size_bytes or (sealed.closed and size != sealed.size_bytes):
             expected = f"{sealed.size_bytes} bytes, as sealed in {seal.name}"
-            self._findings.add("journal_size", journal, expected, f"{size} bytes")
+            self._findings.add("journal_size", journal.path, expected, f"{size} bytes")
             return
         found = _hash_start(journal, sealed.size_bytes)
         if found != sealed.sha256:
             expected = f"sha256:{sealed.sha256}, as sealed in {seal.name}"
-            self._findings.add("journal_changed", journal, expected, f"sha256:{found}")
+            self._findings.add("journal_changed", journal.path, expected, f"sha256:{found}")
 
 
 def _stated(line: bytes) -> bytes | None:
@@ -134,11 +148,10 @@ def _stated(line: bytes) -> bytes | None:
         return None
 
 
-def _hash_start(path: Path, size: int) -> str:
-    """SHA-256 in hex of the first `size` bytes of `path`."""
+def _hash_start(journal: RunFile, size: int) -> str:
+    """SHA-256 in hex of the first `size` bytes of `journal`."""
     sha256 = hashlib.sha256()
-    with os.fdopen(os.open(path, READ), "rb") as stream:
-        while size and (data := stream.read(min(size, 1 << 20))):
-            sha256.update(data)
-            size -= len(data)
+    for chunk in journal.chunks():
+        sha256.update(chunk[:size])
+        size -= min(size, len(chunk))
     return sha256.hexdigest()

@@ -6,6 +6,7 @@ the store's journals and confirms nothing that it does not have.
 """
 
 from instrument.protocols.mirror import Mirror, MirrorRecords
+from instrument.protocols.packing import Packing, Packs
 from instrument.protocols.store import (
     Catalogue,
     Clock,
@@ -27,6 +28,8 @@ __all__ = [
     "Mirror",
     "MirrorRecords",
     "Objects",
+    "Packing",
+    "Packs",
     "Recorder",
     "Records",
     "Store",

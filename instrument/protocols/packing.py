@@ -1,0 +1,44 @@
+"""Packing: what a store may offer that keeps many runs in few files."""
+
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+
+class Packing(msgspec.Struct, frozen=True, kw_only=True):
+    """What packing did.
+
+    Attributes:
+        packs: How many packs were written.
+        runs: How many runs lie in packs only, that did not before.
+        files: How many files were removed, since packs have what was in them.
+        size_bytes_before: Length of those files.
+        size_bytes_after: Length of the packs that were written.
+        left: How many runs were left as they are, by reason.
+    """
+
+    packs: int
+    runs: int
+    files: int
+    size_bytes_before: int
+    size_bytes_after: int
+    left: dict[str, int]
+
+
+@runtime_checkable
+class Packs(Protocol):
+    """A store that can be packed."""
+
+    def pack(self, *, everything: bool = False) -> Packing:
+        """Move the runs that are final into packs. Nobody notices but by the number of files.
+
+        A run is final when it is sealed, when no process records for it, and when its journals were
+        closed or nobody has written to them for a week. It may be interrupted at any moment: every
+        run can be read all the while, and packing again goes on.
+
+        Args:
+            everything: Pack what became final just now, too, and few runs, too.
+
+        Raises:
+            StoreError: Somebody else maintains the store, or it cannot be written.
+        """
