@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from instrument import records, summary, vocabulary
+from instrument.capture import manifest
 from instrument_local import summaries, versions
 
 HERE: Final = Path(__file__).parent
@@ -41,7 +42,16 @@ def store_format() -> str:
         "records": "\n".join(map(record_section, records.KINDS.items())),
         "values": "\n".join(
             value_section(kind)
-            for kind in (vocabulary.GitState, vocabulary.Health, vocabulary.File)
+            for kind in (
+                vocabulary.GitState,
+                vocabulary.Submodule,
+                vocabulary.Health,
+                vocabulary.File,
+            )
+        ),
+        "manifest": "\n".join(
+            value_section(kind)
+            for kind in (manifest.Manifest, manifest.Place, manifest.ChangedFile, manifest.LeftOut)
         ),
         "version": field_table(vocabulary.ArtifactVersion, leave_out=("aliases",)),
         "alias": field_table(versions.AliasFact),

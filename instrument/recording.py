@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from instrument import registry
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.capture.process import process_started
@@ -27,7 +29,6 @@ from instrument.handover import Handover, Offer
 from instrument.identity import Identity
 from instrument.protocols import Records, Store
 from instrument.records import (
-    CodeCaptured,
     EnvironmentCaptured,
     ProcessFinished,
     Record,
@@ -108,6 +109,7 @@ class Recording:
                     code_directory(),
                     commit=self._settings.git_commit,
                     level=self._settings.capture_level,
+                    command=self.identity.command,
                 )
         return reading
 
@@ -150,9 +152,9 @@ class Recording:
 
     def _capture_all(self, reading: CodeReading | None) -> None:
         level = self._settings.capture_level
-        if level > 1 and reading is not None:
-            with self.guard.protect("keep the patch of the code"):
-                self._keep_patch(reading)
+        if reading is not None:
+            with self.guard.protect("keep the code"):
+                self._keep_code(reading)
         with self.guard.protect("capture the environment"):
             self._keep_snapshot(level)
         if self._monitor_hardware:
@@ -163,14 +165,13 @@ class Recording:
                 self._sampler = Sampler(self, self.clock)
                 self._sampler.start()
 
-    def _keep_patch(self, reading: CodeReading) -> None:
-        """Store the patch, and say what it leaves out; making it is slow for large changes."""
-        before = reading.finish()
-        patch = reading.patch()
-        after = reading.finish()
-        digest = self.store.put_bytes(patch) if patch and self.store is not None else None
-        if digest is not None or after.reason != before.reason:
-            self.record(CodeCaptured(git=after.git, reason=after.reason, patch=digest))
+    def _keep_code(self, reading: CodeReading) -> None:
+        """Record what takes git longer, and store what differs from the commit."""
+        kept = reading.complete()
+        if kept is not None:
+            put = self.store.put_bytes if self.store is not None else None
+            digests = {name: put(data) for name, data in kept.objects.items()} if put else {}
+            self.record(msgspec.structs.replace(kept.code, **digests))
 
     def _keep_snapshot(self, level: int) -> None:
         from instrument.canonical import canonical_bytes

@@ -40,8 +40,29 @@ class ArtifactType(StrEnum):
     OTHER = "other"
 
 
+class Submodule(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository inside the user's repository.
+
+    Attributes:
+        path: Where it lies, relative to the root of the outermost repository.
+        commit: The commit that is checked out; of one that is not checked out, the commit that is
+            registered; None before its first commit.
+        dirty: True when anything in it differs from that commit; None when it is not checked out
+            or cannot be read.
+        is_registered: False for a repository that merely lies there, unknown to the outer one.
+    """
+
+    path: str
+    commit: str | None
+    dirty: bool | None
+    is_registered: bool = True
+
+
 class GitState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the user's repository at one moment.
+
+    What is None is unknown, and the record says why; from `remotes` on, fields are not asked for
+    at BASIC.
 
     Attributes:
         commit: Full commit id, or None in a repository without commits.
@@ -49,6 +70,23 @@ class GitState(msgspec.Struct, frozen=True, kw_only=True):
         dirty: True when anything differs from the commit, untracked files included; None unknown.
         remote: URL of the remote, without user, password and query; None when there is none.
         root: Name of the directory of the working tree.
+        source: Who says so: ``git``; ``files`` for the files of the repository, where git could
+            not be asked; else the variable that names the commit, such as ``GITHUB_SHA``.
+        detached: Whether HEAD names a commit and no branch.
+        upstream: Branch that this one follows, such as ``origin/main``; None when there is none.
+        ahead: Commits that the upstream does not have; None when there is no upstream.
+        behind: Commits that only the upstream has; None when there is no upstream.
+        remotes: URL of each remote by its name, without user, password and query.
+        tags: Tags at the commit.
+        describe: The nearest tag before the commit, the commits since then and the commit, such as
+            ``v1.2-14-gabcdef0``; None when there is no tag.
+        submodules: Repositories inside this one, at any depth.
+        worktree: ``main``, or ``linked`` for one that ``git worktree add`` made.
+        operation: What the repository is in the middle of: ``merge``, ``rebase``, ``cherry-pick``,
+            ``revert``, ``bisect`` or ``none``.
+        shallow: Whether the history is cut off.
+        lfs_files: How many files Git LFS holds.
+        lfs_pointers: How many of them are not there: a pointer lies in their place.
     """
 
     commit: str | None
@@ -56,6 +94,20 @@ class GitState(msgspec.Struct, frozen=True, kw_only=True):
     dirty: bool | None
     remote: str | None = None
     root: str | None = None
+    source: str = "git"
+    detached: bool | None = None
+    upstream: str | None = None
+    ahead: int | None = None
+    behind: int | None = None
+    remotes: dict[str, str] | None = None
+    tags: tuple[str, ...] | None = None
+    describe: str | None = None
+    submodules: tuple[Submodule, ...] | None = None
+    worktree: str | None = None
+    operation: str | None = None
+    shallow: bool | None = None
+    lfs_files: int | None = None
+    lfs_pointers: int | None = None
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,34 +1,41 @@
 """The state of the user's code: commit, branch, whether anything differs, and how."""
 
 import os
-import re
 import site
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
-from instrument.capture.git import (
-    Git,
-    Output,
-    Repository,
-    find_repository,
-    own_filters,
-    read_head,
-)
+import msgspec
+
+from instrument.capture.git import Git, Output, ask, own_filters
+from instrument.capture.origin import GIVEN, from_environment
+from instrument.capture.repository import Repository, find_repository, read_head
 from instrument.capture.status import ARGUMENTS, Status, parse_status
 from instrument.records import CodeCaptured
-from instrument.redaction import printable, redact_url
+from instrument.redaction import printable
 from instrument.vocabulary import EnvironmentCaptureLevel, GitState
 
-if TYPE_CHECKING:
-    from instrument.capture.patch import Patch
-
 STATUS_LIMIT_SECONDS: Final = 2.0
+WHOLE_LIMIT_SECONDS: Final = 8.0
+"""Shorter than the run waits for the background at its end: it comes to a word of its own."""
 REUSE_SECONDS: Final = 2.0
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_REMOTE_URLS: Final = ("config", "-z", "--get-regexp", r"^remote\..*\.url$")
+_SUBMODULES_PENDING: Final = "whether a submodule differs is read in the background"
+
+
+class Kept(NamedTuple):
+    """All about the code, with what is to be stored beside the record.
+
+    Attributes:
+        code: The record, still without digests.
+        objects: Content by the field of the record that gets its digest.
+    """
+
+    code: CodeCaptured
+    objects: dict[str, bytes]
 
 
 def code_directory() -> Path:
@@ -54,6 +61,7 @@ def begin_code(
     commit: str | None,
     level: int = EnvironmentCaptureLevel.STANDARD,
     limit_seconds: float = STATUS_LIMIT_SECONDS,
+    command: Sequence[str] | None = None,
 ) -> "CodeReading":
     """Start to ask git about `directory` and return at once. Never raises.
 
@@ -62,14 +70,15 @@ def begin_code(
     Args:
         directory: Any directory of the working tree.
         commit: The commit, for code that comes without its repository (INSTRUMENT_GIT_COMMIT).
-        level: From STANDARD on the remote is asked for too.
+        level: From STANDARD on there is more to `CodeReading.complete`.
         limit_seconds: How long git may take for its status.
+        command: The command that is recorded, when that is another process than this one.
     """
-    key = (os.getpid(), directory, commit, level, limit_seconds)
+    key = (os.getpid(), directory, commit, level, limit_seconds, command and tuple(command))
     known = _recent.get(key)
     if known is None or time.monotonic() - known.began_at > REUSE_SECONDS:
         _recent.clear()
-        known = _recent[key] = CodeReading(directory, commit, level, limit_seconds)
+        known = _recent[key] = CodeReading(directory, commit, level, limit_seconds, command)
     return known
 
 
@@ -81,111 +90,132 @@ class CodeReading:
     """
 
     def __init__(
-        self, directory: Path, commit: str | None, level: int, limit_seconds: float
+        self,
+        directory: Path,
+        commit: str | None,
+        level: int,
+        limit_seconds: float,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.began_at = time.monotonic()
+        self._directory = directory
         self._given_commit = commit
+        self._level = level
         self._limit_seconds = limit_seconds
+        self._command = command
         self._lock = threading.RLock()
         self._code: CodeCaptured | None = None
         self._status: Status | None = None
-        self._patch: Patch | None = None
+        self._kept: Kept | None = None
         self._filters: tuple[str, ...] = ()
-        self._calls: list[Git] = []
+        self._call: Git | None = None
         self._failure: OSError | None = None
         self._repository: Repository | None = None
+        self._may_have_submodules = False
         try:
-            place = Path(os.path.realpath(directory))
-            self._repository = find_repository(place)
+            self._repository = find_repository(Path(os.path.realpath(directory)))
             if self._repository is not None:
-                self._ask(place, self._repository, level)
+                self._filters = own_filters(self._repository, limit_seconds)
+                self._call = ask(self._repository, *ARGUMENTS, filters=self._filters)
+                self._may_have_submodules = self._repository.may_have_submodules  # meanwhile
         except OSError as error:  # TimeoutError is one
             self._failure = error
 
     def finish(self) -> CodeCaptured:
-        """Wait for git and say what it said; the time limit holds. Idempotent."""
+        """Wait for git's status and say what it said; the time limit holds. Idempotent."""
         with self._lock:
             if self._code is None:
                 self._code = self._read()
-            return self._with_patch_reason(self._code)
+            return self._code
 
-    def patch(self) -> bytes | None:
-        """What differs from the commit, for ``git apply``; untracked files are part of it.
+    def complete(self, *, limit_seconds: float = WHOLE_LIMIT_SECONDS) -> Kept | None:
+        """The rest: what takes git longer, and what differs from the commit. Idempotent.
 
-        None when nothing differs or git could not tell. What was left out stands in the reason that
-        `finish` gives afterwards. Takes a while: for a background thread.
+        Takes a while: for a background thread. Never raises for what git does.
+
+        Args:
+            limit_seconds: How long it may take.
+
+        Returns:
+            All about the code; None when `finish` has said all there is.
         """
-        self.finish()
+        code = self.finish()
         with self._lock:
-            repository, status = self._repository, self._status
-            if self._patch is None and repository is not None and status is not None:
-                from instrument.capture.patch import make_patch
+            if self._kept is None:
+                self._kept = self._complete(code, time.monotonic() + limit_seconds)
+            return self._kept if self._kept != Kept(code, {}) else None
 
-                self._patch = make_patch(repository, status, self._filters)
-            return self._patch.data if self._patch else None
+    def _complete(self, code: CodeCaptured, deadline: float) -> Kept:
+        is_basic = self._level < EnvironmentCaptureLevel.STANDARD
+        repository, status = self._repository, self._status
+        if repository is None and not is_basic:
+            return self._keep_script(code)
+        if repository is None or status is None or code.git is None:
+            return Kept(code, {})
+        if is_basic and not self._may_have_submodules:
+            return Kept(code, {})
+        from instrument.capture.changes import Asked
+        from instrument.capture.kept import keep_repository
 
-    def _ask(self, directory: Path, repository: Repository, level: int) -> None:
-        """Start the calls; they run side by side."""
-        self._filters = own_filters(repository, self._limit_seconds)
-        self._calls = [Git(directory, *ARGUMENTS, filters=self._filters)]
-        if level >= EnvironmentCaptureLevel.STANDARD:
-            self._calls.append(Git(directory, *_REMOTE_URLS))
+        asked = Asked(repository, status, self._filters)
+        state, reasons, objects = keep_repository(
+            asked, code.git, level=self._level, deadline=deadline
+        )
+        return Kept(_captured(state, self._filters_reason(), *reasons), objects)
+
+    def _keep_script(self, code: CodeCaptured) -> Kept:
+        from instrument.capture.kept import keep_script
+
+        objects, why = keep_script(self._directory, self._command)
+        reason = "; ".join(filter(None, (code.reason, why)))
+        return Kept(msgspec.structs.replace(code, reason=reason), objects)
 
     def _read(self) -> CodeCaptured:
         repository = self._repository
         if repository is None:
             return self._without_repository()
         try:
-            answers = self._answers()
-            if answers[0].code:
-                return self._without_status(repository, _refusal(answers[0], repository))
+            answer = self._answer()
+            if answer.code:
+                return _without_status(repository, _refusal(answer, repository))
         except OSError as error:
-            return self._without_status(repository, _why(error))
-        status = self._status = parse_status(answers[0].out)
-        remote = _remote(answers[1].out) if len(answers) > 1 and not answers[1].code else None
+            return _without_status(repository, _why(error))
+        status = self._status = parse_status(answer.out)
+        dirty = True if status.changes else None if self._may_have_submodules else False
         git = GitState(
             commit=status.commit,
             branch=status.branch,
-            dirty=bool(status.changes),
-            remote=remote,
+            dirty=dirty,
             root=_name(repository),
+            detached=status.branch is None,
+            upstream=status.upstream,
+            ahead=status.ahead,
+            behind=status.behind,
         )
-        return CodeCaptured(git=git, reason=self._filters_reason())
+        pending = _SUBMODULES_PENDING if dirty is None else None
+        return _captured(git, self._filters_reason(), pending)
 
-    def _answers(self) -> list[Output]:
-        if self._failure is not None:
-            raise self._failure
-        deadline = time.monotonic() + self._limit_seconds
+    def _answer(self) -> Output:
+        if self._failure is not None or self._call is None:
+            raise self._failure or OSError("git was not asked")
         try:
-            return [call.output(deadline - time.monotonic()) for call in self._calls]
-        except OSError:
-            for call in self._calls:
-                call.stop()
-            raise
+            return self._call.output(self.began_at + self._limit_seconds - time.monotonic())
+        except TimeoutError:
+            limit = f"{self._limit_seconds:g} seconds"
+            raise TimeoutError(f"git status took longer than {limit}") from None
 
     def _without_repository(self) -> CodeCaptured:
-        commit = self._given_commit
-        if not commit:
-            why = (
-                f"cannot be read: {self._failure}"
-                if self._failure
-                else "is not in a git repository"
+        git = from_environment(self._given_commit)
+        if git is not None:
+            why = f"the commit is that of {git.source}, what differs from it is unknown"
+            return CodeCaptured(git=git, reason=f"the code is not in a git repository: {why}")
+        if self._given_commit:
+            given = f"{GIVEN} is {self._given_commit!r:.80}, which is not a commit id"
+            return CodeCaptured(
+                git=None, reason=f"the code is not in a git repository, and {given}"
             )
-            return CodeCaptured(git=None, reason=f"the code {why}")
-        if not _COMMIT.fullmatch(commit):
-            reason = f"not in a git repository, and {commit!r:.80} is not a commit id"
-            return CodeCaptured(git=None, reason=reason)
-        git = GitState(commit=commit, branch=None, dirty=None)
-        reason = "not in a git repository: the commit was given, what differs from it is unknown"
-        return CodeCaptured(git=git, reason=reason)
-
-    def _without_status(self, repository: Repository, reason: str) -> CodeCaptured:
-        """What the files of the repository say by themselves."""
-        head = read_head(repository)
-        if head is None:
-            return CodeCaptured(git=None, reason=reason)
-        git = GitState(commit=head.commit, branch=head.branch, dirty=None, root=_name(repository))
-        return CodeCaptured(git=git, reason=reason)
+        why = f"cannot be read: {self._failure}" if self._failure else "is not in a git repository"
+        return CodeCaptured(git=None, reason=f"the code {why}")
 
     def _filters_reason(self) -> str | None:
         if not self._filters:
@@ -193,11 +223,25 @@ class CodeReading:
         names = ", ".join(self._filters)
         return f"filters that the repository itself defines were not run: {printable(names)}"
 
-    def _with_patch_reason(self, code: CodeCaptured) -> CodeCaptured:
-        if self._patch is None or self._patch.reason is None:
-            return code
-        reason = "; ".join(filter(None, (code.reason, self._patch.reason)))
-        return CodeCaptured(git=code.git, reason=reason, patch=code.patch)
+
+def _captured(git: GitState, *reasons: str | None) -> CodeCaptured:
+    return CodeCaptured(git=git, reason="; ".join(filter(None, reasons)) or None)
+
+
+def _without_status(repository: Repository, reason: str) -> CodeCaptured:
+    """What the files of the repository say by themselves."""
+    head = read_head(repository)
+    if head is None:
+        return CodeCaptured(git=None, reason=reason)
+    git = GitState(
+        commit=head.commit,
+        branch=head.branch,
+        dirty=None,
+        root=_name(repository),
+        source="files",
+        detached=head.branch is None,
+    )
+    return CodeCaptured(git=git, reason=reason)
 
 
 def _is_of_installation(directory: Path) -> bool:
@@ -234,11 +278,4 @@ def _name(repository: Repository) -> str | None:
     return printable(Path(os.path.realpath(root)).name) if root is not None else None
 
 
-def _remote(output: bytes) -> str | None:
-    """The URL of ``origin``, else of the first remote, without credentials."""
-    pairs = (item.partition("\n") for item in output.decode(errors="replace").split("\0") if item)
-    urls = {key: redact_url(url) for key, _, url in pairs}
-    return urls.get("remote.origin.url") or next(iter(urls.values()), None)
-
-
-_recent: dict[tuple[int, Path, str | None, int, float], CodeReading] = {}
+_recent: dict[tuple[object, ...], CodeReading] = {}

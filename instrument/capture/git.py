@@ -2,7 +2,8 @@
 
 A repository's own configuration can name commands: a file-system monitor, hooks, external diffs,
 text conversions, filters, transports. All are switched off here; git's check of a repository's
-owner (``safe.directory``) stays on.
+owner (``safe.directory``) stays on. git never goes into submodules by itself: each is asked as a
+repository of its own, with its own filters switched off.
 """
 
 import os
@@ -10,7 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
+
+from instrument.capture.repository import Repository
 
 _OVERRIDES: Final = {
     "core.fsmonitor": "",
@@ -18,20 +21,27 @@ _OVERRIDES: Final = {
     "core.splitIndex": "false",
     "diff.external": "",
     "protocol.allow": "never",
+    "submodule.recurse": "false",
 }
 _ENVIRONMENT: Final = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_ALLOW_PROTOCOL": "none",
     "LC_ALL": "C",
 }
 _MISLEADING: Final = (
-    # Set inside hooks; they would point at another repository than the code's own.
+    # Set inside hooks or by hand; they would point at another repository than the code's own,
+    # or change what git answers.
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_EXTERNAL_DIFF",
+    "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS",
+    "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_DIFF_OPTS", "GIT_ATTR_SOURCE", "GIT_CONFIG",
 )  # fmt: skip
 _FILTER = re.compile(rb"^filter\.(.+)\.[^.]+$", re.DOTALL)
+_VERSION = re.compile(rb"git version (\d+)\.(\d+)")
+_FIRST_WITH_CONFIG_COUNT: Final = (2, 31)
 
 
 class Output(NamedTuple):
@@ -48,40 +58,8 @@ class Output(NamedTuple):
     error: str
 
 
-class Repository(NamedTuple):
-    """Where a repository lies, found without running git.
-
-    Attributes:
-        git_dir: Its ``.git`` directory (of the worktree, where there are several).
-        root: The working tree; None for a bare repository.
-    """
-
-    git_dir: Path
-    root: Path | None
-
-    @property
-    def common_dir(self) -> Path:
-        """What all worktrees share: configuration, objects and branches."""
-        try:
-            return self.git_dir / (self.git_dir / "commondir").read_text().strip()
-        except (OSError, ValueError):
-            return self.git_dir
-
-
-class Head(NamedTuple):
-    """What HEAD says.
-
-    Attributes:
-        commit: Full id, or None before the first commit.
-        branch: Branch, or None when HEAD is detached.
-    """
-
-    commit: str | None
-    branch: str | None
-
-
 class Git:
-    """A git command that has been started.
+    """A git command that has been started; leaving its block stops it.
 
     Args:
         directory: Where it works.
@@ -126,62 +104,73 @@ class Git:
             out, error = self._child.communicate(feed, timeout=max(limit_seconds, 0))
         except TimeoutExpired:
             self.stop()
-            raise TimeoutError(f"git took longer than {limit_seconds:g} seconds") from None
+            raise TimeoutError("git took too long") from None
         lines = error.decode(errors="replace").splitlines() or [""]
         return Output(self._child.returncode, out, lines[0].removeprefix("fatal: "))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """Kill it, if it still runs. Idempotent."""
-        self._child.kill()
-        self._child.communicate()
+        if self._child.returncode is None:
+            self._child.kill()
+            self._child.communicate()
 
 
-def find_repository(directory: Path) -> Repository | None:
-    """The repository around `directory`, found the way git finds it."""
-    for candidate in (directory, *directory.parents):
-        marker = candidate / ".git"
-        if marker.is_dir():
-            return Repository(marker, candidate)
-        if marker.is_file() and (target := _git_file(marker)) is not None:
-            return Repository(target, candidate)
-        if all((candidate / name).exists() for name in ("HEAD", "objects", "refs")):
-            return Repository(candidate, None)
-    return None
+def ask(repository: Repository, *arguments: str, filters: Sequence[str] = ()) -> Git:
+    """Start to ask about `repository`; its configuration cannot move the working tree elsewhere.
+
+    Raises:
+        OSError: git is not there, or cannot be started.
+    """
+    if repository.root is None:
+        return Git(repository.git_dir, *arguments, filters=filters)
+    environment = {"GIT_WORK_TREE": str(repository.root)}
+    return Git(repository.root, *arguments, filters=filters, environment=environment)
 
 
-def read_head(repository: Repository) -> Head | None:
-    """HEAD as its files say, for when git itself cannot be asked; None if they say nothing."""
-    try:
-        head = (repository.git_dir / "HEAD").read_text().strip()
-    except (OSError, ValueError):
-        return None
-    if not head.startswith("ref: "):
-        return Head(head, None) if _is_commit(head) else None
-    reference = head.removeprefix("ref: ")
-    commits = (_loose(repository, reference), _packed(repository, reference))
-    commit = next((commit for commit in commits if commit), None)
-    return Head(commit, reference.removeprefix("refs/heads/"))
+def succeed(call: Git, limit_seconds: float, feed: bytes | None = None) -> bytes:
+    """What `call` prints.
+
+    Raises:
+        OSError: It failed, or took longer than `limit_seconds`.
+    """
+    answer = call.output(limit_seconds, feed)
+    if answer.code:
+        raise OSError(f"git failed: {answer.error[:200] or f'exit code {answer.code}'}")
+    return answer.out
 
 
 def own_filters(repository: Repository, limit_seconds: float) -> tuple[str, ...]:
-    """Names of the filters that the repository itself defines (the user's own are trusted)."""
+    """Names of the filters that the repository itself defines (the user's own are trusted).
+
+    Raises:
+        OSError: git cannot be asked, or is too old to leave such filters alone.
+    """
     names: set[str] = set()
     for config in _suspects(repository):
         query = ("config", "--file", str(config), "--includes", "--name-only", "-z")
-        found = Git(repository.git_dir, *query, "--get-regexp", r"^filter\.").output(limit_seconds)
-        matches = map(_FILTER.match, found.out.split(b"\0"))
+        where = {"GIT_DIR": str(repository.git_dir)}  # for `includeIf`
+        call = Git(repository.git_dir, *query, "--get-regexp", r"^filter\.", environment=where)
+        matches = map(_FILTER.match, call.output(limit_seconds).out.split(b"\0"))
         names.update(os.fsdecode(match[1]) for match in matches if match)
+    if names and _version(limit_seconds) < _FIRST_WITH_CONFIG_COUNT:
+        raise OSError("this git is too old to pass over the filters that the repository defines")
     return tuple(sorted(names))
 
 
+def _version(limit_seconds: float) -> tuple[int, int]:
+    match = _VERSION.match(Git(Path("/"), "version").output(limit_seconds).out)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
 def _suspects(repository: Repository) -> Iterator[Path]:
-    """Configuration files of the repository and its submodules that may define a filter."""
-    common = repository.common_dir
-    modules = common / "modules"
-    candidates = [common / "config", repository.git_dir / "config.worktree"]
-    if modules.is_dir():
-        candidates += sorted(modules.rglob("config"))
-    for config in candidates:
+    """Configuration files of the repository that may define a filter."""
+    for config in (repository.common_dir / "config", repository.git_dir / "config.worktree"):
         try:
             text = config.read_bytes().lower()
         except OSError:
@@ -206,37 +195,3 @@ def _environment(filters: Sequence[str]) -> dict[str, str]:
     if filters:
         environment["GIT_CONFIG_COUNT"] = str(count)
     return environment
-
-
-def _git_file(marker: Path) -> Path | None:
-    """Where a ``.git`` file (of a worktree or a submodule) points."""
-    try:
-        text = marker.read_text()
-    except (OSError, ValueError):
-        return None
-    target = marker.parent / text.removeprefix("gitdir:").strip()
-    return target if text.startswith("gitdir:") and target.is_dir() else None
-
-
-def _loose(repository: Repository, reference: str) -> str | None:
-    for directory in (repository.git_dir, repository.common_dir):
-        try:
-            commit = (directory / reference).read_text().strip()
-        except (OSError, ValueError):
-            continue
-        if _is_commit(commit):
-            return commit
-    return None
-
-
-def _packed(repository: Repository, reference: str) -> str | None:
-    try:
-        packed = (repository.common_dir / "packed-refs").read_text()
-    except (OSError, ValueError):
-        return None
-    match = re.search(rf"^([0-9a-f]{{40,64}}) {re.escape(reference)}$", packed, re.MULTILINE)
-    return match[1] if match else None
-
-
-def _is_commit(text: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None

@@ -1,46 +1,53 @@
-"""What differs from the commit, as one patch that ``git apply`` turns back into the tree.
+"""What differs from the commit, as one patch over all repositories of a tree, and its manifest.
 
-The user's repository is only read. Untracked files get an entry in a copy of the index, under an
-invented object id: git then takes their content from the working tree, and writes no object.
+The user's repository is only read. Each file is read once: what is scanned for secrets, digested
+and put into the patch are the same bytes. git compares them in a directory of its own.
 """
 
-import contextlib
+import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 from typing import Final, NamedTuple
 
-from instrument.capture.git import Git, Repository
+from instrument.capture.changes import Difference, Large, Tree, shown
 from instrument.capture.literals import holds_secret
-from instrument.capture.status import Change, Status
-from instrument.redaction import printable
-from instrument.settings import STORE_NAME
+from instrument.capture.manifest import (
+    EXECUTABLE,
+    LINK,
+    REGULAR,
+    ChangedFile,
+    LeftOut,
+    Manifest,
+    Place,
+    path_text,
+)
+from instrument.capture.scratch import Scratch, quoted
+from instrument.capture.status import Committed
+from instrument.redaction import printable, redact_text
 
 MAX_BYTES: Final = 20_000_000
 """How much content, before and after the change, a patch takes in."""
-MAX_UNTRACKED: Final = 10_000
-LIMIT_SECONDS: Final = 30.0
+LEAKS: Final = "looks like a secret"
 _SECRET_FILES: Final = (
     ".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa", "id_dsa", "id_ecdsa",
     "id_ed25519", ".netrc", ".npmrc", ".pypirc", ".git-credentials", "credentials.json",
 )  # fmt: skip
-_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n")
-_KEY_SEARCH_BYTES: Final = 65_536
-_SECTION: Final = re.compile(rb"^diff --git ", re.MULTILINE)
-_ADDED_LINE: Final = re.compile(rb"^\+(?!\+\+ )(.*\n?)", re.MULTILINE)
+_NO_SECRET_FILES: Final = (".env.example", ".env.sample", ".env.template", ".env.dist")
+_SECTION: Final = re.compile(rb"^(?=diff --git )", re.MULTILINE)
+_CHANGED_LINE: Final = re.compile(rb"^[-+](.*\n?)", re.MULTILINE)
+_HUNK_CONTEXT: Final = re.compile(rb"^(@@ [-+0-9, ]+ @@).*", re.MULTILINE)
 _NAMED: Final = 5
+_BEFORE: Final = "refs/heads/before"
+_AFTER: Final = "refs/heads/after"
 _DIFF: Final = (
-    # Whatever the user has configured for reading diffs would keep this one from applying.
-    "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative",
-    "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--find-renames=100%",
-    "--submodule=short", "--ignore-submodules=dirty",
+    "diff-tree", "-r", "-p", "--binary", "--no-color", "--no-ext-diff", "--no-textconv",
+    "--find-renames=100%",
 )  # fmt: skip
 
 
@@ -49,252 +56,313 @@ class Patch(NamedTuple):
 
     Attributes:
         data: For ``git apply``; None when nothing differs or it could not be made.
+        manifest: Every file that differs.
         reason: What is left out and why; None when it is whole.
     """
 
     data: bytes | None
+    manifest: Manifest
     reason: str | None
 
 
-def make_patch(
-    repository: Repository,
-    status: Status,
-    filters: Sequence[str],
-    *,
-    max_bytes: int = MAX_BYTES,
-    limit_seconds: float = LIMIT_SECONDS,
-) -> Patch:
-    """The patch from the commit to the working tree. Never raises.
-
-    Args:
-        repository: The repository.
-        status: Its status: which paths differ.
-        filters: Names of filters that must not run.
-        max_bytes: The largest files beyond this are left out.
-        limit_seconds: How long git may take in all.
-    """
-    if not status.changes or repository.root is None:
-        return Patch(None, None)
-    try:
-        with tempfile.TemporaryDirectory(prefix="instrument-") as scratch:
-            work = _Work(repository, repository.root, filters, Path(scratch), limit_seconds)
-            return work.patch(status, max_bytes)
-    except OSError as error:  # git is gone, no space left, a time limit
-        return Patch(None, f"what differs from the commit could not be kept: {error}")
-
-
 class _File(NamedTuple):
-    """A path that differs.
+    """A path that differs, with what lies there now.
 
     Attributes:
         path: Relative to the root.
-        tracked: Whether git knows it.
-        size_bytes: The larger one of what it is and what it was.
+        committed: What the commit has there.
+        mode: Its mode in git's words; None when nothing lies there.
+        cost_bytes: Sizes before and after together.
+        is_hidden: Whether git was told to pass it over.
     """
 
     path: bytes
-    tracked: bool
-    size_bytes: int
+    committed: Committed | None
+    mode: str | None
+    cost_bytes: int
+    is_hidden: bool
+
+
+def make_patch(
+    trees: Sequence[Tree],
+    places: Sequence[Place],
+    left_out: Iterable[tuple[bytes, str]] = (),
+    *,
+    max_bytes: int = MAX_BYTES,
+    limit_seconds: float,
+) -> Patch:
+    """The patch from the commits to the working trees.
+
+    Args:
+        trees: The repository of the code and those inside it.
+        places: The same, for the manifest.
+        left_out: What is known to be left out.
+        max_bytes: The largest files beyond this are left out.
+        limit_seconds: How long git may take in all.
+
+    Raises:
+        OSError: It cannot be made: no space left, a time limit.
+    """
+    root = trees[0].repository.root
+    if root is None:
+        raise OSError("a bare repository has no files")
+    with tempfile.TemporaryDirectory(prefix="instrument-") as directory:
+        scratch = Scratch(
+            Path(directory) / "git",
+            objects=[tree.repository.objects for tree in trees],
+            is_sha256=_is_sha256(trees),
+            limit_seconds=limit_seconds,
+        )
+        work = _Work(scratch, root, max_bytes)
+        work.left_out.update(left_out)
+        data = work.patch([difference for tree in trees for difference in tree.differences])
+        work.take_large(large for tree in trees for large in tree.large)
+    manifest = Manifest(
+        directory=printable(str(root)),
+        repositories=tuple(places),
+        files=tuple(work.files[path] for path in sorted(work.files)),
+        left_out=tuple(
+            LeftOut(path=redact_text(path_text(path)), reason=why)
+            for path, why in sorted(work.left_out.items())
+        ),
+    )
+    return Patch(data, manifest, _reason(work.left_out))
 
 
 class _Work:
-    """One patch in the making."""
+    """One patch in the making.
 
-    def __init__(
-        self,
-        repository: Repository,
-        root: Path,
-        filters: Sequence[str],
-        scratch: Path,
-        limit_seconds: float,
-    ) -> None:
-        self._repository = repository
+    Attributes:
+        files: What is kept.
+        left_out: What is not, and why.
+    """
+
+    def __init__(self, scratch: Scratch, root: Path, max_bytes: int) -> None:
+        self.files: dict[bytes, ChangedFile] = {}
+        self.left_out: dict[bytes, str] = {}
+        self._scratch = scratch
         self._root = root
-        self._filters = filters
-        self._deadline = time.monotonic() + limit_seconds
-        self._index = scratch / "index"
-        self._left_out: list[str] = []
+        self._max_bytes = max_bytes
+        self._is_real = cache(self._has_real_parents)
 
-    def patch(self, status: Status, max_bytes: int) -> Patch:
-        """The patch, with at most `max_bytes` of content."""
-        with contextlib.suppress(FileNotFoundError):  # nothing was ever added
-            shutil.copyfile(self._repository.git_dir / "index", self._index)
-        commit = status.commit or self._empty_tree()
-        files = self._files(status)
-        chosen = self._choose(files, max_bytes)
-        self._add([file.path for file in chosen if not file.tracked], "1" * len(commit))
-        dropped = [file.path for file in files if file.tracked and file not in chosen]
-        excluded = [f":(top,literal,exclude){os.fsdecode(path)}" for path in dropped]
-        data = self._git(*_DIFF, commit, "--", ":/", *excluded)
-        secrets = [path for path, added in self._added(data) if holds_secret(added)]
-        if secrets:
-            for path in secrets:
-                self._leave_out(path, "looks like a secret")
-            excluded += [f":(top,literal,exclude){os.fsdecode(path)}" for path in secrets]
-            data = self._git(*_DIFF, commit, "--", ":/", *excluded)
-        return Patch(data or None, _reason(self._left_out))
+    def patch(self, differences: Iterable[Difference]) -> bytes | None:
+        """The patch; fills `files` and `left_out`."""
+        before: dict[bytes, Committed] = {}
+        after: dict[bytes, tuple[str, bytes]] = {}
+        for file in self._choose(self._files(differences)):
+            content = self._read(file)
+            if file.mode is None:
+                self._delete(file.path)
+            elif content is not None:
+                digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+                after[file.path] = file.mode, content
+                self.files[file.path] = ChangedFile(
+                    path=path_text(file.path), mode=file.mode, digest=digest
+                )
+            if file.committed and (file.mode is None or content is not None):
+                before[file.path] = file.committed
+        return self._without_secrets(self._compare(before, after), after) or None
 
-    def _added(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Each path of the patch with the content that the patch adds to it."""
-        for section in _SECTION.split(data)[1:]:
-            header, _, body = section.partition(b"\n")
-            path = _path_of(header)
-            if b"\nGIT binary patch\n" in body:
-                yield path, self._content(path)
-            else:
-                yield path, b"".join(_ADDED_LINE.findall(body))
-
-    def _content(self, path: bytes) -> bytes:
-        try:
-            absolute = self._absolute(path)
-            return b"" if absolute.is_symlink() else absolute.read_bytes()
-        except OSError:  # deleted
-            return b""
-
-    def _files(self, status: Status) -> list[_File]:
-        """All paths that differ, each with its size."""
-        tracked = [change for change in status.changes if change.tracked]
-        for change in tracked:
-            if change.is_submodule:
-                self._leave_out(change.path, "changes inside a submodule")
-        committed = self._committed_sizes([change for change in tracked if not change.is_submodule])
-        files = [
-            _File(path, tracked=True, size_bytes=max(size, self._size(path)))
-            for path, size in committed
-        ]
-        if len(tracked) < len(status.changes):
-            files += [
-                _File(path, tracked=False, size_bytes=self._size(path))
-                for path in self._untracked()
-            ]
-        return files
-
-    def _committed_sizes(self, changes: Sequence[Change]) -> list[tuple[bytes, int]]:
-        """Each path with its size in the commit, 0 where it is not there."""
-        known = [change for change in changes if change.committed]
-        if not known:
-            return [(change.path, 0) for change in changes]
-        names = "".join(f"{change.committed}\n" for change in known).encode()
-        lines = self._git("cat-file", "--batch-check=%(objectsize)", feed=names).splitlines()
-        sizes = {
-            change.path: int(line)
-            for change, line in zip(known, lines, strict=True)
-            if line.isdigit()
-        }
-        return [(change.path, sizes.get(change.path, 0)) for change in changes]
-
-    def _untracked(self) -> list[bytes]:
-        """Untracked files that are not ignored; repositories inside this one are left out."""
-        listed = self._git("ls-files", "--others", "--exclude-standard", "-z").split(b"\0")
-        for path in listed:
-            if path.endswith(b"/"):
-                self._leave_out(path, "a repository of its own")
-        files = [path for path in listed if path and not path.endswith(b"/") and not _is_ours(path)]
-        for path in files[MAX_UNTRACKED:]:
-            self._leave_out(path, f"beyond {MAX_UNTRACKED} untracked files")
-        return files[:MAX_UNTRACKED]
-
-    def _choose(self, files: Sequence[_File], max_bytes: int) -> set[_File]:
-        """The files that may be kept and fit, smallest first."""
-        chosen: set[_File] = set()
-        total = 0
-        for file in sorted(files, key=lambda file: (file.size_bytes, file.path)):
-            total += file.size_bytes
-            if total > max_bytes:
-                self._leave_out(file.path, f"beyond {max_bytes / 1e6:g} MB")
-            elif self._is_secret(file):
-                self._leave_out(file.path, "looks like a secret")
-            elif not file.tracked and self._mode(file.path) is None:
-                self._leave_out(file.path, "neither a file nor a link")
-            else:
-                chosen.add(file)
-        return chosen
-
-    def _empty_tree(self) -> str:
-        """Id of the tree without files: what there was before the first commit."""
-        return self._git("hash-object", "-t", "tree", os.devnull).decode().strip()
-
-    def _add(self, paths: Sequence[bytes], invented_id: str) -> None:
-        """Put untracked files into the copy of the index."""
-        modes = [(self._mode(path), path) for path in paths]
-        lines = [b"%s %s 0\t%s\0" % (m, invented_id.encode(), p) for m, p in modes if m]
-        if lines:
-            self._git(
-                "update-index", "--add", "--replace", "-z", "--index-info", feed=b"".join(lines)
+    def take_large(self, files: Iterable[Large]) -> None:
+        """Add files that Git LFS holds to `files`."""
+        for path, digest in files:
+            executable = os.access(self._absolute(path), os.X_OK)
+            self.files[path] = ChangedFile(
+                path=path_text(path),
+                mode=EXECUTABLE if executable else REGULAR,
+                digest=f"sha256:{digest}",
+                is_lfs=True,
             )
 
-    def _git(self, *arguments: str, feed: bytes | None = None) -> bytes:
-        """Run git on the copy of the index."""
-        call = Git(
-            self._root,
-            *arguments,
-            filters=self._filters,
-            environment={"GIT_INDEX_FILE": str(self._index)},
-            stdin=DEVNULL if feed is None else PIPE,
-        )
-        answer = call.output(self._deadline - time.monotonic(), feed)
-        if answer.code:
-            raise OSError(f"git {arguments[0]} failed: {answer.error[:200]}")
-        return answer.out
+    def _files(self, differences: Iterable[Difference]) -> list[_File]:
+        """What lies at each path now."""
+        by_path: dict[bytes, Difference] = {}
+        for difference in differences:
+            known = by_path.get(difference.path)
+            if known is None or known.committed is None:  # removed from the index, and untracked
+                by_path[difference.path] = difference
+        ids = [each.committed for each in by_path.values() if each.committed]
+        sizes = dict(zip(ids, self._committed_sizes(ids), strict=True))
+        files: list[_File] = []
+        for path, committed, is_hidden in by_path.values():
+            before = sizes[committed] if committed else 0
+            found = self._look(path)
+            if before is None:
+                self.left_out[path] = "its committed content is not in the repository"
+            elif found is not None:
+                mode, size = found
+                if committed or mode:
+                    files.append(_File(path, committed, mode, before + size, is_hidden))
+        return files
 
-    def _size(self, path: bytes) -> int:
+    def _look(self, path: bytes) -> tuple[str | None, int] | None:
+        """Mode and size of what lies at `path`; None when it can be no part of a patch."""
         try:
-            return self._absolute(path).lstat().st_size
-        except OSError:
-            return 0
-
-    def _mode(self, path: bytes) -> bytes | None:
-        """Mode, in git's words, of a file or link; None for anything else, and for what is gone."""
-        try:
-            mode = self._absolute(path).lstat().st_mode
-        except OSError:
+            found = (
+                self._absolute(path).lstat() if self._is_real(path.rpartition(b"/")[0]) else None
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            found = None
+        except OSError as error:
+            self.left_out[path] = f"cannot be read: {error.strerror}"
             return None
-        if stat.S_ISLNK(mode):
-            return b"120000"
-        if not stat.S_ISREG(mode):
+        if found is None or stat.S_ISDIR(found.st_mode):
+            return None, 0
+        if stat.S_ISLNK(found.st_mode):
+            return LINK, found.st_size
+        if not stat.S_ISREG(found.st_mode):
+            self.left_out[path] = "neither a file nor a link"
             return None
-        return b"100755" if mode & stat.S_IXUSR else b"100644"
+        return EXECUTABLE if found.st_mode & stat.S_IXUSR else REGULAR, found.st_size
 
-    def _is_secret(self, file: _File) -> bool:
-        name = os.fsdecode(file.path).rpartition("/")[2].lower()
-        if any(fnmatch(name, pattern) for pattern in _SECRET_FILES):
+    def _has_real_parents(self, directory: bytes) -> bool:
+        """Whether no part of `directory` is a link: git takes what lies behind one for gone."""
+        if not directory:
             return True
+        above = directory.rpartition(b"/")[0]
+        return self._is_real(above) and not self._absolute(directory).is_symlink()
+
+    def _choose(self, files: Iterable[_File]) -> Iterable[_File]:
+        """The files that may be kept and fit, smallest first."""
+        total = 0
+        for file in sorted(files, key=lambda file: (file.cost_bytes, file.path)):
+            total += file.cost_bytes
+            is_secret = _has_secret_name(file.path)
+            if file.mode is None and (is_secret or file.is_hidden or total > self._max_bytes):
+                self._delete(file.path)  # without its content
+            elif is_secret:
+                self.left_out[file.path] = LEAKS
+            elif total > self._max_bytes:
+                self.left_out[file.path] = f"beyond {self._max_bytes / 1e6:g} MB"
+            else:
+                yield file
+
+    def _delete(self, path: bytes) -> None:
+        self.files[path] = ChangedFile(path=path_text(path), mode=None, digest=None)
+
+    def _read(self, file: _File) -> bytes | None:
+        """The bytes of a file, the target of a link; None for nothing."""
+        if file.mode is None:
+            return None
+        path = self._absolute(file.path)
         try:
-            head = _head(self._absolute(file.path))
-        except OSError:  # gone, a link, a directory
-            return False
-        return _PRIVATE_KEY.search(head) is not None
+            if file.mode == LINK:
+                return os.fsencode(path.readlink())
+            return _bytes_of(path, self._max_bytes)
+        except OSError as error:
+            self.left_out[file.path] = f"cannot be read: {error.strerror or error}"
+            return None
+
+    def _committed_sizes(self, known: Sequence[Committed]) -> list[int | None]:
+        """Sizes of contents, None for those that are not there."""
+        if not known:
+            return []
+        names = "".join(f"{committed.object_id}\n" for committed in known).encode()
+        lines = self._scratch.git("cat-file", "--batch-check=%(objectsize)", feed=names)
+        return [int(line) if line.isdigit() else None for line in lines.splitlines()]
+
+    def _compare(
+        self, before: dict[bytes, Committed], after: dict[bytes, tuple[str, bytes]]
+    ) -> bytes:
+        """Let git compare two commits that hold the paths and nothing else."""
+        if not before and not after:
+            return b""
+        stream = [_commit(_BEFORE)]
+        stream += [
+            b"M %s %s %s\n" % (c.mode.encode(), c.object_id.encode(), quoted(path))
+            for path, c in before.items()
+        ]
+        stream.append(_commit(_AFTER))
+        for path, (mode, content) in after.items():
+            stream.append(b"M %s inline %s\n" % (mode.encode(), quoted(path)))
+            stream.append(b"data %d\n%s\n" % (len(content), content))
+        self._scratch.git("fast-import", "--quiet", "--force", feed=b"".join(stream))
+        return self._scratch.git(*_DIFF, _BEFORE, _AFTER)
+
+    def _without_secrets(self, data: bytes, after: dict[bytes, tuple[str, bytes]]) -> bytes:
+        """`data` without what holds a secret; context that holds one is taken away."""
+        kept = []
+        for section in _SECTION.split(data):
+            path = _path_of(section)
+            if path in after and holds_secret(path):
+                self._drop(path)
+            elif b"\nGIT binary patch\n" in section:
+                if holds_secret(after[path][1] if path in after else b""):
+                    self._drop(path)
+                else:
+                    kept.append(section)
+            elif not holds_secret(_text_of(section)):
+                kept.append(section)
+            else:
+                kept.append(self._narrowed(path, section))
+        dropped = {path for path in self.left_out if self.left_out[path] == LEAKS}
+        return b"".join(section for section in kept if _path_of(section) not in dropped)
+
+    def _narrowed(self, path: bytes, section: bytes) -> bytes:
+        """`section` without context, or nothing where what is changed holds the secret itself."""
+        if holds_secret(b"".join(_CHANGED_LINE.findall(_text_of(section)))):
+            self._drop(path)
+            return b""
+        magic = f":(top,literal){os.fsdecode(path)}"
+        bare = self._scratch.git(*_DIFF, "--unified=0", _BEFORE, _AFTER, "--", magic)
+        return _HUNK_CONTEXT.sub(rb"\1", bare)
+
+    def _drop(self, path: bytes) -> None:
+        """Leave `path` out; what is deleted is deleted without its content."""
+        if path in self.files and self.files[path].mode is not None:
+            del self.files[path]
+            self.left_out[path] = LEAKS
 
     def _absolute(self, path: bytes) -> Path:
         return self._root / os.fsdecode(path)
 
-    def _leave_out(self, path: bytes, why: str) -> None:
-        self._left_out.append(f"{printable(os.fsdecode(path))} ({why})")
+
+def _bytes_of(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file; a link is not followed, a pipe not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is no longer a file")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError("it is growing")
+    return content
 
 
-def _path_of(header: bytes) -> bytes:
-    """The path in ``a/PATH b/PATH``; only a rename, which adds no content, has two."""
+def _commit(reference: str) -> bytes:
+    return b"commit %s\ncommitter i <i> 0 +0000\ndata 0\n" % reference.encode()
+
+
+def _has_secret_name(path: bytes) -> bool:
+    name = os.fsdecode(path).rpartition("/")[2].lower()
+    if name in _NO_SECRET_FILES:
+        return False
+    return any(fnmatch(name, pattern) for pattern in _SECRET_FILES)
+
+
+def _text_of(section: bytes) -> bytes:
+    """The hunks of a section, without its header."""
+    return section[section.find(b"\n@@") + 1 :] if b"\n@@" in section else b""
+
+
+def _path_of(section: bytes) -> bytes:
+    """The path in ``diff --git a/PATH b/PATH``; only a rename, which adds nothing, has two."""
+    header = section.partition(b"\n")[0].removeprefix(b"diff --git ")
     name = header[: (len(header) - 1) // 2]
     if name.startswith(b'"'):
         name = name[1:-1].decode("unicode_escape").encode("latin-1")
     return name.removeprefix(b"a/")
 
 
-def _head(path: Path) -> bytes:
-    """The first bytes of a file; a link is not followed, a pipe not waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        return os.read(descriptor, _KEY_SEARCH_BYTES)
-    finally:
-        os.close(descriptor)
+def _is_sha256(trees: Sequence[Tree]) -> bool:
+    return any(len(tree.status.commit or "") == 64 for tree in trees)  # noqa: PLR2004 - hex digits
 
 
-def _is_ours(path: bytes) -> bool:
-    return path.startswith(os.fsencode(STORE_NAME) + b"/")
-
-
-def _reason(left_out: Sequence[str]) -> str | None:
+def _reason(left_out: dict[bytes, str]) -> str | None:
     if not left_out:
         return None
+    named = [
+        f"{redact_text(shown(path))} ({why})" for path, why in sorted(left_out.items())[:_NAMED]
+    ]
     more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-    return f"left out of the patch: {', '.join(left_out[:_NAMED])}{more}"
+    return f"left out of the patch: {', '.join(named)}{more}"

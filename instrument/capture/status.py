@@ -6,10 +6,23 @@ from instrument.settings import STORE_NAME
 
 ARGUMENTS: Final = (
     "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal",
-    "--ignore-submodules=none", "--no-renames",
+    "--ignore-submodules=dirty", "--no-renames",
 )  # fmt: skip
 _FIELDS_BEFORE_PATH: Final = {b"1": 8, b"u": 10, b"?": 1}
-_NO_OBJECT: Final = frozenset(b"0")
+_GITLINK: Final = "160000"
+_NOTHING: Final = "000000"
+
+
+class Committed(NamedTuple):
+    """What the commit has at a path.
+
+    Attributes:
+        mode: Mode in git's words, such as ``100644``.
+        object_id: Id of the content.
+    """
+
+    mode: str
+    object_id: str
 
 
 class Change(NamedTuple):
@@ -19,14 +32,16 @@ class Change(NamedTuple):
         path: Relative to the root of the working tree; ends in a slash for a whole untracked
             directory.
         tracked: Whether git knows it.
-        committed: Id of the content in the commit, or None when it has none there.
+        committed: What the commit has there; None when it has nothing, or `is_unmerged`.
         is_submodule: Whether it is a submodule.
+        is_unmerged: Whether a merge left it in conflict.
     """
 
     path: bytes
     tracked: bool
-    committed: str | None = None
+    committed: Committed | None = None
     is_submodule: bool = False
+    is_unmerged: bool = False
 
 
 class Status(NamedTuple):
@@ -35,33 +50,51 @@ class Status(NamedTuple):
     Attributes:
         commit: Full id, or None before the first commit.
         branch: Branch, or None when HEAD is detached.
+        upstream: Branch that it follows, or None.
+        ahead: Commits that the upstream does not have; None when it cannot be told.
+        behind: Commits that only the upstream has; None when it cannot be told.
         changes: What differs from the commit; our own store is passed over.
     """
 
     commit: str | None
     branch: str | None
+    upstream: str | None
+    ahead: int | None
+    behind: int | None
     changes: tuple[Change, ...]
 
 
 def parse_status(output: bytes) -> Status:
     """The status that `output` spells (git-status(1), "Porcelain Format Version 2")."""
-    headers: dict[bytes, bytes] = {}
+    headers: dict[bytes, str] = {}
     changes: list[Change] = []
     for line in output.split(b"\0"):
         kind = line[:1]
         if kind == b"#":
             _, name, value = line.split(b" ", 2)
-            headers[name] = value
+            headers[name] = value.decode(errors="backslashreplace")
         elif kind in _FIELDS_BEFORE_PATH:
             changes.append(_change(kind, line))
-    commit = headers.get(b"branch.oid", b"(initial)").decode()
-    branch = headers.get(b"branch.head", b"(detached)").decode(errors="backslashreplace")
+    commit = headers.get(b"branch.oid", "(initial)")
+    branch = headers.get(b"branch.head", "(detached)")
+    ahead, behind = _distance(headers.get(b"branch.ab"))
     store = STORE_NAME.encode() + b"/"
     return Status(
         commit=None if commit == "(initial)" else commit,
         branch=None if branch == "(detached)" else branch,
+        upstream=headers.get(b"branch.upstream"),
+        ahead=ahead,
+        behind=behind,
         changes=tuple(c for c in changes if c.tracked or not c.path.startswith(store)),
     )
+
+
+def _distance(text: str | None) -> tuple[int | None, int | None]:
+    """Ahead and behind, of ``+1 -2``."""
+    if text is None:
+        return None, None
+    ahead, behind = text.split(" ")
+    return abs(int(ahead)), abs(int(behind))
 
 
 def _change(kind: bytes, line: bytes) -> Change:
@@ -69,12 +102,12 @@ def _change(kind: bytes, line: bytes) -> Change:
     path = fields[-1]
     if kind == b"?":
         return Change(path, tracked=False)
-    is_submodule = fields[2].startswith(b"S")
-    committed = fields[6] if kind == b"1" else fields[8]
-    exists = not set(committed) <= _NO_OBJECT
+    if kind == b"u":
+        return Change(path, tracked=True, is_unmerged=True)
+    mode, object_id = fields[3].decode(), fields[6].decode()
     return Change(
         path,
         tracked=True,
-        committed=committed.decode() if exists else None,
-        is_submodule=is_submodule,
+        committed=None if mode == _NOTHING else Committed(mode, object_id),
+        is_submodule=_GITLINK in {mode, fields[5].decode()} or fields[2].startswith(b"S"),
     )

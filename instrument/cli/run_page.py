@@ -13,7 +13,7 @@ from instrument.cli.output import facts, section, state_text, table, text
 from instrument.cli.words import ago, duration, listed, moment, short_digest, value_text, visible
 from instrument.errors import InstrumentError
 from instrument.protocols import Store
-from instrument.records import CodeCaptured
+from instrument.records import CodeCaptured, EnvironmentCaptured
 from instrument.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ def _code(store: Store, run: RunSummary) -> str:
 
 
 def _captured_code(store: Store, run_id: str) -> CodeCaptured | None:
-    """The last record about the code; the patch is added in a second one."""
+    """The last record about the code; a second one comes before the snapshot."""
     last = None
     for entry in store.entries(run_id):
         if isinstance(entry.record, CodeCaptured):
             last = entry.record
-            if last.patch is not None or last.git is None or not last.git.dirty:
-                break
+        elif isinstance(entry.record, EnvironmentCaptured) and last is not None:
+            break
     return last
 
 

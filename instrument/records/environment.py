@@ -9,15 +9,23 @@ from instrument.vocabulary import GitState, Health
 class CodeCaptured(Record, frozen=True, kw_only=True, tag="code_captured"):
     """The user's code at the start, before anything can change it.
 
+    The first such record has what must be known at once; a second one, from the background, has
+    the rest and takes its place.
+
     Attributes:
         git: State of the repository, or None.
         reason: Why `git` is None or not whole; None when it is whole.
         patch: Digest of the object that holds what differs from the commit, or None.
+        manifest: Digest of the object that lists each file that differs, with the digest of its
+            bytes, and what was left out; None when nothing differs.
+        script: Digest of the source of the running script, for code in no repository, or None.
     """
 
     git: GitState | None
     reason: str | None = None
     patch: str | None = None
+    manifest: str | None = None
+    script: str | None = None
 
 
 class EnvironmentCaptured(Record, frozen=True, kw_only=True, tag="environment_captured"):

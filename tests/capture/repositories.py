@@ -1,8 +1,12 @@
-"""Real git repositories for the tests of `instrument.capture.code`."""
+"""Real git repositories for the tests of `instrument.capture.code`, and the way back from them."""
 
 import os
 import subprocess
 from pathlib import Path
+
+from instrument.capture.code import CodeReading, Kept
+from instrument.capture.manifest import read_manifest
+from instrument.capture.restore import Recorded, Restored, Source, restore
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -15,7 +19,7 @@ ENVIRONMENT = {
 }
 
 
-def git(directory: Path, *arguments: str, feed: bytes | None = None) -> str:
+def git(directory: Path, *arguments: str | bytes, feed: bytes | None = None) -> str:
     done = subprocess.run(
         ["git", "-c", "protocol.file.allow=always", *arguments],
         cwd=directory,
@@ -40,12 +44,37 @@ def make_repository(path: Path, files: dict[str, bytes] | None = None) -> Path:
     return path
 
 
+def kept(root: Path) -> Kept:
+    """All that a run started in `root` keeps of its code."""
+    found = CodeReading(root, None, 2, 60).complete(limit_seconds=60)
+    assert found is not None
+    return found
+
+
+def given_back(what: Kept, to: Path, repository: Path) -> Restored:
+    """The code that `what` keeps, restored in `to`."""
+    manifest = read_manifest(what.objects["manifest"])
+    code = Recorded(manifest, what.objects.get("patch"), what.objects.get("script"))
+    return restore(code, to, Source(str(repository)))
+
+
+def round_trip(root: Path, to: Path) -> Restored:
+    """The code in `root`, kept and restored in `to`; it must come out the same, whole."""
+    what = kept(root)
+    assert what.code.reason is None
+    restored = given_back(what, to, root)
+    assert not restored.differing
+    assert not restored.left_out
+    assert tree(to) == tree(root)
+    return restored
+
+
 def tree(root: Path) -> dict[str, tuple[str, bytes]]:
-    """Every file below `root` with its kind and bytes; ``.git`` is left out."""
+    """Every file below `root` with its kind and bytes; ``.git`` is left out, at any depth."""
     found: dict[str, tuple[str, bytes]] = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if name == ".git" or name.startswith(".git/"):
+        if ".git" in path.relative_to(root).parts:
             continue
         if path.is_symlink():
             found[name] = ("link", os.fsencode(path.readlink()))

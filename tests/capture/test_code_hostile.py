@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from capture.repositories import git, make_repository
+from capture.repositories import git, kept, make_repository
 
 from instrument.capture.code import CodeReading
 
@@ -56,15 +56,12 @@ def test_traps_do_spring(hostile: Path, traps: Path) -> None:
 
 
 def test_nothing_of_a_hostile_repository_runs(hostile: Path, traps: Path) -> None:
-    reading = CodeReading(hostile, None, 2, 60)
-    found = reading.finish()
-    patch = reading.patch()
+    found, objects = kept(hostile)
     assert found.git is not None
     assert found.git.dirty is True
     assert found.reason is not None
     assert "evil" in found.reason
-    assert patch is not None
-    assert b"+changed" in patch
+    assert b"+changed" in objects["patch"]
     assert sorted(path.name for path in traps.glob("*.ran")) == []
 
 
@@ -74,9 +71,7 @@ def test_a_filter_with_an_equals_sign_does_not_run(tmp_path: Path, traps: Path) 
     )
     git(repository, "config", "filter.x=y.clean", trap(traps, "clean"))
     (repository / "a.txt").write_text("b\n")
-    reading = CodeReading(repository, None, 2, 60)
-    assert reading.finish().git is not None
-    assert reading.patch()
+    assert b"+b" in kept(repository).objects["patch"]
     assert not (traps / "clean.ran").exists()
 
 
@@ -104,8 +99,7 @@ def test_a_missing_object_is_not_fetched(tmp_path: Path, traps: Path) -> None:
     git(clone, "config", "remote.origin.uploadpack", trap(traps, "uploadpack"))
     git(clone, "reset", "--quiet", "--no-refresh", "HEAD")
     (clone / "a.txt").write_text("other\n")
-    reading = CodeReading(clone, None, 2, 60)
-    reading.finish()
-    assert reading.patch() is None
-    assert reading.finish().reason
+    found = kept(clone)
+    assert "patch" not in found.objects
+    assert "a.txt (its committed content is not in the repository)" in (found.code.reason or "")
     assert not (traps / "uploadpack.ran").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from capture.repositories import git, make_repository
 
-from instrument.capture import code
+from instrument.capture import code, origin
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.records import CodeCaptured
 from instrument.vocabulary import GitState
@@ -17,12 +17,16 @@ from instrument.vocabulary import GitState
 
 @pytest.fixture(autouse=True)
 def no_user_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    for system in origin._SYSTEMS:
+        monkeypatch.delenv(system.commit, raising=False)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
 
 
 def captured(directory: Path, commit: str | None = None, limit_seconds: float = 60) -> CodeCaptured:
-    return CodeReading(directory, commit, 2, limit_seconds).finish()
+    reading = CodeReading(directory, commit, 2, limit_seconds)
+    whole = reading.complete(limit_seconds=60)
+    return whole.code if whole else reading.finish()
 
 
 def state(directory: Path) -> GitState:
@@ -37,7 +41,20 @@ def test_clean_repository(tmp_path: Path) -> None:
     found = captured(repository / "sub")
     assert found.reason is None
     assert found.git == GitState(
-        commit=git(repository, "rev-parse", "HEAD"), branch="main", dirty=False, root="my project"
+        commit=git(repository, "rev-parse", "HEAD"),
+        branch="main",
+        dirty=False,
+        root="my project",
+        source="git",
+        detached=False,
+        remotes={},
+        tags=(),
+        submodules=(),
+        worktree="main",
+        operation="none",
+        shallow=False,
+        lfs_files=0,
+        lfs_pointers=0,
     )
 
 
@@ -119,7 +136,8 @@ def test_no_repository(tmp_path: Path) -> None:
 
 def test_no_repository_but_a_given_commit(tmp_path: Path) -> None:
     found = captured(tmp_path, commit="a" * 40)
-    assert found.git == GitState(commit="a" * 40, branch=None, dirty=None)
+    source = "INSTRUMENT_GIT_COMMIT"
+    assert found.git == GitState(commit="a" * 40, branch=None, dirty=None, source=source)
     assert found.reason is not None
     assert captured(tmp_path, commit="HEAD~1").git is None
 
@@ -129,7 +147,9 @@ def test_no_git_binary_reads_the_files(tmp_path: Path, monkeypatch: pytest.Monke
     loose = git(repository, "rev-parse", "HEAD")
     monkeypatch.setenv("PATH", str(tmp_path))
     found = captured(repository)
-    assert found.git == GitState(commit=loose, branch="main", dirty=None, root="r")
+    assert found.git == GitState(
+        commit=loose, branch="main", dirty=None, root="r", source="files", detached=False
+    )
     assert found.reason == "git is not installed: only its files were read"
 
 
@@ -153,7 +173,9 @@ def test_time_limit_leaves_dirty_unknown(tmp_path: Path, monkeypatch: pytest.Mon
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
     found = captured(repository, limit_seconds=0.2)
-    assert found.git == GitState(commit=commit, branch="main", dirty=None, root="r")
+    assert found.git == GitState(
+        commit=commit, branch="main", dirty=None, root="r", source="files", detached=False
+    )
     assert found.reason is not None
     assert "longer than" in found.reason
 

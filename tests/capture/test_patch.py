@@ -1,17 +1,19 @@
-"""The patch gives the tree back, byte for byte, and leaves the repository alone."""
+"""The patch and its manifest: what they hold, what they leave out, and what they never touch."""
 
 import os
 from pathlib import Path
 
 import pytest
-from capture.repositories import git, make_repository, tree
+from capture.repositories import git, given_back, kept, make_repository, round_trip, tree
 
-from instrument.capture.code import CodeReading
-from instrument.capture.git import find_repository
+from instrument.capture.changes import Asked, Gathering
+from instrument.capture.manifest import path_bytes, path_text, read_manifest
 from instrument.capture.patch import Patch, make_patch
+from instrument.capture.repository import find_repository
 from instrument.capture.status import ARGUMENTS, parse_status
 
 EVERY_BYTE = bytes(range(256)) * 40
+NEVER = 1e6
 
 
 @pytest.fixture(autouse=True)
@@ -21,21 +23,21 @@ def no_user_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def patch_of(root: Path) -> bytes | None:
-    reading = CodeReading(root, None, 2, 60)
-    patch = reading.patch()
-    assert reading.finish().reason is None
-    return patch
+    found = kept(root)
+    assert found.code.reason is None
+    return found.objects.get("patch")
 
 
 def limited(root: Path, max_bytes: int) -> Patch:
     repository = find_repository(root)
     assert repository is not None
-    output = git(root, *ARGUMENTS).encode()
-    return make_patch(repository, parse_status(output), (), max_bytes=max_bytes)
+    status = parse_status(git(root, *ARGUMENTS).encode())
+    trees = Gathering(NEVER).trees(Asked(repository, status, ()))
+    return make_patch(trees, (), max_bytes=max_bytes, limit_seconds=60)
 
 
 def restored(repository: Path, patch: bytes, to: Path) -> Path:
-    """The commit, cloned afresh, with `patch` applied."""
+    """The commit, cloned afresh, with `patch` applied by hand."""
     git(to.parent, "clone", "--quiet", "--no-local", str(repository), str(to))
     git(to, "apply", "--whitespace=nowarn", "-", feed=patch)
     return to
@@ -194,18 +196,17 @@ def test_a_conflict_is_kept_as_it_lies_in_the_tree(tmp_path: Path) -> None:
 
 def test_beyond_the_cap_the_largest_are_left_out_and_named(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "r", {"big": b"0" * 5000, "small": b"1\n"})
-    (repository / "big").unlink()
+    (repository / "big").write_bytes(b"1" * 5000)
     (repository / "small").write_bytes(b"2\n")
     (repository / "huge").write_bytes(b"x" * 9000)
     (repository / "tiny").write_bytes(b"t\n")
     patch = limited(repository, 1000)
+    assert {each.path for each in patch.manifest.left_out} == {"big", "huge"}
     assert patch.reason is not None
     assert "big" in patch.reason
     assert "huge" in patch.reason
     assert patch.data is not None
-    git(tmp_path, "clone", "--quiet", str(repository), "fresh")
-    git(tmp_path / "fresh", "apply", "-", feed=patch.data)
-    found = tree(tmp_path / "fresh")
+    found = tree(restored(repository, patch.data, tmp_path / "fresh"))
     assert found["small"] == ("file", b"2\n")
     assert found["tiny"] == ("file", b"t\n")
     assert found["big"] == ("file", b"0" * 5000)
@@ -218,24 +219,14 @@ def test_secrets_and_devices_are_left_out_and_named(tmp_path: Path) -> None:
     (repository / "notes").write_bytes(b"-----BEGIN RSA PRIVATE KEY-----\nMIIsecret\n")
     os.mkfifo(repository / "pipe")
     (repository / "a").write_bytes(b"2\n")
-    reading = CodeReading(repository, None, 2, 60)
-    patch = reading.patch()
-    assert patch is not None
+    found = kept(repository)
+    patch = found.objects["patch"]
     assert b"secret" not in patch
     assert b"+2" in patch
-    reason = reading.finish().reason
+    reason = found.code.reason
     assert reason is not None
     assert ".env (looks like a secret)" in reason
     assert "notes (looks like a secret)" in reason
-
-
-def test_repositories_inside_are_named(tmp_path: Path) -> None:
-    repository = make_repository(tmp_path / "r")
-    make_repository(repository / "vendored")
-    (repository / "new").write_bytes(b"x\n")
-    reading = CodeReading(repository, None, 2, 60)
-    assert b"new" in (reading.patch() or b"")
-    assert "vendored/ (a repository of its own)" in (reading.finish().reason or "")
 
 
 def test_our_own_store_is_not_in_it(tmp_path: Path) -> None:
@@ -282,12 +273,12 @@ def test_files_with_a_secret_in_what_was_added_are_left_out_and_named(
     (repository / "untracked.py").write_bytes(secret + b"\n")
     (repository / "binary").write_bytes(b"\0\n" + secret + b"\n")
     (repository / "other.py").write_bytes(b"kept\n")
-    reading = CodeReading(repository, None, 2, 60)
-    patch = reading.patch()
-    assert patch is not None
+    found = kept(repository)
+    patch = found.objects["patch"]
     assert b"kept" in patch
     assert patch.count(b"diff --git") == 1
-    reason = reading.finish().reason or ""
+    assert secret not in b"".join(found.objects.values())
+    reason = found.code.reason or ""
     for name in ("tracked \xe9.py", "untracked.py", "binary"):
         assert f"{name} (looks like a secret)" in reason
 
@@ -302,4 +293,76 @@ def test_code_that_speaks_of_secrets_is_kept(tmp_path: Path, line: bytes) -> Non
 def test_a_secret_that_the_commit_has_already_does_not_hold_a_change_back(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "r", {"a.py": SECRETS[0] + b"\n1\n"})
     (repository / "a.py").write_bytes(SECRETS[0] + b"\n2\n")
-    assert b"+2" in (patch_of(repository) or b"")
+    patch = patch_of(repository) or b""
+    assert b"+2" in patch
+    assert SECRETS[0] not in patch
+    round_trip(repository, tmp_path / "back")
+
+
+def test_a_secret_that_is_taken_out_is_not_stored(tmp_path: Path) -> None:
+    repository = make_repository(
+        tmp_path / "r", {"a.py": SECRETS[0] + b"\n1\n", "gone.py": SECRETS[0] + b"\n"}
+    )
+    (repository / "a.py").write_bytes(b"1\n")
+    (repository / "gone.py").unlink()
+    found = kept(repository)
+    assert SECRETS[0] not in b"".join(found.objects.values())
+    assert "a.py (looks like a secret)" in (found.code.reason or "")
+    back = given_back(found, tmp_path / "back", repository)
+    assert "a.py" in back.left_out
+    assert not (tmp_path / "back" / "gone.py").exists()
+
+
+def test_a_line_that_looks_like_a_header_hides_no_secret(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r", {"a.py": b"1\n"})
+    (repository / "a.py").write_bytes(b"1\n++ " + SECRETS[1] + b"\n")
+    found = kept(repository)
+    assert SECRETS[1] not in b"".join(found.objects.values())
+    assert "a.py (looks like a secret)" in (found.code.reason or "")
+
+
+def test_a_secret_in_a_name_is_not_stored(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r")
+    (repository / SECRETS[1].decode()).write_bytes(b"x\n")
+    found = kept(repository)
+    assert SECRETS[1] not in b"".join(found.objects.values())
+    assert SECRETS[1].decode() not in (found.code.reason or "")
+    assert "looks like a secret" in (found.code.reason or "")
+
+
+def test_a_huge_untracked_file_is_named_and_neither_read_nor_stored(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r")
+    with (repository / "data.bin").open("wb") as file:
+        file.truncate(3_000_000_000)
+    os.utime(repository / "data.bin", (1, 1))
+    found = kept(repository)
+    assert "data.bin (beyond 20 MB)" in (found.code.reason or "")
+    assert sum(map(len, found.objects.values())) < 10_000
+    assert read_manifest(found.objects["manifest"]).left_out[0].path == "data.bin"
+    assert (repository / "data.bin").stat().st_atime == 1, "it was read"
+
+
+def test_a_large_deleted_file_needs_no_content(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r", {"big": os.urandom(21_000_000), "a": b"1\n"})
+    (repository / "big").unlink()
+    round_trip(repository, tmp_path / "back")
+
+
+def test_the_manifest_says_who_where_and_what(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r", {"a": b"1\n", "b": b"1\n"})
+    (repository / "a").write_bytes(b"2\n")
+    (repository / "b").unlink()
+    (repository / os.fsdecode(b"n\xff\\")).write_bytes(b"")
+    manifest = read_manifest(kept(repository).objects["manifest"])
+    assert manifest.directory == str(repository)
+    assert [place.commit for place in manifest.repositories] == [
+        git(repository, "rev-parse", "HEAD")
+    ]
+    assert {file.path: file.mode for file in manifest.files} == {
+        "a": "100644", "b": None, "n\\xff\\\\": "100644",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [b"a", b"\xff\\x41", b"\\", "ü\n".encode(), b"a\\\\xff"])
+def test_paths_come_back_from_text(path: bytes) -> None:
+    assert path_bytes(path_text(path)) == path
