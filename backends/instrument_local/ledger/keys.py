@@ -1,0 +1,161 @@
+"""Our Ed25519 keys: a private half that stays in the user's home, a public half to hand out.
+
+Making and using the private half needs `cryptography`; nothing that checks does.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from instrument.errors import MissingDependencyError, NotFoundError, UsageError
+from instrument_local.ledger.notes import Key, Signature, check_name, parse_key
+
+_OTHERS: Final = 0o077
+
+
+class Signer(NamedTuple):
+    """A private key, ready to sign.
+
+    Attributes:
+        key: Its public half.
+        sign_bytes: Makes the 64 bytes of a signature.
+    """
+
+    key: Key
+    sign_bytes: Callable[[bytes], bytes]
+
+    def sign(self, text: str) -> Signature:
+        """The signature under `text`."""
+        return Signature(self.key.name, self.key.id, self.sign_bytes(text.encode()))
+
+
+def usual_path() -> Path:
+    """Where a user's key is kept."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".config"
+    return base / "instrument/ledger.key"
+
+
+def make(path: Path, name: str, passphrase: bytes | None) -> Key:
+    """Make a key: `path` and, with the public half, `path` and ``.pub``.
+
+    Raises:
+        UsageError: `name` cannot be a name, or `path` is there already.
+        MissingDependencyError: `cryptography` is not installed.
+    """
+    if not check_name(name):
+        raise UsageError(f"{name!r:.80} cannot name a key: use one word without a plus")
+    serialization, ed25519 = _cryptography()
+    private = ed25519.Ed25519PrivateKey.generate()
+    scheme = (
+        serialization.BestAvailableEncryption(passphrase)
+        if passphrase
+        else serialization.NoEncryption()
+    )
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, scheme
+    )
+    key = Key(name, private.public_key().public_bytes_raw())
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        _write(path, pem, 0o600)
+        _write(public_path(path), f"{key}\n".encode(), 0o644)
+    except FileExistsError as error:
+        raise UsageError(f"{error.filename} is there already; name another file") from error
+    return key
+
+
+def public_path(path: Path) -> Path:
+    """Where the public half of the key `path` is kept."""
+    return path.with_name(path.name + ".pub")
+
+
+def public(path: Path) -> Key:
+    """The public half of the key `path`.
+
+    Raises:
+        NotFoundError: It is not there.
+        UsageError: It is damaged.
+    """
+    try:
+        return parse_key(public_path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"there is no key at {public_path(path)}; `instrument ledger key new` makes one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{public_path(path)} cannot be read: {error}") from error
+
+
+def load(path: Path, passphrase: bytes | None) -> Signer:
+    """The private key `path`.
+
+    Raises:
+        NotFoundError: It is not there.
+        UsageError: Others can read it, the passphrase is wrong or missing, or it is no such key.
+        MissingDependencyError: `cryptography` is not installed.
+    """
+    key = public(path)
+    _check_private(path)
+    serialization, ed25519 = _cryptography()
+    try:
+        private = serialization.load_pem_private_key(path.read_bytes(), passphrase or None)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {_why(str(error), passphrase)}") from error
+    if not isinstance(private, ed25519.Ed25519PrivateKey):
+        raise UsageError(f"{path} is no Ed25519 key")
+    if private.public_key().public_bytes_raw() != key.public:
+        raise UsageError(f"{public_path(path)} is not the public half of {path}")
+    return Signer(key, private.sign)
+
+
+def needs_passphrase(path: Path) -> bool:
+    """Whether the private key `path` is encrypted."""
+    try:
+        return path.read_bytes().startswith(b"-----BEGIN ENCRYPTED")
+    except OSError:
+        return False
+
+
+def _check_private(path: Path) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"the private key {path} is not there; restore it, or sign with another"
+        ) from None
+    if mode & _OTHERS:
+        raise UsageError(
+            f"others can read the private key {path} (mode {mode:o}); chmod 600 it, and think "
+            "about a new one"
+        )
+
+
+def _why(said: str, passphrase: bytes | None) -> str:
+    if "not given" in said:
+        return "the key has a passphrase; give it when asked, or in INSTRUMENT_LEDGER_PASSPHRASE"
+    if "not encrypted" in said:
+        return "the key has no passphrase, and one was given"
+    return (
+        "the passphrase is wrong, or the file is damaged" if passphrase else "the file is damaged"
+    )
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as stream:
+        stream.write(data)
+
+
+def _cryptography() -> tuple[Any, Any]:
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError as error:
+        raise MissingDependencyError(
+            "signing needs cryptography, which is not installed; pip install "
+            "'instrument-ml[signing]', or sign with `--ssh KEY`, which needs nothing"
+        ) from error
+    return serialization, ed25519

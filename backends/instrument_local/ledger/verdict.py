@@ -1,0 +1,133 @@
+"""What a check of the ledger proves, and what it cannot know, in words."""
+
+from typing import Final, NamedTuple
+
+from instrument.protocols.ledger import Verdict
+from instrument.protocols.store import Damage
+from instrument_local.ledger.notes import Checkpoint
+from instrument_local.ledger.signatures import Signed
+
+_UNANCHORED: Final = (
+    "There was no older checkpoint from outside the store to compare with. Damage by accident "
+    "would have been found. Whoever can write to the store could have put an older copy or another "
+    "history in its place, or cut off its end: this check cannot know. Keep what "
+    "`instrument ledger checkpoint` prints somewhere else."
+)
+_BEHIND: Final = (
+    "The {} entries after those could have been replaced or cut off by whoever can write to the "
+    "store: nothing from outside stands for them yet."
+)
+
+
+class Anchor(NamedTuple):
+    """An older checkpoint that came from outside the store.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        source: Where it came from, in words.
+        way_out: What to do when it rightly does not agree.
+    """
+
+    checkpoint: Checkpoint
+    source: str
+    way_out: str
+
+
+class Result(NamedTuple):
+    """What was found, for the words.
+
+    Attributes:
+        checkpoint: The ledger as it is.
+        problems: What is wrong.
+        pending: Events that wait.
+        dropped: How many runs were removed on purpose.
+        anchors: The older checkpoints.
+        signed: The signatures that are good.
+    """
+
+    checkpoint: Checkpoint
+    problems: tuple[Damage, ...]
+    pending: int
+    dropped: int
+    anchors: tuple[Anchor, ...]
+    signed: tuple[Signed, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The one word."""
+        kinds = {each.kind for each in self.problems if each.severity == "damage"}
+        if kinds - {"unreadable"}:
+            return "tampered"
+        if kinds or self.pending:
+            return "incomplete"
+        return "ok" if self.anchored else "ok-unanchored"
+
+    @property
+    def anchored(self) -> int:
+        """So many entries an older checkpoint stands for."""
+        return max((anchor.checkpoint.size for anchor in self.anchors), default=0)
+
+    @property
+    def signature(self) -> Signed | None:
+        """The signature that reaches farthest, of those that count if there are any."""
+        return max(self.signed, key=lambda each: (each.counts, each.size), default=None)
+
+    def says(self) -> tuple[str, ...]:
+        """What is proven and what is not, each in a sentence or two."""
+        parts = (self._whole(), self._dropped(), self._waiting(), *self._anchored(), self._signed())
+        return tuple(part for part in parts if part)
+
+    def _whole(self) -> str:
+        entries = self.checkpoint.size
+        if self.verdict == "tampered":
+            return f"The ledger of {entries} entries does not hold: see what was found."
+        return (
+            f"The ledger has {entries} entries; each byte of them, their order, and every run that "
+            "they close was checked."
+        )
+
+    def _dropped(self) -> str:
+        return (
+            f"{self.dropped} runs were removed on purpose; their entries stay, and "
+            "`instrument ledger log` tells who did it, when and why."
+            if self.dropped
+            else ""
+        )
+
+    def _waiting(self) -> str:
+        return (
+            f"{self.pending} events are not in the ledger yet; until they are, they can vanish "
+            "unseen."
+            if self.pending
+            else ""
+        )
+
+    def _anchored(self) -> list[str]:
+        if self.verdict == "tampered":
+            return [f"Compared with {each.source}. {each.way_out}" for each in self.anchors]
+        said = [
+            f"It begins with the {each.checkpoint.size} entries that {each.source} stands for: "
+            "none of those was changed, moved or dropped, whoever tried."
+            for each in self.anchors
+        ]
+        behind = self.checkpoint.size - self.anchored
+        return [*said, _BEHIND.format(behind)] if said and behind else said or [_UNANCHORED]
+
+    def _signed(self) -> str:
+        signed = self.signature
+        if signed is None:
+            return (
+                "No signature was checked: that the owner of a key stood for it is not shown."
+                if self.verdict != "tampered"
+                else ""
+            )
+        if signed.counts:
+            return (
+                f"Its first {signed.size} entries are signed by {signed.by}: nobody without that "
+                "key can have made them up. Its holder can."
+            )
+        return (
+            f"Its first {signed.size} entries are signed by {signed.by}, a key that is known from "
+            "the store alone: whoever can write to the store could have put it there. Bring the "
+            "key with --key to know."
+        )
