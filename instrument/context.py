@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from instrument import identity, registry, settings, stack
+from instrument import identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.errors import UsageError
@@ -144,6 +144,9 @@ class ExperimentContext:
         if recording is None:
             return
         duration = recording.duration_seconds()
+        intercept.uninstall()
+        with recording.guard.protect("identify what was loaded"):
+            intercept.complete(recording)
         end = RunFinished(state=self.state, duration_seconds=duration, exit_code=exit_code)
         recording.finish(end, lambda: self._record_end(error))
         if self._hook is not None:
@@ -338,6 +341,7 @@ class ExperimentContext:
             which, self._settings, store, monitor_hardware=self._monitor_hardware
         )
         self._recording.start(self._record_start)
+        intercept.install(_destination)
         if which.owner:
             self._hook = TerminationHook(lambda: self.finish(RunState.INTERRUPTED))
             self._hook.install()
@@ -404,6 +408,14 @@ def _is_cancelled(error: BaseException) -> bool:
     """Whether a task was cancelled; asyncio costs 20 ms to import and is there if it was."""
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and isinstance(error, asyncio.CancelledError)
+
+
+def _destination() -> intercept.Destination | None:
+    """Where the records of intercepted calls go."""
+    recording = getattr(stack.innermost(), "recording", None)
+    if recording is None or recording.store is None:
+        return None
+    return intercept.Destination(recording, recording.store)
 
 
 def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:

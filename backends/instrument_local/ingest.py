@@ -103,6 +103,22 @@ class Ingest:
             files.append(File(path=path.name, digest=digest, size_bytes=size))
         return files
 
+    def identify(self, path: Path) -> File:
+        """See `instrument.protocols.Objects.identify`."""
+        status = self._status_of_source(path)
+        (digest,) = self._hashes.get([status])
+        if digest is None:
+            fd = os.open(path, _READ_SOURCE)
+            try:
+                seen_ns, status = time.time_ns(), os.fstat(fd)
+                digest = f"sha256:{hash_file(fd)}"
+                is_same = _changes(status) == _changes(os.fstat(fd))
+            finally:
+                os.close(fd)
+            if is_same and is_settled(status, seen_ns):
+                self._hashes.put([(status, digest)])
+        return File(path=path.name, digest=digest, size_bytes=status.st_size)
+
     def has_good(self, digest: str) -> bool:
         """Whether the object is there, whole and durable; every byte of it is read."""
         path = self._layout.object_path(digest)

@@ -57,6 +57,11 @@ class LocalObjects:
         with store_errors(f"store {len(paths)} files"):
             return self._ingest.put(paths, told or nobody, steady=True)
 
+    def identify(self, path: Path) -> File:
+        """See `instrument.protocols.Objects`."""
+        with store_errors(f"read {path}"):
+            return self._ingest.identify(path)
+
     def get_bytes(self, digest: str) -> bytes:
         """See `instrument.protocols.Objects`."""
         with self.open(digest) as stream, store_errors(f"read object {digest}"):

@@ -72,6 +72,10 @@ class LocalStore:
         """See `instrument.protocols.Objects`."""
         return self._objects.put_files(paths, told)
 
+    def identify(self, path: Path) -> File:
+        """See `instrument.protocols.Objects`."""
+        return self._objects.identify(path)
+
     def get_bytes(self, digest: str) -> bytes:
         """See `instrument.protocols.Objects`."""
         return self._objects.get_bytes(digest)

@@ -95,6 +95,16 @@ class Objects(Protocol):
             StoreError: One could not be read or stored, or never held still.
         """
 
+    def identify(self, path: Path) -> File:
+        """The digest and size of the regular file `path`, without storing it.
+
+        What is known of an unchanged file is not hashed again.
+
+        Raises:
+            NotFoundError: There is no such file, or it is no regular file.
+            StoreError: It cannot be read.
+        """
+
     def get_bytes(self, digest: str) -> bytes:
         """The bytes named `digest`, verified.
 

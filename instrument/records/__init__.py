@@ -18,6 +18,7 @@ from instrument.records.artifacts import ArtifactLogged, ArtifactUsed, Checkpoin
 from instrument.records.base import Record
 from instrument.records.calls import CallFinished, CallStarted
 from instrument.records.environment import CodeCaptured, EnvironmentCaptured, SeedsRecorded
+from instrument.records.models import ModelIdentified, ModelLoaded
 from instrument.records.runs import (
     ExceptionRaised,
     Problem,
@@ -43,6 +44,8 @@ __all__ = [
     "EnvironmentCaptured",
     "ExceptionRaised",
     "Metrics",
+    "ModelIdentified",
+    "ModelLoaded",
     "Params",
     "Problem",
     "ProcessFinished",
@@ -88,6 +91,8 @@ KINDS: Final[Mapping[str, type[Record]]] = {
         CheckpointSaved,
         CallStarted,
         CallFinished,
+        ModelLoaded,
+        ModelIdentified,
         TelemetrySampled,
         TelemetrySummarised,
         Problem,

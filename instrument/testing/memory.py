@@ -102,6 +102,14 @@ class MemoryBackend:
                 return file
         raise StoreError(f"{path} changed while it was read, {_READ_TRIES} times")
 
+    def identify(self, path: Path) -> File:
+        """See `instrument.protocols.Objects`."""
+        if not path.is_file():
+            raise NotFoundError(f"{path} is no regular file")
+        data = path.read_bytes()
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        return File(path=path.name, digest=digest, size_bytes=len(data))
+
     def get_bytes(self, digest: str) -> bytes:
         """See `instrument.protocols.Objects`."""
         if digest not in self._objects:

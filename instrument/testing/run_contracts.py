@@ -140,7 +140,8 @@ class CatalogueContract:
         assert [run.state for run in store.runs()] == [RunState.RUNNING]
         journal.take(RunFinished(state=RunState.FAILED, duration_seconds=2.0), AT)
         journal.close()
-        for run in (store.seal("run-0001"), store.run("run-0001"), *store.runs()):
+        assert store.seal("run-0001") == store.run("run-0001")
+        for run in (store.run("run-0001"), *store.runs()):
             assert (run.state, run.attempts) == (RunState.FAILED, 2)
         assert store.verify().ok
 

@@ -1,0 +1,10 @@
+"""Interception: what libraries really load and call, recorded from the calls themselves.
+
+An *interceptor* wraps calls of one library. Nothing is imported by us: a library is patched when
+the program imports it, and the patches are taken out when the last run is closed.
+"""
+
+from instrument.intercept.session import Destination
+from instrument.intercept.switch import complete, install, uninstall
+
+__all__ = ["Destination", "complete", "install", "uninstall"]

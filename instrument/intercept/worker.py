@@ -1,0 +1,42 @@
+"""One background thread that does what it is given, in order, and never holds up the exit."""
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+
+class Worker:
+    """Does things one after another in a daemon thread, which starts with the first of them.
+
+    What it is given must not raise. Where no thread can be started (the interpreter is shutting
+    down) it is done at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        os.register_at_fork(after_in_child=self._reset)
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Do `work` when all that was submitted before is done."""
+        with self._lock:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="instrument-hash", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    work()
+                    return
+                self._thread = thread
+        self._queue.put(work)
+
+    def _reset(self) -> None:
+        """Begin anew; threads and what they hold do not survive a fork."""
+        self._lock, self._queue, self._thread = threading.Lock(), queue.SimpleQueue(), None
+
+    def _run(self) -> None:
+        work_queue = self._queue
+        while True:
+            work_queue.get()()
