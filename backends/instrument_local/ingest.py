@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from instrument.errors import NotFoundError, StoreError
 from instrument.vocabulary import File
@@ -28,6 +28,7 @@ _THREADS: Final = 4  # syncs wait for the disk; side by side they wait less
 _BATCH_FILES: Final = 64  # copies that a thread has open before it syncs them
 _TRIES: Final = 3
 
+StrPath: TypeAlias = str | Path
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -35,7 +36,7 @@ _Result = TypeVar("_Result")
 class _Source(NamedTuple):
     """A file to store: what it was like, and when that was looked up."""
 
-    path: Path
+    path: StrPath
     status: os.stat_result
     seen_ns: int
 
@@ -89,7 +90,7 @@ class Ingest:
         self._objects = str(layout.objects)  # to make a `Path` takes longer than to ask the disk
         self._networks: dict[int, bool] = {}
 
-    def put(self, paths: Sequence[Path], told: Told, *, steady: bool) -> list[File]:
+    def put(self, paths: Sequence[StrPath], told: Told, *, steady: bool) -> list[File]:
         """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
         seen_ns = time.time_ns()
         sources = [_Source(path, self._status_of_source(path), seen_ns) for path in paths]
@@ -100,7 +101,8 @@ class Ingest:
         files = []
         for path, known in zip(paths, stored, strict=True):
             digest, size, _ = known or next(made)
-            files.append(File(path=path.name, digest=digest, size_bytes=size))
+            name = os.path.basename(path)  # noqa: PTH119 - as `os.stat` below
+            files.append(File(path=name, digest=digest, size_bytes=size))
         return files
 
     def identify(self, path: Path) -> File:
@@ -141,7 +143,7 @@ class Ingest:
             self._files.disk.rename(temporary, target)
         return {target.parent, *above}
 
-    def _status_of_source(self, path: Path) -> os.stat_result:
+    def _status_of_source(self, path: StrPath) -> os.stat_result:
         try:
             status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
             if self._is_network(path, status.st_dev) and stat.S_ISREG(status.st_mode):
@@ -155,9 +157,9 @@ class Ingest:
             raise NotFoundError(f"{path} is no regular file; give the path of a file")
         return status
 
-    def _is_network(self, path: Path, device: int) -> bool:
+    def _is_network(self, path: StrPath, device: int) -> bool:
         if device not in self._networks:
-            self._networks[device] = mount_of(path).is_network
+            self._networks[device] = mount_of(Path(path)).is_network
         return self._networks[device]
 
     def _known(self, sources: Sequence[_Source]) -> list[_Stored | None]:

@@ -3,11 +3,29 @@
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 _NETWORK: Final = re.compile(
-    r"nfs\d?|cifs|smb3?|smbfs|lustre|gpfs|beegfs.*|ceph|glusterfs|afs|pvfs2|orangefs|9p|fuse\..+"
+    r"nfs\d?|cifs|smb3?|smbfs|lustre|gpfs|beegfs.*|ceph|glusterfs|afs|pvfs2|orangefs|9p|fuse(?:\..+)?"
+)
+
+_HERE_ONLY: Final = "locks hold on one machine only; run gc, pack and repair on one at a time"
+
+# Types of file systems, an option of theirs or any, and what to know.
+_ADVICE: Final = (
+    (r"nfs\d?", r"soft(err)?", "a slow server can lose writes unseen; mount it hard"),
+    (r"nfs\d?", "nocto", "others may read old data for minutes; mount it without nocto"),
+    (r"nfs\d?", r"nolock|local_lock=(all|flock|posix)", _HERE_ONLY),
+    ("lustre", "localflock|noflock", _HERE_ONLY),
+    (r"ext\d|xfs", r"nobarrier|barrier=0", "a power cut can take what was synced; drop the option"),
+    ("tmpfs|ramfs", None, "this is memory; what is stored here ends with the machine's uptime"),
+    (
+        "overlay",
+        None,
+        "this is a container's layer; keep the store on a volume, or it goes with it",
+    ),
 )
 
 
@@ -27,15 +45,51 @@ class Mount(NamedTuple):
         """Whether other hosts may see the same files (or whether that is not known)."""
         return self.kind == "unknown" or _NETWORK.fullmatch(self.kind) is not None
 
+    @property
+    def advice(self) -> list[str]:
+        """What somebody should know who keeps a store here, a line each."""
+        options = self.options.split(",")
+        lines = []
+        for kind, option, said in _ADVICE:
+            if not re.fullmatch(kind, self.kind):
+                continue
+            found = [each for each in options if option and re.fullmatch(option, each)]
+            if found or option is None:
+                lines.append(f"{found[0] if found else self.kind}: {said}")
+        if self.kind == "lustre" and not any(option.endswith("flock") for option in options):
+            lines.append(f"lustre without flock: {_HERE_ONLY}")
+        return lines
+
 
 def mount_of(path: Path) -> Mount:
     """The file system that holds `path` (or would, where `path` does not exist yet)."""
-    place = os.fsencode(os.path.realpath(path))
-    best, found = -1, Mount("unknown", "")
+    return _mount_at(os.fsencode(os.path.realpath(path)), _table())
+
+
+def may_hang(path: Path) -> bool:
+    """Whether calls to `path` can wait for a server. Asks no server: none that hangs is touched."""
+    table = _table()
+    rest = list(reversed([path.absolute(), *path.absolute().parents]))
+    for part in rest:
+        if _mount_at(os.fsencode(part), table).is_network:
+            return True
+        with suppress(OSError):
+            target = part.parent / part.readlink()
+            if target != part:
+                return may_hang(Path(os.path.normpath(target / path.absolute().relative_to(part))))
+    return False
+
+
+def _table() -> bytes:
     try:
-        table = Path("/proc/self/mountinfo").read_bytes()
+        return Path("/proc/self/mountinfo").read_bytes()
     except OSError:
-        return found
+        return b""
+
+
+def _mount_at(place: bytes, table: bytes) -> Mount:
+    """The mount of `table` that `place`, which holds no symbolic link, is on."""
+    best, found = -1, Mount("unknown", "")
     for line in table.splitlines():
         left, _, right = line.partition(b" - ")
         fields, last = left.split(b" "), right.split(b" ")
@@ -58,12 +112,12 @@ def cache_directory() -> Path | None:
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
     temporary = Path(tempfile.gettempdir()) / f"instrument-cache-{os.getuid()}"
     for candidate in (Path(home) / "instrument", temporary):
-        if candidate.is_absolute() and not mount_of(candidate).is_network and _usable(candidate):
+        if candidate.is_absolute() and not mount_of(candidate).is_network and is_usable(candidate):
             return candidate
     return None
 
 
-def _usable(directory: Path) -> bool:
+def is_usable(directory: Path) -> bool:
     """Whether `directory` is there (made if need be), ours, and writable."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

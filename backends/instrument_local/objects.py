@@ -52,7 +52,7 @@ class LocalObjects:
         with store_errors(f"store {path}"):
             return self._ingest.put([path], nobody, steady=False)[0]
 
-    def put_files(self, paths: Sequence[Path], told: Told | None = None) -> list[File]:
+    def put_files(self, paths: Sequence[str | Path], told: Told | None = None) -> list[File]:
         """See `instrument.protocols.Objects`."""
         with store_errors(f"store {len(paths)} files"):
             return self._ingest.put(paths, told or nobody, steady=True)

@@ -68,7 +68,7 @@ class LocalStore:
         """See `instrument.protocols.Objects`."""
         return self._objects.put_file(path)
 
-    def put_files(self, paths: Sequence[Path], told: Told | None = None) -> list[File]:
+    def put_files(self, paths: Sequence[str | Path], told: Told | None = None) -> list[File]:
         """See `instrument.protocols.Objects`."""
         return self._objects.put_files(paths, told)
 
@@ -191,6 +191,7 @@ class LocalStore:
             "file_system": mount.kind,
             "mount_options": mount.options,
             "is_network": mount.is_network,
+            "mount_advice": mount.advice,
             "index": str(index) if index else None,
         }
 

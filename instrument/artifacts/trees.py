@@ -29,16 +29,16 @@ def put_tree(objects: Objects, root: Path) -> tuple[File, ...]:
     found = files_under(root)
     if not found:
         raise UsageError(f"{root} holds no files; an artifact needs at least one")
-    stored = put_with_progress(objects, root.name, [Path(place) for place in found.values()])
+    stored = put_with_progress(objects, root.name, list(found.values()))
     return tuple(
         File(path=path, digest=file.digest, size_bytes=file.size_bytes)
         for path, file in zip(found, stored, strict=True)
     )
 
 
-def put_with_progress(objects: Objects, what: str, paths: Sequence[Path]) -> list[File]:
+def put_with_progress(objects: Objects, what: str, paths: Sequence[str | Path]) -> list[File]:
     """Store `paths` and show how it goes; see `Objects.put_files`."""
-    total = lambda: sum(path.stat().st_size for path in paths)  # noqa: E731 - one line
+    total = lambda: sum(Path(path).stat().st_size for path in paths)  # noqa: E731 - one line
     with Progress(f"storing {what}", total) as progress:
         return objects.put_files(paths, progress.advance)
 

@@ -110,6 +110,9 @@ def _store(path: Path) -> Iterator[Check]:
     detail = ", ".join([*amounts, size(info.get("objects_size_bytes"))])
     yield Check(name="contents", status="ok", detail=detail)
     yield _file_system(info)
+    for advice in info.get("mount_advice", ()):
+        detail, _, hint = advice.partition("; ")
+        yield Check(name="mount", status="warning", detail=detail, hint=hint)
 
 
 def _file_system(info: Mapping[str, Any]) -> Check:

@@ -78,7 +78,7 @@ class Objects(Protocol):
         """
 
     def put_files(
-        self, paths: Sequence[Path], told: Callable[[int], None] | None = None
+        self, paths: Sequence[str | Path], told: Callable[[int], None] | None = None
     ) -> list[File]:
         """Store the bytes of regular files; the result has their order.
 

@@ -68,6 +68,28 @@ class ObjectsContract:
         assert store.get_bytes(first.digest) == b"one"
         assert store.get_bytes(second.digest) == b"two"
 
+    def test_many_files_keep_their_order(self, store: Store, tmp_path: Path) -> None:
+        contents = [b"one", b"", b"one", b"two" * 100_000]
+        paths = [tmp_path / f"{number}.bin" for number in (3, 1, 2, 0)]
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+        told: list[int] = []
+        files = store.put_files(paths, told.append)
+        assert files == [store.put_file(path) for path in paths]
+        assert [store.get_bytes(file.digest) for file in files] == contents
+        assert sum(told) == sum(map(len, contents))
+        assert store.verify().objects == 3
+        assert store.put_files([]) == []
+
+    def test_one_missing_file_of_many_stores_none(self, store: Store, tmp_path: Path) -> None:
+        there = tmp_path / "there"
+        there.write_bytes(b"there")
+        with pytest.raises(NotFoundError, match="missing"):
+            store.put_files([there, tmp_path / "missing"])
+        with pytest.raises(NotFoundError):
+            store.put_files([there, tmp_path])
+        assert store.verify().objects == 0
+
     def test_what_is_not_a_regular_file_is_not_found(self, store: Store, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "missing"):
             with pytest.raises(NotFoundError):

@@ -80,7 +80,7 @@ class MemoryBackend:
         return File(path=path.name, digest=self.put_bytes(data), size_bytes=len(data))
 
     def put_files(
-        self, paths: Sequence[Path], told: Callable[[int], None] | None = None
+        self, paths: Sequence[str | Path], told: Callable[[int], None] | None = None
     ) -> list[File]:
         """See `instrument.protocols.Objects`."""
         if missing := [path for path in paths if not path.is_file()]:

@@ -80,6 +80,13 @@ def _put_file(store: LocalStore) -> None:
     assert store.put_file(source).size_bytes == 100_000
 
 
+def _put_files(store: LocalStore) -> None:
+    sources = [Path(store.location).with_name(f"{number}.bin") for number in range(4)]
+    for number, source in enumerate(sources):
+        source.write_bytes(b"%d" % (number // 2))
+    assert [file.path for file in store.put_files(sources)] == [path.name for path in sources]
+
+
 def _claim(store: LocalStore) -> None:
     for content in (b"a", b"b", b"a"):
         store.put_bytes(content)
@@ -95,7 +102,7 @@ def _seal(store: LocalStore) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("forever", [False, True])
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("operation", [_put, _put_file, _claim, _seal])
+@pytest.mark.parametrize("operation", [_put, _put_file, _put_files, _claim, _seal])
 def test_what_fails_says_so_leaves_the_store_whole_and_works_the_next_time(
     tmp_path: Path, operation: Callable[[LocalStore], None], code: int, forever: bool
 ) -> None:

@@ -1,0 +1,290 @@
+"""Many files at once: order, durability, faults, and files that do not hold still."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local.faulty_disk import CALLS, FaultyDisk
+
+from instrument.clock import SystemClock
+from instrument.errors import IntegrityError, StoreError
+from instrument_local import LocalStore, copying, hashes, open_store
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def store(store_path: Path) -> LocalStore:
+    return open_store(store_path, SystemClock())
+
+
+def _many(directory: Path, count: int) -> list[Path]:
+    directory.mkdir(exist_ok=True)
+    paths = [directory / f"{number}.bin" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"%d" % (number // 2))  # every content twice
+    return paths
+
+
+class WatchedDisk(FaultyDisk):
+    """Notes which files were synced when, by the calls that name them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(only=())
+        self.synced: set[int] = set()
+        self.unsynced_when_linked: list[Path] = []
+        self.linked: set[Path] = set()
+        link, fsync = self.link, self.fsync
+
+        def watched_fsync(fd: int) -> None:
+            fsync(fd)
+            self.synced.add(os.fstat(fd).st_ino)
+
+        def watched_link(source: Path, target: Path) -> None:
+            if source.stat().st_ino not in self.synced:
+                self.unsynced_when_linked.append(target)
+            link(source, target)
+            self.linked.add(target.parent)
+            self.synced.discard(target.parent.stat().st_ino)
+
+        self.link, self.fsync = watched_link, watched_fsync
+
+
+def test_each_copy_is_synced_before_it_is_named_and_each_name_before_the_return(
+    store_path: Path, tmp_path: Path
+) -> None:
+    disk = WatchedDisk(store_path)
+    store = LocalStore(store_path, SystemClock(), disk)
+    store.put_files([*_many(tmp_path / "many", 300), _sparse(tmp_path / "large", 20 * MIB)])
+    assert disk.unsynced_when_linked == []
+    assert len(disk.linked) > 50
+    assert {directory.stat().st_ino for directory in disk.linked} <= disk.synced
+
+
+def test_a_directory_is_synced_once_however_many_objects_it_gets(
+    store_path: Path, tmp_path: Path
+) -> None:
+    paths = _many(tmp_path / "many", 1200)
+    disk = FaultyDisk(only=("fsync",))
+    LocalStore(store_path, SystemClock(), disk).put_files(paths)
+    assert disk.calls < 1200 + 256 + 20
+
+
+def test_what_was_stored_before_a_failure_is_whole_and_nothing_lies_about(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    paths = _many(tmp_path / "many", 200)
+    paths[150].chmod(0)
+    if os.access(paths[150], os.R_OK):
+        paths[150].unlink()
+        paths[150].symlink_to("/proc/self/mem")  # a regular file that not even root can read
+    with pytest.raises(StoreError, match=r"cannot store .*150\.bin: "):
+        store.put_files(paths)
+    assert list(Path(store.location, "tmp").iterdir()) == []
+    assert store.verify().ok
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("code", "forever"), [(errno.ENOSPC, False), (errno.EIO, True)])
+def test_every_call_to_the_disk_may_fail(tmp_path: Path, code: int, forever: bool) -> None:
+    paths = [*_many(tmp_path / "many", 3), _sparse(tmp_path / "large", 9 * MIB)]
+    only = CALLS if forever else tuple(set(CALLS) - {"unlink"})
+    for number in range(1, 200):
+        disk = FaultyDisk(number, code, forever=forever, only=only)
+        path = tmp_path / f"store-{number}"
+        with suppress(StoreError):
+            LocalStore(path, SystemClock(), disk).put_files(paths)
+        if disk.calls < disk.fail:
+            return
+        if not forever:
+            assert not list(path.glob("tmp/*")), number
+        store = open_store(path, SystemClock())
+        assert store.verify().ok, number
+        for source, file in zip(paths, store.put_files(paths), strict=True):
+            assert store.get_bytes(file.digest) == source.read_bytes()
+    pytest.fail("the operation makes more than 200 calls")
+
+
+def test_a_full_disk_in_the_middle_of_a_batch_leaves_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(place)]
+    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
+    try:
+        store = open_store(place / "store", SystemClock())
+        large = [tmp_path / f"{number}.bin" for number in range(80)]
+        for path in large:
+            path.write_bytes(os.urandom(100_000))
+        with pytest.raises(StoreError, match="No space left on device"):
+            store.put_files(large)
+        assert list((place / "store" / "tmp").iterdir()) == []
+        assert store.verify().ok
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def scribbled(tmp_path: Path) -> Iterator[Path]:
+    """A file that somebody writes to all the time."""
+    path = tmp_path / "moving"
+    path.write_bytes(b"\0" * 4 * MIB)
+    stop = threading.Event()
+
+    def scribble() -> None:
+        count = 0
+        with path.open("r+b", buffering=0) as stream:
+            while not stop.is_set():
+                count += 1
+                stream.seek(count * 4099 % MIB)
+                stream.write(count.to_bytes(8, "big"))
+
+    writer = threading.Thread(target=scribble)
+    writer.start()
+    yield path
+    stop.set()
+    writer.join()
+
+
+def test_a_file_that_never_holds_still_is_told(store: LocalStore, scribbled: Path) -> None:
+    with pytest.raises(StoreError, match="moving changed while it was read, 3 times"):
+        store.put_files([scribbled])
+    assert list(Path(store.location, "tmp").iterdir()) == []
+    assert store.put_file(scribbled).size_bytes == 4 * MIB  # which promises less
+
+
+def test_a_file_that_changed_once_is_read_again(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    copy = copying.copy_and_hash
+
+    def append_after(*arguments: Any) -> tuple[str, int]:
+        result = copy(*arguments)
+        if path.stat().st_size < 8:
+            with path.open("ab") as stream:
+                stream.write(b"two\n")
+        return result
+
+    monkeypatch.setattr("instrument_local.ingest.copy_and_hash", append_after)
+    (file,) = store.put_files([path])
+    assert store.get_bytes(file.digest) == b"one\ntwo\n"
+
+
+def _sparse(path: Path, size: int) -> Path:
+    """A file with a hole, some bytes, and a hole at the end."""
+    with path.open("wb") as stream:
+        stream.seek(size // 2)
+        stream.write(b"in the middle")
+        stream.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize("size", [300_000, 40 * MIB])
+def test_holes_stay_holes(store: LocalStore, tmp_path: Path, size: int) -> None:
+    path = _sparse(tmp_path / "sparse", size)
+    if path.stat().st_blocks * 512 > size // 2:
+        pytest.skip("the file system of the tests has no holes")
+    (file,) = store.put_files([path])
+    assert file.digest == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    kept = store.path_of(file.digest)
+    assert kept is not None
+    assert kept.stat().st_size == size
+    assert kept.stat().st_blocks * 512 < 100_000
+
+
+def test_an_empty_hole_is_a_file_too(store: LocalStore, tmp_path: Path) -> None:
+    path = tmp_path / "hole"
+    with path.open("wb") as stream:
+        stream.truncate(MIB)
+    (file,) = store.put_files([path])
+    assert store.get_bytes(file.digest) == b"\0" * MIB
+
+
+def test_a_change_within_one_tick_of_a_coarse_clock_is_not_missed(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    """On ext4 with small inodes all times are whole seconds."""
+    image, place = tmp_path / "image", tmp_path / "coarse"
+    place.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(4 * MIB)
+    make = ["mkfs.ext4", "-q", "-F", "-I", "128", str(image)]
+    mount = ["mount", "-o", "loop", str(image), str(place)]
+    for command in (make, mount):
+        if os.getuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("SKIPPED LOUDLY: no loop device can be mounted here; needs root")
+    try:
+        path = place / "file"
+        for count in range(20):  # at least one pair falls into one second
+            for content in (b"one %d" % count, b"two %d" % count):
+                path.write_bytes(content)
+                (file,) = store.put_files([path])
+                assert store.get_bytes(file.digest) == content
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_file_that_settled_while_it_was_read_is_read_the_next_time(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is how old the times were before the reading: a change may come during it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+    copy = copying.copy_and_hash
+    calls = []
+
+    def slowly(*arguments: Any) -> tuple[str, int]:
+        calls.append(arguments)
+        moment = threading.Event()
+        moment.wait(0.3)
+        return copy(*arguments)
+
+    monkeypatch.setattr("instrument_local.ingest.copy_and_hash", slowly)
+    monkeypatch.setattr(hashes, "_SETTLED_NS", 250_000_000)
+    store.put_files([path])
+    store.put_files([path])
+    assert len(calls) == 2
+    store.put_files([path])
+    assert len(calls) == 2
+
+
+def test_a_large_object_is_hashed_once_in_a_process_unless_it_changes(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashes, "_SETTLED_NS", 0)
+    hashed = []
+
+    def hash_and_count(fd: int) -> str:
+        hashed.append(fd)
+        return copying.hash_file(fd)
+
+    monkeypatch.setattr("instrument_local.objects.hash_file", hash_and_count)
+    digest = store.put_bytes(b"x" * 2 * MIB)
+    for _ in range(3):
+        store.open(digest).close()
+    assert len(hashed) == 1
+    path = store.path_of(digest)
+    assert path is not None
+    path.chmod(0o600)
+    path.write_bytes(b"y" * 2 * MIB)
+    with pytest.raises(IntegrityError):
+        store.open(digest)
+    assert not store.verify().ok
+
+
+def test_progress_counts_every_byte_once(store: LocalStore, tmp_path: Path) -> None:
+    paths = [*_many(tmp_path / "many", 100), _sparse(tmp_path / "large", 20 * MIB)]
+    size = sum(path.stat().st_size for path in paths)
+    for _ in range(2):
+        told: list[int] = []
+        store.put_files(paths, told.append)
+        assert sum(told) == size
