@@ -283,16 +283,24 @@ class Recording:
         with self.guard.protect("close the journal"):
             records.close()
         self._write_to(Ended(self.identity.run_id))
-        if (self._owner or self.identity.is_rank) and self.store is not None and not records.lost:
-            try:
-                self.store.seal(self.identity.run_id, unless_open=self.identity.is_rank)
-            except InstrumentError as error:
-                say(f"the run is recorded but not sealed: {error}")
+        if not records.lost:
+            self._seal()
         if records.lost:
             say(
                 f"{records.lost} records of run {self.identity.run_id} were lost: the store "
                 f"{self._where()} could not take them; `instrument doctor` looks for the cause"
             )
+
+    def _seal(self) -> None:
+        """Seal the run: its owner does, and of the ranks of a launch the last one."""
+        run_id, is_rank = self.identity.run_id, self.identity.is_rank
+        if self.store is None or not (self._owner or is_rank):
+            return
+        try:
+            if not (is_rank and self.store.is_open(run_id)):
+                self.store.seal(run_id)
+        except InstrumentError as error:
+            say(f"the run is recorded but not sealed: {error}")
 
     def _finish_mirrors(self) -> None:
         for follower in self._followers:

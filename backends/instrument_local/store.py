@@ -115,10 +115,12 @@ class LocalStore:
         flusher.watch(journal)
         return journal
 
-    def seal(self, run_id: str, *, unless_open: bool = False) -> RunSummary | None:
+    def is_open(self, run_id: str) -> bool:
         """See `instrument.protocols.Store`."""
-        if unless_open and self._markers.alive(run_id):
-            return None
+        return self._markers.alive(run_id)
+
+    def seal(self, run_id: str) -> RunSummary:
+        """See `instrument.protocols.Store`."""
         try:
             summary = self._summaries.seal(run_id)
         except NotFoundError as error:

@@ -207,13 +207,11 @@ class Store(Objects, Versions, Catalogue, Protocol):
         Never raises for want of space or permission: such records count as lost.
         """
 
-    def seal(self, run_id: str, *, unless_open: bool = False) -> RunSummary | None:
-        """Write the summary of a finished run and drop its open marker. Idempotent.
+    def is_open(self, run_id: str) -> bool:
+        """Whether a living process has a journal of the run open."""
 
-        Args:
-            run_id: The run.
-            unless_open: Leave it to the last of the processes that still record for the run;
-                the result is None then.
+    def seal(self, run_id: str) -> RunSummary:
+        """Write the summary of a finished run and drop its open marker. Idempotent.
 
         Raises:
             StoreError: It could not be written; readers then derive the summary from the journals.

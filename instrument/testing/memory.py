@@ -186,10 +186,12 @@ class MemoryBackend:
         journal.take(process, datetime.now(UTC))
         return journal
 
-    def seal(self, run_id: str, *, unless_open: bool = False) -> RunSummary | None:
+    def is_open(self, run_id: str) -> bool:
         """See `instrument.protocols.Store`."""
-        if unless_open and any(not journal.closed for journal in self._journals.get(run_id, ())):
-            return None
+        return any(not journal.closed for journal in self._journals.get(run_id, ()))
+
+    def seal(self, run_id: str) -> RunSummary:
+        """See `instrument.protocols.Store`."""
         return self.run(run_id)
 
     def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:

@@ -139,9 +139,10 @@ class CatalogueContract:
         assert store.run("run-0001").state is RunState.RUNNING
         assert [run.state for run in store.runs()] == [RunState.RUNNING]
         journal.take(RunFinished(state=RunState.FAILED, duration_seconds=2.0), AT)
+        assert store.is_open("run-0001")
         journal.close()
-        assert store.seal("run-0001") == store.run("run-0001")
-        for run in (store.run("run-0001"), *store.runs()):
+        assert not store.is_open("run-0001")
+        for run in (store.seal("run-0001"), store.run("run-0001"), *store.runs()):
             assert (run.state, run.attempts) == (RunState.FAILED, 2)
         assert store.verify().ok
 
