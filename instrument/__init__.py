@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from instrument.errors import InstrumentError as InstrumentError
     from instrument.lineage.tracker import LineageTracker as LineageTracker
     from instrument.telemetry import HardwareMonitor as HardwareMonitor
+    from instrument.telemetry.columns import run_telemetry as run_telemetry
     from instrument.vocabulary import (
         ArtifactType as ArtifactType,
         ArtifactVersion as ArtifactVersion,
@@ -69,6 +70,7 @@ _HOME = {
     "log_params": "instrument.current",
     "register_serialiser": "instrument.artifacts",
     "reproducible": "instrument.decorators",
+    "run_telemetry": "instrument.telemetry.columns",
     "track_artifacts": "instrument.decorators",
     "use_artifact": "instrument.current",
 }

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from instrument.artifacts import Artifact
+    from instrument.telemetry.phases import Phase
 
 _MAX_MESSAGE = 10_000
 _INFINITY = float("inf")
@@ -295,6 +296,23 @@ class ExperimentContext:
         name = checkpoint_name(kind, self.id or "disabled")
         numbers = numbers_by_name(metrics or {})
         return self._artifacts.checkpoint(name, Content(data, file_path), step, numbers, best=best)
+
+    def phase(self, name: str) -> "Phase":
+        """A stretch of the run under a name, whose time and hardware are told by themselves.
+
+            with run.phase("train"):
+                ...
+
+        Phases nest (``train/validate``), repeat (their passes are told together) and run side by
+        side; ``async with`` does the same. Samples of the hardware count for the phases that are
+        open when they are taken.
+
+        Raises:
+            UsageError: The name is empty, longer than 200 characters or has a ``/``.
+        """
+        from instrument.telemetry.phases import Phase
+
+        return Phase(self, name)
 
     # --- for the rooms above -------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ class Recording:
         self._owner = identity.owner
         self._background: threading.Thread | None = None
         self._background_seconds = 0.0
+        self._telemetry_cpu_seconds = 0.0
         self._background_error: BaseException | None = None
         self._sampler: Sampler | None = None
         self._followers: list[Follower] = []
@@ -139,6 +140,11 @@ class Recording:
             )
             self._background.start()
             self._start_mirrors()
+        elif self.identity.started is not None and self._monitor_hardware:
+            self._background = threading.Thread(
+                target=self._watch, name="instrument-capture", daemon=True
+            )
+            self._background.start()
 
     def _capture(self, reading: CodeReading | None) -> None:
         """Runs in the background thread."""
@@ -158,12 +164,23 @@ class Recording:
         with self.guard.protect("capture the environment"):
             self._keep_snapshot(level)
         if self._monitor_hardware:
-            self._ending.wait(TELEMETRY_DELAY_SECONDS)
-            with self.guard.protect("start telemetry"):
-                from instrument.telemetry import Sampler
+            self._watch()
 
-                self._sampler = Sampler(self, self.clock)
-                self._sampler.start()
+    def _watch(self) -> None:
+        """Begin to sample: the whole node, or of its other ranks and of a command the process."""
+        self._ending.wait(TELEMETRY_DELAY_SECONDS)
+        with self.guard.protect("start telemetry"):
+            from instrument.telemetry import Sampler, is_first_on_node
+
+            self._sampler = Sampler(
+                self,
+                self.clock,
+                whole_node=is_first_on_node() if self.identity.is_rank else self._owner,
+                budget_percent=self._settings.overhead_budget,
+                grid_gco2e_per_kwh=self._settings.grid_gco2e_per_kwh,
+                put=self.store.put_bytes if self.store is not None else None,
+            )
+            self._sampler.start()
 
     def _keep_code(self, reading: CodeReading) -> None:
         """Record what takes git longer, and store what differs from the commit."""
@@ -271,7 +288,7 @@ class Recording:
         if self._sampler is not None:
             with self.guard.protect("stop telemetry"):
                 self._sampler.stop()
-                self._background_seconds += self._sampler.cpu_seconds
+                self._telemetry_cpu_seconds = self._sampler.cpu_seconds
 
     def _close(self) -> None:
         records = self._records
@@ -279,6 +296,8 @@ class Recording:
             "blocking_seconds": self.blocking_seconds,
             "background_seconds": self._background_seconds,
         }
+        if self._sampler is not None:
+            overhead["telemetry_cpu_seconds"] = self._telemetry_cpu_seconds
         self.record(ProcessFinished(lost=records.lost, overhead=overhead))
         with self.guard.protect("close the journal"):
             records.close()

@@ -11,8 +11,11 @@
 | strict          | INSTRUMENT_STRICT            | raise the recorder's own failures               |
 | session         | INSTRUMENT_SESSION           | the session a run belongs to                    |
 | git_commit      | INSTRUMENT_GIT_COMMIT        | the commit, where there is no ``.git``          |
+| overhead_budget | INSTRUMENT_OVERHEAD_BUDGET   | CPU time telemetry may take, % of one processor |
+| grid_gco2e_per_kwh | INSTRUMENT_GRID_GCO2E_PER_KWH | grams of CO2e that a kWh stands for        |
 """
 
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -25,6 +28,7 @@ from instrument.errors import UsageError
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 MODES: Final = ("online", "offline", "disabled")
 STORE_NAME: Final = ".instrument"
+_NUMBERS: Final = ("overhead_budget", "grid_gco2e_per_kwh")
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _FALSE: Final = frozenset({"0", "OFF", "NO", "FALSE", ""})
 
@@ -41,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     session: str | None = None
     git_commit: str | None = None
+    overhead_budget: float = 1.0
+    grid_gco2e_per_kwh: float | None = None
 
 
 def resolve(**arguments: Any) -> Settings:
@@ -89,6 +95,8 @@ def _parse(name: str, value: Any, source: str) -> Any:
             return int(value)
         except ValueError:
             raise UsageError(f"{source}={value!r} is not a capture level; use 1, 2 or 3") from None
+    if name in _NUMBERS:
+        return _positive(value, source)
     if name == "strict" and isinstance(value, str):
         if value.upper() not in _TRUE | _FALSE:
             raise UsageError(f"{source}={value!r} is neither true nor false; use 1 or 0")
@@ -97,6 +105,16 @@ def _parse(name: str, value: Any, source: str) -> Any:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(part.strip() for part in parts if part.strip())
     return value
+
+
+def _positive(value: Any, source: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UsageError(f"{source}={value!r} is not a positive number; use one such as 1.5")
+    return number
 
 
 @cache

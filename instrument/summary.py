@@ -4,13 +4,14 @@ The fold is a pure function of the journals: each journal is read in its own ord
 several journals say is merged in the order of the journals' names, metrics by their time.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from instrument.readings import Readings
+from instrument.readings import Phases, Readings, Trace
 from instrument.records import (
     ArtifactLogged,
     ArtifactUsed,
@@ -21,6 +22,8 @@ from instrument.records import (
     ExceptionRaised,
     Metrics,
     Params,
+    PhaseFinished,
+    PhaseStarted,
     Problem,
     ProcessFinished,
     ProcessStarted,
@@ -79,7 +82,10 @@ class RunSummary(msgspec.Struct, kw_only=True):
         seeds: The last `SeedsRecorded` of its owner.
         exception: ``type`` and ``message`` of what ended it.
         exit_code: Exit code of the recorded command.
-        telemetry: Summary of the hardware's readings.
+        telemetry: The hardware: ``samples``, ``interval_seconds``, ``readings``, ``columns``,
+            ``energy`` as in `TelemetrySummarised`; ``phases`` by name, each with ``count``,
+            ``duration_seconds``, ``cpu_seconds``, ``open`` passes, ``readings`` and the number of
+            ``processes`` that told of it. The owner's word is told, else the first process's.
         recording: How whole the record is.
         environment: Digest of the snapshot of the environment.
     """
@@ -138,7 +144,10 @@ class _Fold:
         self._closed: set[str] = set()
         self._code: CodeCaptured | None = None
         self._samples = 0
+        self._told_by_owner = False
         self._readings = Readings()
+        self._traces: defaultdict[str, Trace] = defaultdict(Trace)
+        self._phases: defaultdict[str, Phases] = defaultdict(Phases)
         self._exceptions: dict[int, dict[str, str]] = {}
         self._presented: list[tuple[int, bool, RunStarted]] = []
         self._finished: tuple[int, datetime, RunFinished] | None = None
@@ -167,8 +176,9 @@ class _Fold:
             recording.notes.append(f"code: {self._code.reason}")
         if summary.state is not RunState.RUNNING:
             self._tell_unclosed()
-        if not summary.telemetry and self._samples:
+        if self._samples and not self._told_by_owner:
             self._summarise_samples()
+        self._tell_phases()
         recording.complete = summary.state is not RunState.RUNNING and not recording.problems
         return summary
 
@@ -192,6 +202,21 @@ class _Fold:
             "interval_seconds": None,
             "readings": self._readings.summary(),
         }
+
+    def _tell_phases(self) -> None:
+        """Each phase as one process told it, the owner's word first."""
+        told: dict[str, dict[str, Any]] = {}
+        for writer in sorted(self._phases, key=lambda name: not self._is_owner(name)):
+            for path, phase in self._phases[writer].summary().items():
+                told.setdefault(path, {**phase, "processes": 0})["processes"] += 1
+            if left_out := self._phases[writer].left_out:
+                self.summary.recording.notes.append(f"{left_out} phases more than are told")
+        if told:
+            self.summary.telemetry["phases"] = told
+
+    def _is_owner(self, writer: str) -> bool:
+        process = self._processes.get(writer)
+        return process is None or process.owner
 
     def _set_identity(self) -> None:
         """Who the run is: its owner's last word, completed by the command that it records."""
@@ -279,15 +304,40 @@ class _Fold:
             self.summary.function = record.function
 
     def telemetry_sampled(self, record: TelemetrySampled) -> None:
-        self._samples += 1
-        self._readings.add(record.values)
+        writer = self._entry.writer
+        values, seconds = self._traces[writer].take(
+            record.values, record.elapsed_seconds, whole=record.whole
+        )
+        if self._is_owner(writer):
+            self._samples += 1
+            self._readings.add(values, seconds)
+        if writer in self._phases:
+            self._phases[writer].add(values, seconds)
 
     def telemetry_summarised(self, record: TelemetrySummarised) -> None:
+        self.summary.recording.notes += record.notes
+        is_owner = self._is_owner(self._entry.writer)
+        if self.summary.telemetry and not is_owner:
+            return
+        self._told_by_owner |= is_owner
         self.summary.telemetry = {
             "samples": record.samples,
             "interval_seconds": record.interval_seconds,
             "readings": record.values,
+            "columns": record.columns,
+            "energy": record.energy,
         }
+
+    def phase_started(self, record: PhaseStarted) -> None:
+        self._phases[self._entry.writer].started(record.phase)
+
+    def phase_finished(self, record: PhaseFinished) -> None:
+        self._phases[self._entry.writer].finished(
+            record.phase,
+            record.duration_seconds,
+            record.cpu_seconds,
+            record.gpu_memory_peak_bytes,
+        )
 
     def problem(self, record: Problem) -> None:
         self.summary.recording.problems.append(
@@ -295,6 +345,7 @@ class _Fold:
         )
 
     def records_lost(self, record: RecordsLost) -> None:
+        self._traces[self._entry.writer].forget()
         self.summary.recording.problems.append(f"{record.count} records lost: {record.reason}")
 
     def exception(self, record: ExceptionRaised) -> None:
@@ -330,6 +381,8 @@ _HANDLERS: dict[type, Any] = {
     CallStarted: _Fold.call_started,
     TelemetrySampled: _Fold.telemetry_sampled,
     TelemetrySummarised: _Fold.telemetry_summarised,
+    PhaseStarted: _Fold.phase_started,
+    PhaseFinished: _Fold.phase_finished,
     Problem: _Fold.problem,
     RecordsLost: _Fold.records_lost,
     ExceptionRaised: _Fold.exception,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS: Final = 24
 _SHORT_SECONDS: Final = 1.0
-_GROUPS: Final = ("tree", "process", "gpu", "host", "disk", "network")
+_GROUPS: Final = ("tree", "process", "gpu", "torch", "cgroup", "host", "cpu", "disk", "network")
 _HOST_WIDE: Final = ("disk", "network")
 # How the name of a reading ends, without its unit; and its value with the unit.
 _UNITS: Final = (
@@ -22,8 +22,10 @@ _UNITS: Final = (
     ("_seconds", duration),
     ("_watts", lambda value: f"{value:.1f} W"),
     ("_celsius", lambda value: f"{value:.0f} °C"),
+    ("_joules", lambda value: f"{value:,.0f} J".replace(",", " ")),
+    ("_mhz", lambda value: f"{value:.0f} MHz"),
 )
-_COUNTED: Final = re.compile(r"_(peak_bytes|seconds)$")
+_COUNTED: Final = re.compile(r"_(peak_bytes|seconds|joules)$")
 _KNOWN_OF_SHORT_RUNS: Final = re.compile(r"(memory_peak_bytes|cpu_seconds)$")
 
 
@@ -37,7 +39,7 @@ def hardware_table(
         duration_seconds: How long the run took. Of a run that is over before there are samples
             only what the system counted is shown.
     """
-    names = sorted(readings, key=_rank)
+    names = sorted(readings, key=rank_of)
     if duration_seconds is not None and duration_seconds < _SHORT_SECONDS:
         names = [name for name in names if _KNOWN_OF_SHORT_RUNS.search(name)]
     rows = [[label_of(name), *_values(name, readings[name])] for name in names[:_MOST_ROWS]]
@@ -57,18 +59,20 @@ def label_of(name: str) -> str:
     return f"host {words}" if name.partition(".")[0] in _HOST_WIDE else words
 
 
-def _rank(name: str) -> tuple[int, str]:
+def rank_of(name: str) -> tuple[int, str]:
+    """Where a reading stands among others: the run's own processes first."""
     group = name.partition(".")[0]
     return (_GROUPS.index(group) if group in _GROUPS else len(_GROUPS)), name
 
 
 def _values(name: str, reading: Mapping[str, Any]) -> tuple[str, str]:
     """Mean and greatest value; what is counted once for the whole run has no mean."""
-    mean = "" if _COUNTED.search(name) else _value(name, reading.get("mean"))
-    return mean, _value(name, reading.get("max"))
+    mean = "" if _COUNTED.search(name) else value_of(name, reading.get("mean"))
+    return mean, value_of(name, reading.get("max"))
 
 
-def _value(name: str, value: float | None) -> str:
+def value_of(name: str, value: float | None) -> str:
+    """The value of a reading with its unit."""
     if value is None:
         return "-"
     worded = next((worded for ending, worded in _UNITS if name.endswith(ending)), None)

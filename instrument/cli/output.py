@@ -5,13 +5,15 @@ drive the terminal. rich is imported when the first table is drawn. Colours appe
 only, and not where NO_COLOR is set.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from instrument.cli.words import json_text, visible
-from instrument.errors import QueryError
+from instrument.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -39,6 +41,24 @@ def emit_json(value: object) -> None:
 def emit(text: str) -> None:
     """Write a line (or lines) of safe text to stdout."""
     sys.stdout.write(text + "\n")
+
+
+def write_text(value: str, path: Path | None) -> None:
+    """Write text to `path`, replaced at once so that no reader sees a part, or to stdout.
+
+    Raises:
+        UsageError: `path` cannot be written.
+    """
+    if path is None:
+        sys.stdout.write(value)
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(value)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}; name another file") from None
 
 
 def say(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from instrument.cli.environment_page import headline
-from instrument.cli.hardware import hardware_table
+from instrument.cli.hardware import hardware_table, value_of
 from instrument.cli.output import facts, section, state_text, table, text
 from instrument.cli.words import ago, duration, listed, moment, short_digest, value_text, visible
 from instrument.errors import InstrumentError
@@ -97,6 +97,12 @@ def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
         yield "inputs → outputs", _flow(run)
     if run.telemetry.get("readings"):
         yield "hardware", hardware_table(run.telemetry["readings"], run.duration_seconds)
+    if run.telemetry.get("phases"):
+        from instrument.cli.telemetry_page import phases_table
+
+        yield "phases", phases_table(run.telemetry["phases"])
+    if run.telemetry.get("energy"):
+        yield "energy", _energy(run.telemetry["energy"])
     yield "recording", _recording(run)
 
 
@@ -106,6 +112,19 @@ def _values(values: Mapping[str, Any]) -> "RenderableType":
     lines = [(name, value_text(values[name])) for name in names[:_MOST_LINES]]
     if len(names) > _MOST_LINES:
         lines.append(("…", f"and {len(names) - _MOST_LINES} more; --json shows all"))
+    return facts(lines)
+
+
+def _energy(energy: Mapping[str, Any]) -> "RenderableType":
+    """Joules and how they are known; grams where the user told what a kilowatt-hour stands for."""
+    lines = [
+        (part, f"{value_of('_joules', energy[f'{part}_joules'])} ({energy[f'{part}_source']})")
+        for part in ("gpu", "cpu")
+        if f"{part}_joules" in energy
+    ]
+    if "gco2e" in energy:
+        grid = f"at {energy['grid_gco2e_per_kwh']:g} g a kWh, as you told"
+        lines.append(("CO2e", f"{energy['gco2e']:.3g} g ({grid})"))
     return facts(lines)
 
 

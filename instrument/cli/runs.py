@@ -1,13 +1,15 @@
 """``instrument runs``: list, show and compare runs."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from instrument.cli.opening import Options, find_run, open_store
-from instrument.cli.output import emit_json, is_narrow, say, show, state_text, table
-from instrument.cli.words import ago, duration, moment, short_ids, value_text, visible
+from instrument.cli.output import emit_json, is_narrow, say, show, state_text, table, write_text
+from instrument.cli.words import ago, duration, json_text, moment, short_ids, value_text, visible
+from instrument.errors import UsageError
 from instrument.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -74,6 +76,47 @@ def show_run(options: Options, run: str, as_json: bool) -> None:
     from instrument.cli.run_page import run_page
 
     show(run_page(store, summary))
+
+
+@runs.command("telemetry")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the columns.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "prometheus"]),
+    help="csv: one line a sample. prometheus: the newest values, for a textfile collector.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Replace this file, whole at any moment, instead of printing.",
+)
+@click.pass_obj
+def run_telemetry(
+    options: Options, run: str, as_json: bool, form: str | None, output: Path | None
+) -> None:
+    """Plot what the hardware did while a run went on, also of one that still goes on."""
+    if as_json and form:
+        raise UsageError(f"--json and --format {form} exclude each other; use one")
+    if output is not None and not (as_json or form):
+        raise UsageError("--output needs --json or --format, which say what to write")
+    from instrument.cli import telemetry_page as page
+    from instrument.telemetry.columns import read_columns
+
+    store = open_store(options)
+    summary = find_run(store, run)
+    columns = read_columns(store, summary.id)
+    if as_json or form:
+        if form == "prometheus":
+            text = page.prometheus_text(summary, columns)
+        else:
+            text = page.csv_text(columns) if form == "csv" else json_text(columns) + "\n"
+        write_text(text, output)
+    elif columns.elapsed_seconds:
+        show(page.telemetry_table(columns))
+    else:
+        say("no sample was taken; `instrument runs show` tells what the system counted")
 
 
 @runs.command("diff")

@@ -28,7 +28,12 @@ from instrument.records.runs import (
     RunFinished,
     RunStarted,
 )
-from instrument.records.telemetry import TelemetrySampled, TelemetrySummarised
+from instrument.records.telemetry import (
+    PhaseFinished,
+    PhaseStarted,
+    TelemetrySampled,
+    TelemetrySummarised,
+)
 from instrument.records.values import Metrics, Params
 
 __all__ = [
@@ -47,6 +52,8 @@ __all__ = [
     "ModelIdentified",
     "ModelLoaded",
     "Params",
+    "PhaseFinished",
+    "PhaseStarted",
     "Problem",
     "ProcessFinished",
     "ProcessStarted",
@@ -95,6 +102,8 @@ KINDS: Final[Mapping[str, type[Record]]] = {
         ModelIdentified,
         TelemetrySampled,
         TelemetrySummarised,
+        PhaseStarted,
+        PhaseFinished,
         Problem,
         RecordsLost,
         ExceptionRaised,

@@ -129,7 +129,8 @@ class ProcessFinished(Record, frozen=True, kw_only=True, tag="process_finished")
     Attributes:
         lost: How many records of this journal were lost.
         overhead: What recording cost this process: seconds that the user's thread waited
-            (``blocking_seconds``), seconds of work in the background (``background_seconds``).
+            (``blocking_seconds``), seconds of work in the background (``background_seconds``),
+            CPU time of the telemetry (``telemetry_cpu_seconds``).
     """
 
     lost: int

@@ -5,6 +5,7 @@ people, `Sampler` the one for a run.
 """
 
 from instrument.telemetry.monitor import HardwareMonitor
+from instrument.telemetry.roster import is_first_on_node
 from instrument.telemetry.sampler import Sampler
 
-__all__ = ["HardwareMonitor", "Sampler"]
+__all__ = ["HardwareMonitor", "Sampler", "is_first_on_node"]

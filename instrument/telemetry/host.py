@@ -5,6 +5,7 @@ from typing import Final
 from instrument.telemetry.probes import File
 
 _KIB: Final = 1024
+_MEMORY_LINES: Final = 16  # SwapFree is the last one wanted
 _IDLE, _WAITING = 3, 4  # columns of the line "cpu"
 _COLUMNS: Final = 8  # what comes after counts guests, which `user` counts already
 
@@ -14,7 +15,7 @@ class HostProbe:
 
     def __init__(self) -> None:
         self._stat = File("/proc/stat", 256)
-        self._memory = File("/proc/meminfo", 512)
+        self._memory = File("/proc/meminfo", 1024)
         self._before: tuple[int, int] | None = None
 
     def read(self, seconds: float) -> dict[str, float]:  # noqa: ARG002 - ticks are its own clock
@@ -27,11 +28,18 @@ class HostProbe:
         self._memory.close()
 
     def _read_memory(self) -> dict[str, float]:
-        lines = (line.split() for line in self._memory.read().splitlines()[:3])
+        lines = (line.split() for line in self._memory.read().splitlines()[:_MEMORY_LINES])
         sizes = {fields[0]: int(fields[1]) * _KIB for fields in lines}
         available = sizes[b"MemAvailable:"]
         used = sizes[b"MemTotal:"] - available
-        return {"host.memory_used_bytes": used, "host.memory_available_bytes": available}
+        readings: dict[str, float] = {
+            "host.memory_used_bytes": used,
+            "host.memory_available_bytes": available,
+        }
+        swap = sizes.get(b"SwapTotal:")
+        if swap:
+            readings["host.swap_used_bytes"] = swap - sizes[b"SwapFree:"]
+        return readings
 
     def _read_cpu(self) -> dict[str, float]:
         """Nothing at the first reading: a share needs two."""
@@ -42,4 +50,4 @@ class HostProbe:
         if before is None or total <= before[0]:
             return {}
         busy = 1 - (idle - before[1]) / (total - before[0])
-        return {"host.cpu_percent": min(100.0, max(0.0, 100 * busy))}
+        return {"host.cpu_percent": round(min(100.0, max(0.0, 100 * busy)), 1)}

@@ -8,6 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from instrument.clock import SystemClock
+from instrument.readings import Trace
 from instrument.records import Record, TelemetrySampled, TelemetrySummarised
 from instrument.telemetry.sampler import Sampler
 
@@ -47,14 +48,19 @@ class HardwareMonitor:
         return samples[-1] if samples else {}
 
     def summary(self) -> dict[str, Any]:
-        """``values`` (mean, min, max and last of each reading), ``samples``, ``problems``.
+        """What was seen, told as in `TelemetrySummarised`, and the ``problems`` there were.
 
-        Complete once the monitor has stopped; empty before.
+        ``values`` (mean, min, max, p95 and last of each reading), ``samples``, ``energy``,
+        ``notes``. Complete once the monitor has stopped; empty before.
         """
         summarised = self._kept.summarised
-        values = msgspec.to_builtins(summarised.values) if summarised else {}
-        samples = summarised.samples if summarised else 0
-        return {"values": values, "samples": samples, "problems": list(self._kept.problems)}
+        return {
+            "values": msgspec.to_builtins(summarised.values) if summarised else {},
+            "samples": summarised.samples if summarised else 0,
+            "energy": dict(summarised.energy) if summarised else {},
+            "problems": list(self._kept.problems),
+            "notes": list(summarised.notes) if summarised else [],
+        }
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,13 +81,16 @@ class _Kept:
     def __init__(self, max_samples: int) -> None:
         self._samples: deque[dict[str, float]] = deque(maxlen=max_samples)
         self._lock = threading.Lock()
+        self._trace = Trace()
         self.summarised: TelemetrySummarised | None = None
         self.problems: list[str] = []
 
     def record(self, record: Record) -> None:
         with self._lock:
             if isinstance(record, TelemetrySampled):
-                self._samples.append({"elapsed_seconds": record.elapsed_seconds, **record.values})
+                elapsed = record.elapsed_seconds
+                values, _ = self._trace.take(record.values, elapsed, whole=record.whole)
+                self._samples.append({"elapsed_seconds": elapsed, **values})
             elif isinstance(record, TelemetrySummarised):
                 self.summarised = record
 

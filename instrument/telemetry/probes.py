@@ -65,11 +65,11 @@ class Rate:
         self._before: tuple[float, float] | None = None
 
     def per_second(self, count: float, seconds: float) -> float | None:
-        """Growth per second since the last call; None at the first one."""
+        """Growth per second since the last call, to a tenth; None at the first one."""
         before, self._before = self._before, (count, seconds)
         if before is None or seconds <= before[1]:
             return None
-        return max(0.0, (count - before[0]) / (seconds - before[1]))
+        return round(max(0.0, (count - before[0]) / (seconds - before[1])), 1)
 
 
 def without_none(values: dict[str, float | None]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """This process and its descendants: processor time and memory (proc_pid_stat(5))."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -8,13 +9,15 @@ from instrument.telemetry.probes import PAGE_BYTES, TICKS_PER_SECOND, File, Rate
 
 REFRESH_EVERY: Final = 10
 """Samples between two walks over the descendants: a walk costs more than a sample."""
-_USER_TIME, _SYSTEM_TIME, _RESIDENT = 11, 12, 21  # counted after the command's name
+_USER_TIME, _SYSTEM_TIME, _THREADS, _RESIDENT = 11, 12, 17, 21  # counted after the command's name
+_PERCENT_PER_TICK: Final = 100.0 / TICKS_PER_SECOND
 
 
 class _Usage(NamedTuple):
     """What one process has used."""
 
     cpu_ticks: int
+    threads: int
     memory_bytes: int
 
 
@@ -23,10 +26,14 @@ class ProcessProbe:
 
     100 % is one processor. The tree's memory counts shared pages once for each process. What a
     child used before it was first seen does not count: it would stand in one sample as a peak.
+
+    Args:
+        tree: Whether to follow its descendants.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tree: bool = True) -> None:
         self._own = os.getpid()
+        self._tree = tree
         self._files: dict[int, File] = {}
         self._last: dict[int, int] = {}
         self._tree_ticks = 0
@@ -37,30 +44,39 @@ class ProcessProbe:
     def read(self, seconds: float) -> dict[str, float]:
         """See `instrument.telemetry.probes.Probe`."""
         if self._samples % REFRESH_EVERY == 0:
-            self._follow({self._own, *_descendants(self._own)})
+            self._follow({self._own, *(_descendants(self._own) if self._tree else ())})
         self._samples += 1
         usages = self._usages()
         own = usages[self._own]
-        for pid, usage in usages.items():
-            self._tree_ticks += usage.cpu_ticks - self._last.get(pid, usage.cpu_ticks)
-            self._last[pid] = usage.cpu_ticks
-        percent_per_tick = 100.0 / TICKS_PER_SECOND
         readings: dict[str, float | None] = {
             "process.memory_bytes": own.memory_bytes,
+            "process.threads": own.threads,
             "process.cpu_percent": self._own_rate.per_second(
-                own.cpu_ticks * percent_per_tick, seconds
+                own.cpu_ticks * _PERCENT_PER_TICK, seconds
             ),
-            "tree.memory_bytes": sum(usage.memory_bytes for usage in usages.values()),
-            "tree.cpu_percent": self._tree_rate.per_second(
-                self._tree_ticks * percent_per_tick, seconds
-            ),
-            "tree.processes": len(usages),
         }
+        if self._tree:
+            readings |= self._tree_readings(usages, seconds)
         return without_none(readings)
 
     def close(self) -> None:
         """See `instrument.telemetry.probes.Probe`."""
         self._follow(set())
+
+    def pids(self) -> Collection[int]:
+        """The processes of the tree, as it was last seen."""
+        return self._files.keys()
+
+    def _tree_readings(self, usages: dict[int, _Usage], seconds: float) -> dict[str, float | None]:
+        for pid, usage in usages.items():
+            self._tree_ticks += usage.cpu_ticks - self._last.get(pid, usage.cpu_ticks)
+            self._last[pid] = usage.cpu_ticks
+        ticks = self._tree_ticks * _PERCENT_PER_TICK
+        return {
+            "tree.memory_bytes": sum(usage.memory_bytes for usage in usages.values()),
+            "tree.cpu_percent": self._tree_rate.per_second(ticks, seconds),
+            "tree.processes": len(usages),
+        }
 
     def _usages(self) -> dict[int, _Usage]:
         """What each living process has used; those that ended are let go."""
@@ -69,7 +85,8 @@ class ProcessProbe:
             try:
                 fields = file.read().rpartition(b")")[2].split()
                 ticks = int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])
-                usages[pid] = _Usage(ticks, int(fields[_RESIDENT]) * PAGE_BYTES)
+                threads, pages = int(fields[_THREADS]), int(fields[_RESIDENT])
+                usages[pid] = _Usage(ticks, threads, pages * PAGE_BYTES)
             except (OSError, IndexError):
                 self._drop(pid)
         return usages

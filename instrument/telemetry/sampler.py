@@ -1,43 +1,70 @@
-"""The one thread that samples: often at first, seldom in a long run, and nothing in a short one."""
+"""The one thread that samples while a run goes on."""
 
 import os
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from instrument.protocols import Clock, Recorder
 from instrument.readings import Readings
 from instrument.records import TelemetrySampled, TelemetrySummarised
-from instrument.telemetry.probes import Probe, ProbeUnavailable
-from instrument.telemetry.roster import makers
+from instrument.telemetry.columns import Keeper
+from instrument.telemetry.roster import make_probes
+from instrument.telemetry.schedule import Budget, interval_at, next_due
 from instrument.telemetry.usage import Usage
 
-EASE_AFTER_SECONDS: Final = 300.0
-MAX_EASING: Final = 10.0
+if TYPE_CHECKING:
+    from instrument.telemetry.probes import Probe
+
 JOIN_SECONDS: Final = 2.0
+WHOLE_EVERY: Final = 60
+"""Samples from one that tells all readings to the next; the others tell what has changed."""
+DEFAULT_BUDGET_PERCENT: Final = 1.0
 
 
 class Sampler:
     """Samples the hardware until it is stopped.
 
-    The first sample is taken after one interval. From `EASE_AFTER_SECONDS` on the interval grows
-    with the time that has passed, up to `MAX_EASING` times.
+    The first sample is taken after one interval. In long runs and beyond the budget the interval
+    grows: see `instrument.telemetry.schedule`.
 
     Args:
         recorder: Takes the samples and the summary.
         clock: Says when.
         interval_seconds: Time between samples at first.
+        whole_node: Whether to watch the host and its GPUs, or this process alone.
+        budget_percent: The most CPU time to take, in percent of the time that passes.
+        grid_gco2e_per_kwh: Carbon intensity of the electricity, in grams; None for unknown.
+        put: Stores bytes and gives their digest; without one no columns are kept.
     """
 
-    def __init__(self, recorder: Recorder, clock: Clock, interval_seconds: float = 1.0) -> None:
+    def __init__(  # noqa: PLR0913 - what a run sets
+        self,
+        recorder: Recorder,
+        clock: Clock,
+        interval_seconds: float = 1.0,
+        *,
+        whole_node: bool = True,
+        budget_percent: float = DEFAULT_BUDGET_PERCENT,
+        grid_gco2e_per_kwh: float | None = None,
+        put: Callable[[bytes], str] | None = None,
+    ) -> None:
         self._recorder = recorder
         self._clock = clock
         self._first_interval = self._interval = interval_seconds
+        self._whole_node = whole_node
+        self._grid = grid_gco2e_per_kwh
+        self._keeper = Keeper(put) if put is not None else None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._probes: dict[str, Probe] = {}
         self._readings = Readings()
+        self._told: dict[str, float] = {}
         self._samples = 0
+        self._elapsed_seconds = 0.0
+        self._budget = Budget(budget_percent)
+        self._notes: list[str] = []
         self._failure: BaseException | None = None
         self._pid = os.getpid()
         self._usage = Usage()
@@ -60,14 +87,33 @@ class Sampler:
             return
         self._stopping.set()
         thread.join(JOIN_SECONDS)
-        values = self._readings.summary() | self._usage.summary()
-        self._recorder.record(
-            TelemetrySummarised(
-                values=values, samples=self._samples, interval_seconds=self._interval
-            )
-        )
+        if thread.is_alive():
+            late = TimeoutError(f"a probe has not answered for {JOIN_SECONDS:g} seconds")
+            self._recorder.problem("stop telemetry", late)
+        self._recorder.record(self._summary())
         if self._failure is not None:
             raise self._failure
+
+    def _summary(self) -> TelemetrySummarised:
+        from instrument.telemetry.energy import energy
+
+        values = self._readings.summary()
+        shed = [self._budget.reason] if self._budget.reason is not None else []
+        return TelemetrySummarised(
+            values=values | self._usage.summary(),
+            samples=self._samples,
+            interval_seconds=self._interval,
+            columns=self._columns(),
+            energy=energy(values, self._elapsed_seconds, self._grid),
+            notes=(*self._notes, *shed),
+        )
+
+    def _columns(self) -> tuple[str, ...]:
+        try:
+            return self._keeper.finish() if self._keeper is not None else ()
+        except Exception as error:
+            self._recorder.problem("keep the telemetry's columns", error)
+            return ()
 
     def _run(self) -> None:
         """The thread: waits for the next tick of a grid that starts at the start, and samples."""
@@ -75,13 +121,14 @@ class Sampler:
         due = now = 0.0
         try:
             while True:
-                self._interval = interval_at(now, self._first_interval)
+                self._interval = interval_at(now, self._first_interval) * self._budget.widening
                 due = next_due(due, now, self._interval)
                 if self._stopping.wait(due - now):
                     break
                 self._sample(self._clock.monotonic_seconds() - began)
                 self.cpu_seconds = time.thread_time()
                 now = self._clock.monotonic_seconds() - began
+                self._budget.spent(self.cpu_seconds, now)
         except BaseException as failure:
             self._failure = failure
         finally:
@@ -90,7 +137,11 @@ class Sampler:
 
     def _sample(self, elapsed_seconds: float) -> None:
         if self._samples == 0:
-            self._make_probes()
+            self._probes = make_probes(
+                whole_node=self._whole_node,
+                problem=self._recorder.problem,
+                note=self._notes.append,
+            )
         values: dict[str, float] = {}
         for name, probe in list(self._probes.items()):
             try:
@@ -99,33 +150,30 @@ class Sampler:
                 del self._probes[name]
                 probe.close()
                 self._recorder.problem(f"read the {name} probe", error)
+        self._readings.add(values, elapsed_seconds - self._elapsed_seconds)
+        self._elapsed_seconds = elapsed_seconds
+        self._tell(values)
+        self._keep(values)
         self._samples += 1
-        self._readings.add(values)
-        self._recorder.record(
-            TelemetrySampled(values=values, elapsed_seconds=round(elapsed_seconds, 6))
-        )
 
-    def _make_probes(self) -> None:
-        for name, make in makers().items():
+    def _keep(self, values: dict[str, float]) -> None:
+        if self._keeper is not None:
             try:
-                self._probes[name] = make()
-            except ProbeUnavailable:
-                continue
+                self._keeper.add(values, round(self._elapsed_seconds, 3))
             except Exception as error:
-                self._recorder.problem(f"start the {name} probe", error)
+                self._keeper = None  # the journal has them all
+                self._recorder.problem("keep the telemetry's columns", error)
 
-
-def interval_at(elapsed_seconds: float, first_interval: float) -> float:
-    """Time to the next sample, for a run that has gone on for `elapsed_seconds`."""
-    easing = min(MAX_EASING, max(1.0, elapsed_seconds / EASE_AFTER_SECONDS))
-    return first_interval * easing
-
-
-def next_due(due: float, now: float, interval: float) -> float:
-    """When to sample next: a whole number of intervals after `due`, later than `now`.
-
-    The time that a sample took does not add up, and ticks that were missed (a suspended machine)
-    are not made up for.
-    """
-    missed = max(0.0, (now - due) // interval)
-    return due + (missed + 1) * interval
+    def _tell(self, values: dict[str, float]) -> None:
+        """Record all readings, or what has changed in them."""
+        whole = self._samples % WHOLE_EVERY == 0
+        told, self._told = self._told, values
+        changed: dict[str, float | None] = {
+            name: value for name, value in values.items() if whole or told.get(name) != value
+        }
+        if not whole:
+            changed |= dict.fromkeys(told.keys() - values.keys())
+        elapsed = round(self._elapsed_seconds, 3)
+        self._recorder.record(
+            TelemetrySampled(values=changed, elapsed_seconds=elapsed, whole=whole)
+        )

@@ -51,8 +51,33 @@ class DiskProbe:
         self._file.close()
 
 
+class OwnDiskProbe:
+    """What this process itself had the disks do (proc_pid_io(5)); the page cache is no disk."""
+
+    def __init__(self) -> None:
+        self._file = File("/proc/self/io")
+        self._rates = {b"read_bytes": Rate(), b"write_bytes": Rate()}
+
+    def read(self, seconds: float) -> dict[str, float]:
+        """See `instrument.telemetry.probes.Probe`."""
+        counts = dict(line.split(b": ") for line in self._file.read().splitlines())
+        read, written = (
+            rate.per_second(int(counts[name]), seconds) for name, rate in self._rates.items()
+        )
+        return without_none(
+            {
+                "process.disk_read_bytes_per_second": read,
+                "process.disk_written_bytes_per_second": written,
+            }
+        )
+
+    def close(self) -> None:
+        """See `instrument.telemetry.probes.Probe`."""
+        self._file.close()
+
+
 class NetworkProbe:
-    """All interfaces but the loopback together."""
+    """All interfaces but the loopback together; no system counts them for each process."""
 
     def __init__(self) -> None:
         self._file = File("/proc/self/net/dev", _MAX_BYTES)

@@ -28,7 +28,7 @@ class Usage:
     def summary(self) -> dict[str, dict[str, float]]:
         """The readings as `TelemetrySummarised` holds them."""
         return {
-            name: dict.fromkeys(("mean", "min", "max", "last"), value)
+            name: dict.fromkeys(("mean", "min", "max", "p95", "last"), value)
             for name, value in self.readings().items()
         }
 

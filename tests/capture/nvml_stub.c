@@ -5,18 +5,30 @@
  *   STUB_GPUS        number of devices (2)
  *   STUB_INIT        return code of the initialisation (0)
  *   STUB_LOST_AFTER  from this question about the load on, the devices are lost
- * Device 1 does not tell its power, and its memory is smaller.
+ *   STUB_LOST        the only device that is lost then; the others go on
+ *   STUB_REFUSED     1: this process may not know clocks and memory errors
+ *   STUB_MIG         1: device 0 is divided into two instances
+ *   STUB_UNLIKE      1: no two devices have the same name (the default); 0: all have
+ * Device 1 does not tell its power, energy and links, and its memory is smaller.
  */
 #include <stdlib.h>
 #include <stdio.h>
+#include <unistd.h>
 
-enum { OK = 0, UNINITIALISED = 1, INVALID = 2, NOT_SUPPORTED = 3, LOST = 15 };
+enum {
+    OK = 0, UNINITIALISED = 1, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6,
+    INSUFFICIENT_SIZE = 7, LOST = 15, MISMATCH = 18
+};
 
 struct device { int number; };
 struct load { unsigned gpu, memory; };
 struct memory { unsigned long long total, free, used; };
+struct process { unsigned pid; unsigned long long used; unsigned instance, compute; };
+union value { double d; unsigned ui; unsigned long ul; unsigned long long ull; };
+struct field { unsigned id, scope; long long when, latency; unsigned type; int code; union value v; };
 
 static struct device devices[8] = {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}};
+static struct device instances[2] = {{100}, {101}};
 static int sessions, questions;
 
 static int setting(const char *name, int otherwise)
@@ -46,7 +58,11 @@ int nvmlShutdown(void)
 
 const char *nvmlErrorString(int code)
 {
-    return code == LOST ? "GPU is lost" : code == 9 ? "Driver Not Loaded" : "stub error";
+    return code == LOST ? "GPU is lost"
+        : code == 9 ? "Driver Not Loaded"
+        : code == NO_PERMISSION ? "Insufficient Permissions"
+        : code == MISMATCH ? "Driver/library version mismatch"
+        : "stub error";
 }
 
 int nvmlDeviceGetCount_v2(unsigned *count)
@@ -81,7 +97,7 @@ int nvmlSystemGetCudaDriverVersion_v2(int *version)
 
 int nvmlDeviceGetName(struct device *device, char *text, unsigned length)
 {
-    snprintf(text, length, "Stub GPU %c", 'A' + device->number);
+    snprintf(text, length, "Stub GPU %c", 'A' + (setting("STUB_UNLIKE", 1) ? device->number : 0));
     return OK;
 }
 
@@ -104,7 +120,10 @@ int nvmlDeviceGetCudaComputeCapability(struct device *device, int *major, int *m
 int nvmlDeviceGetUtilizationRates(struct device *device, struct load *load)
 {
     int lost_after = setting("STUB_LOST_AFTER", -1);
-    if (lost_after >= 0 && questions >= lost_after)
+    int lost = setting("STUB_LOST", device->number);
+    if (device->number >= 100 || (!device->number && setting("STUB_MIG", 0)))
+        return NOT_SUPPORTED;
+    if (lost_after >= 0 && questions >= lost_after && lost == device->number)
         return LOST;
     questions++;
     load->gpu = 40 + device->number;
@@ -124,5 +143,98 @@ int nvmlDeviceGetTemperature(struct device *device, unsigned sensor, unsigned *c
 {
     (void)sensor;
     *celsius = 60 + device->number;
+    return OK;
+}
+
+int nvmlDeviceGetUUID(struct device *device, char *text, unsigned length)
+{
+    if (device->number >= 100)
+        snprintf(text, length, "MIG-%08d-0000", device->number - 100);
+    else
+        snprintf(text, length, "GPU-%08d-0000", device->number);
+    return OK;
+}
+
+int nvmlDeviceGetMigMode(struct device *device, unsigned *now, unsigned *next)
+{
+    if (device->number || !setting("STUB_MIG", 0))
+        return NOT_SUPPORTED;
+    *now = *next = 1;
+    return OK;
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(struct device *device, unsigned *count)
+{
+    (void)device;
+    *count = 7;
+    return OK;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(struct device *device, unsigned index, struct device **out)
+{
+    (void)device;
+    if (index >= 2)
+        return NOT_FOUND;
+    *out = &instances[index];
+    return OK;
+}
+
+int nvmlDeviceGetClockInfo(struct device *device, unsigned clock, unsigned *megahertz)
+{
+    (void)device;
+    if (setting("STUB_REFUSED", 0))
+        return NO_PERMISSION;
+    *megahertz = clock == 1 ? 1980 : 2619;
+    return OK;
+}
+
+int nvmlDeviceGetCurrentClocksEventReasons(struct device *device, unsigned long long *reasons)
+{
+    *reasons = device->number ? 0x40 : 0x04;
+    return OK;
+}
+
+int nvmlDeviceGetTotalEccErrors(struct device *device, unsigned kind, unsigned since,
+                                unsigned long long *count)
+{
+    (void)since;
+    if (setting("STUB_REFUSED", 0))
+        return NO_PERMISSION;
+    if (device->number == 1)
+        return NOT_SUPPORTED;
+    *count = kind ? 0 : 3;
+    return OK;
+}
+
+/* Each question finds 500 J, 1 MB sent and 2 MB received on PCIe, 4 MiB sent on NVLink more. */
+int nvmlDeviceGetFieldValues(struct device *device, int count, struct field *fields)
+{
+    static unsigned long long asked[128];
+    unsigned long long time = asked[device->number]++;
+    for (int i = 0; i < count; i++) {
+        fields[i].type = 3;
+        fields[i].code = device->number == 1 ? NOT_SUPPORTED : OK;
+        switch (fields[i].id) {
+        case 83: fields[i].v.ull = 7000000 + 500000 * time; break;
+        case 197: fields[i].v.ull = 1000000 * time; break;
+        case 198: fields[i].v.ull = 2000000 * time; break;
+        case 138: fields[i].v.ull = fields[i].scope == 0xFFFFFFFFu ? 4096 * time : 0; break;
+        default: fields[i].code = NOT_SUPPORTED;
+        }
+    }
+    return OK;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v3(struct device *device, unsigned *count,
+                                            struct process *processes)
+{
+    unsigned room = *count;
+    *count = device->number ? 0 : 2;
+    if (!*count)
+        return OK;
+    if (room < 2)
+        return INSUFFICIENT_SIZE;
+    processes[0] = (struct process){(unsigned)getpid(), 700000000ULL, 0, 0};
+    processes[1] = (struct process){1, 300000000ULL, 0, 0};
     return OK;
 }

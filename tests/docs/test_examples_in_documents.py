@@ -13,7 +13,7 @@ import instrument
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = (README, ROOT / "docs" / "artifacts.md")
+DOCUMENTS = (README, ROOT / "docs" / "artifacts.md", ROOT / "docs" / "telemetry.md")
 COMMAND = [sys.executable, "-m", "instrument"]
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from capture.stub_gpus import build_stub, needs_stub, run_beside
 
+from instrument.telemetry.amd import AmdGpuProbe
+from instrument.telemetry.energy import PackageEnergyProbe, energy
+from instrument.telemetry.groups import GroupProbe
 from instrument.telemetry.host import HostProbe
 from instrument.telemetry.portable import PortableProbe
-from instrument.telemetry.probes import File, Rate
+from instrument.telemetry.probes import File, Probe, ProbeUnavailable, Rate
 from instrument.telemetry.processes import ProcessProbe
-from instrument.telemetry.traffic import DiskProbe, NetworkProbe
+from instrument.telemetry.traffic import DiskProbe, NetworkProbe, OwnDiskProbe
 
 
 def test_processes_agree_with_psutil() -> None:
@@ -57,7 +59,7 @@ def test_the_portable_probe_tells_the_same_names() -> None:
     probe.read(0.0)
     names = set(probe.read(1.0))
     probe.close()
-    made = (ProcessProbe(), HostProbe(), DiskProbe(), NetworkProbe())
+    made: tuple[Probe, ...] = (ProcessProbe(), HostProbe(), DiskProbe(), NetworkProbe())
     for one in made:
         one.read(0.0)
         names -= set(one.read(1.0))
@@ -81,66 +83,126 @@ def test_a_file_longer_than_the_kernel_gives_at_once() -> None:
     file.close()
 
 
-GPU = """
-import json
-from instrument.telemetry.gpus import GpuProbe
-from instrument.telemetry.probes import ProbeUnavailable
-try:
-    probe = GpuProbe()
-    answers = [probe.read(0.0) for _ in range({reads})]
+def test_what_this_process_writes_to_the_disk(tmp_path: Path) -> None:
+    probe = OwnDiskProbe()
+    assert probe.read(0.0) == {}
+    with (tmp_path / "data").open("wb") as file:
+        file.write(bytes(8_000_000))
+        file.flush()
+        os.fsync(file.fileno())
+    assert probe.read(2.0)["process.disk_written_bytes_per_second"] >= 4_000_000
     probe.close()
-except ProbeUnavailable as reason:
-    answers = ["unavailable", str(reason)]
-except Exception as error:
-    answers = ["failed", str(error)]
-print(json.dumps(answers))
-"""
 
 
-@pytest.fixture(scope="module")
-def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_stub(tmp_path_factory.mktemp("stub"))
+def test_a_process_alone_follows_no_child() -> None:
+    probe = ProcessProbe(tree=False)
+    names = probe.read(0.0).keys()
+    probe.close()
+    assert "process.memory_bytes" in names
+    assert not any(name.startswith("tree.") for name in names)
 
 
-@needs_stub
-def test_gpus(python: str, stub: Path) -> None:
-    first, second = run_beside(python, stub, GPU.format(reads=2))
-    assert first == second == {
-        "gpu.0.utilization_percent": 40, "gpu.0.memory_used_bytes": 10**9,
-        "gpu.0.power_watts": 250.5, "gpu.0.temperature_celsius": 60,
-        "gpu.1.utilization_percent": 41, "gpu.1.memory_used_bytes": 2 * 10**9,
-        "gpu.1.temperature_celsius": 61,
-    }  # fmt: skip
+def files(root: Path, contents: dict[str, str]) -> Path:
+    for name, text in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
 
 
-@needs_stub
-def test_a_gpu_that_is_lost(python: str, stub: Path) -> None:
-    found = run_beside(python, stub, GPU.format(reads=3), STUB_LOST_AFTER="3")
-    assert found == ["failed", "GPU is lost"]
+def test_control_groups_of_version_2(tmp_path: Path) -> None:
+    root = files(tmp_path, {
+        "job/memory.current": "1000\n", "job/memory.max": "4000\n",
+        "job/cpu.stat": "usage_usec 500000\nuser_usec 1\n", "job/cpu.max": "150000 100000\n",
+    })  # fmt: skip
+    probe = GroupProbe("0::/job\n", root)
+    assert probe.read(0.0) == {
+        "cgroup.memory_used_bytes": 1000,
+        "cgroup.memory_limit_bytes": 4000,
+        "cgroup.cpu_limit_percent": 150,
+    }
+    (root / "job/cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
+    assert probe.read(2.0)["cgroup.cpu_percent"] == 50
+    probe.close()
 
 
-@needs_stub
-def test_a_driver_that_does_not_start(python: str, stub: Path) -> None:
-    found = run_beside(python, stub, GPU.format(reads=1), STUB_INIT="9")
-    assert found == ["unavailable", "NVML does not start: Driver Not Loaded"]
+def test_control_groups_of_version_1_seen_from_inside_a_container(tmp_path: Path) -> None:
+    root = files(tmp_path, {
+        "memory/memory.usage_in_bytes": "1000\n", "memory/memory.limit_in_bytes": "4000\n",
+        "cpuacct/cpuacct.usage": "0\n", "cpu/cpu.cfs_quota_us": "-1\n",
+        "cpu/cpu.cfs_period_us": "100000\n",
+    })  # fmt: skip
+    lines = "4:memory:/docker/1\n2:cpu,cpuacct:/docker/1\n0::/\n"
+    probe = GroupProbe(lines, root)
+    assert probe.read(0.0) == {
+        "cgroup.memory_used_bytes": 1000,
+        "cgroup.memory_limit_bytes": 4000,
+    }
+    probe.close()
+    (root / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
+    with pytest.raises(ProbeUnavailable):
+        GroupProbe(lines, root)
 
 
-RUN = """
-import json, time
-from instrument.telemetry import HardwareMonitor
-monitor = HardwareMonitor(interval_seconds=0.01)
-monitor.start()
-while len(monitor.samples()) < 5:
-    time.sleep(0.01)
-summary = monitor.stop()
-print(json.dumps([summary["problems"], sorted(monitor.samples()[0]), sorted(monitor.latest())]))
-"""
+def test_the_energy_of_the_packages_goes_on_where_its_counter_begins_again(tmp_path: Path) -> None:
+    files(tmp_path, {
+        "intel-rapl:0/energy_uj": "9000000", "intel-rapl:0/max_energy_range_uj": "10000000",
+        "intel-rapl:0:0/energy_uj": "5", "intel-rapl:0:0/max_energy_range_uj": "10000000",
+    })  # fmt: skip
+    probe = PackageEnergyProbe(tmp_path)
+    (tmp_path / "intel-rapl:0/energy_uj").write_text("1000000")
+    assert probe.read(1.0) == {"cpu.energy_joules": 2.0}
+    probe.close()
+    with pytest.raises(ProbeUnavailable, match="do not count"):
+        PackageEnergyProbe(tmp_path / "nowhere")
 
 
-@needs_stub
-def test_a_run_outlives_its_gpu(python: str, stub: Path) -> None:
-    problems, first, last = run_beside(python, stub, RUN, STUB_LOST_AFTER="4")
-    assert problems == ["could not read the gpu probe: GPU is lost"]
-    assert "gpu.0.utilization_percent" in first
-    assert not any(name.startswith("gpu.") for name in last)
-    assert "host.memory_used_bytes" in last
+def test_energy_is_counted_where_it_can_be_and_says_where_it_cannot() -> None:
+    assert energy({}, 10.0, 400.0) == {}
+    counted = {"gpu.0.energy_joules": {"last": 3000.0}, "gpu.0.power_watts": {"mean": 1.0}}
+    assert energy(counted, 10.0, None) == {"gpu_joules": 3000.0, "gpu_source": "counter"}
+    both = {**counted, "gpu.1.power_watts": {"mean": 60.0}, "cpu.energy_joules": {"last": 1.0}}
+    told = energy(both, 10.0, 360.0)
+    assert (told["gpu_joules"], told["gpu_source"]) == (3600.0, "counter and integrated power")
+    assert told["gco2e"] == pytest.approx(0.3601)
+
+
+class AmdLibrary:
+    """What one GPU without a temperature needs of AMD's module, under its names."""
+
+    class AmdSmiLibraryException(Exception):  # noqa: N818 - AMD's name
+        pass
+
+    class AmdSmiTemperatureType:
+        HOTSPOT = 1
+
+    class AmdSmiTemperatureMetric:
+        CURRENT = 0
+
+    counted = 1_000_000
+
+    def amdsmi_get_gpu_activity(self, handle: object) -> dict[str, object]:
+        return {"gfx_activity": 97, "umc_activity": "N/A", "mm_activity": 0}
+
+    def amdsmi_get_gpu_vram_usage(self, handle: object) -> dict[str, int]:
+        return {"vram_total": 196_592, "vram_used": 1000}
+
+    def amdsmi_get_power_info(self, handle: object) -> dict[str, object]:
+        return {"current_socket_power": "N/A", "average_socket_power": 410}
+
+    def amdsmi_get_temp_metric(self, handle: object, sensor: int, metric: int) -> int:
+        raise self.AmdSmiLibraryException
+
+    def amdsmi_get_energy_count(self, handle: object) -> dict[str, float]:
+        self.counted += 1_000_000
+        return {"energy_accumulator": self.counted, "counter_resolution": 15.0, "timestamp": 0}
+
+
+def test_an_amd_gpu() -> None:
+    probe = AmdGpuProbe(AmdLibrary(), 0, object())
+    probe.read(0.0)
+    assert probe.read(1.0) == {
+        "gpu.0.utilization_percent": 97,
+        "gpu.0.memory_used_bytes": 1000 << 20,
+        "gpu.0.power_watts": 410,
+        "gpu.0.energy_joules": 15.0,
+    }

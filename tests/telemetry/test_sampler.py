@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from instrument.clock import SystemClock
+from instrument.readings import Trace
 from instrument.records import Record, TelemetrySampled, TelemetrySummarised
-from instrument.telemetry import HardwareMonitor, Sampler, sampler as module
+from instrument.telemetry import HardwareMonitor, Sampler, is_first_on_node, roster as module
 from instrument.telemetry.probes import ProbeUnavailable
-from instrument.telemetry.roster import makers
-from instrument.telemetry.sampler import interval_at, next_due
+from instrument.telemetry.schedule import Budget, interval_at, next_due
 
 
 class Kept:
@@ -46,12 +46,17 @@ class Kept:
         return [record for record in self.records if isinstance(record, TelemetrySummarised)]
 
 
-def sampled(kept: Kept, interval_seconds: float = 0.02) -> Sampler:
+def sampled(kept: Kept, interval_seconds: float = 0.02, **options: Any) -> Sampler:
     """A sampler that has taken three samples."""
-    sampler = Sampler(kept, SystemClock(), interval_seconds)
+    sampler = Sampler(kept, SystemClock(), interval_seconds, **options)
     sampler.start()
     assert kept.sampled.wait(30)
     return sampler
+
+
+def whole_samples(kept: Kept) -> list[tuple[dict[str, float], float]]:
+    trace = Trace()
+    return [trace.take(s.values, s.elapsed_seconds, whole=s.whole) for s in kept.samples]
 
 
 def test_samples_then_one_summary_that_agrees_with_them() -> None:
@@ -64,19 +69,23 @@ def test_samples_then_one_summary_that_agrees_with_them() -> None:
     summary = kept.summaries[0]
     assert summary.samples == len(kept.samples)
     for name in ("process.memory_bytes", "host.memory_used_bytes", "tree.processes"):
-        values = [sample.values[name] for sample in kept.samples]
+        rows = whole_samples(kept)
+        values = [sample[name] for sample, _ in rows]
         statistics = summary.values[name]
         assert statistics["min"] == min(values)
         assert statistics["max"] == max(values)
         assert statistics["last"] == values[-1]
-        assert statistics["mean"] == pytest.approx(sum(values) / len(values))
+        assert statistics["p95"] in values
+        seconds = sum(seconds for _, seconds in rows)
+        mean = sum(sample[name] * seconds for sample, seconds in rows) / seconds
+        assert statistics["mean"] == pytest.approx(mean, rel=0.01)  # times are rounded to 1 ms
     assert kept.problems == []
 
 
 def test_every_kind_of_hardware_is_there() -> None:
     kept = Kept()
     sampled(kept).stop()
-    names = set(kept.samples[-1].values)
+    names = set(whole_samples(kept)[-1][0])
     assert {
         "process.memory_bytes", "process.cpu_percent", "tree.memory_bytes", "tree.cpu_percent",
         "host.memory_available_bytes", "network.received_bytes_per_second",
@@ -124,6 +133,31 @@ class Broken:
         pass
 
 
+class Rising:
+    """A reading that rises, one that stands still, and one that is known at first only."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def read(self, seconds: float) -> dict[str, float]:
+        self.count += 1
+        values: dict[str, float] = {"rising": self.count, "still": 7}
+        return values | ({"gone": 1} if self.count == 1 else {})
+
+    def close(self) -> None:
+        pass
+
+
+def probes(monkeypatch: pytest.MonkeyPatch, **made: Any) -> None:
+    """Beside the real ones these probes, each from its maker."""
+    real = module.makers
+
+    def makers(**options: Any) -> dict[str, module.Make]:
+        return {**made, **real(**options)}
+
+    monkeypatch.setattr(module, "makers", makers)
+
+
 def unavailable() -> Any:
     raise ProbeUnavailable("nothing here")
 
@@ -133,20 +167,19 @@ def refusing() -> Any:
 
 
 def test_a_probe_that_fails_is_told_once_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = makers()
-    made = {"broken": Broken, "absent": unavailable, "refusing": refusing, **real}
-    monkeypatch.setattr(module, "makers", lambda: made)
+    broken = {"broken": Broken()}
+    probes(monkeypatch, broken=lambda: broken, absent=unavailable, refusing=refusing)
     kept = Kept()
     sampled(kept).stop()
     assert kept.problems == [
         "start the refusing probe: not for you",
         "read the broken probe: the sensor is gone",
     ]
-    assert "host.memory_used_bytes" in kept.samples[-1].values
+    assert "host.memory_used_bytes" in whole_samples(kept)[-1][0]
 
 
 def test_a_strict_recorder_is_heard_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "makers", lambda: {"broken": Broken})
+    probes(monkeypatch, broken=lambda: {"broken": Broken()})
     kept = Kept(strict=True)
     sampler = Sampler(kept, SystemClock(), 0.01)
     sampler.start()
@@ -155,6 +188,116 @@ def test_a_strict_recorder_is_heard_at_the_end(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(OSError, match="sensor"):
         sampler.stop()
     assert len(kept.summaries) == 1
+
+
+def test_only_what_has_changed_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    probes(monkeypatch, rising=lambda: {"rising": Rising()})
+    kept = Kept()
+    sampled(kept).stop()
+    first, second, third = kept.samples[:3]
+    assert (first.whole, second.whole) == (True, False)
+    assert (first.values["rising"], first.values["still"], first.values["gone"]) == (1, 7, 1)
+    assert second.values["rising"] == 2
+    assert second.values["gone"] is None
+    assert not {"still", "process.threads"} & second.values.keys()
+    assert "gone" not in third.values
+    rows = whole_samples(kept)
+    assert [row["still"] for row, _ in rows] == [7] * len(rows)
+    assert "gone" not in rows[1][0]
+
+
+def test_after_a_loss_nothing_is_guessed() -> None:
+    trace = Trace()
+    trace.take({"a": 1.0, "b": 2.0}, 1.0, whole=True)
+    trace.forget()
+    assert trace.take({"a": 3.0}, 3.0, whole=False) == ({"a": 3.0}, 2.0)
+
+
+def test_a_rank_watches_itself_alone() -> None:
+    kept = Kept()
+    sampled(kept, whole_node=False).stop()
+    names = set(whole_samples(kept)[-1][0])
+    assert "process.memory_bytes" in names
+    assert not [name for name in names if not name.startswith("process.")]
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0", "SLURM_LOCALID": "3"}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"SLURM_LOCALID": "2"}, False),
+        ({"OMPI_COMM_WORLD_LOCAL_RANK": "1"}, False),
+    ],
+)
+def test_who_watches_the_node(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], first: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_on_node() is first
+
+
+def test_beyond_the_budget_the_interval_grows_and_says_so() -> None:
+    budget = Budget(percent=1.0)
+    for sample in range(6):
+        budget.spent(cpu_seconds=sample * 0.02, elapsed_seconds=sample)
+    assert budget.widening == 2
+    assert budget.reason is not None
+    assert "0.02 CPU seconds" in budget.reason
+    for sample in range(6, 11):  # now every two seconds: within it
+        budget.spent(cpu_seconds=sample * 0.02, elapsed_seconds=5 + (sample - 5) * 2)
+    assert budget.widening == 2
+
+
+def test_a_budget_that_is_kept_changes_nothing() -> None:
+    budget = Budget(percent=1.0)
+    budget.spent(cpu_seconds=0.5, elapsed_seconds=1)  # the probes are made
+    for sample in range(20):
+        budget.spent(cpu_seconds=0.5 + sample * 0.009, elapsed_seconds=1 + sample)
+    assert (budget.widening, budget.reason) == (1.0, None)
+
+
+def test_a_sampler_that_costs_too_much_samples_less() -> None:
+    kept = Kept()
+    sampler = Sampler(kept, SystemClock(), 0.005, budget_percent=0.001)
+    sampler.start()
+    while len(kept.samples) < 12:
+        time.sleep(0.01)
+    sampler.stop()
+    summary = kept.summaries[0]
+    assert summary.interval_seconds >= 0.01
+    assert "the overhead budget is 0.001 %" in summary.notes[0]
+
+
+class Hanging:
+    """A probe whose driver does not answer."""
+
+    def __init__(self) -> None:
+        self.asked, self.answer = threading.Event(), threading.Event()
+
+    def read(self, seconds: float) -> dict[str, float]:
+        self.asked.set()
+        self.answer.wait(30)
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_driver_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instrument.telemetry.sampler.JOIN_SECONDS", 0.05)
+    hanging = Hanging()
+    probes(monkeypatch, hanging=lambda: {"hanging": hanging})
+    kept = Kept()
+    sampler = Sampler(kept, SystemClock(), 0.01)
+    sampler.start()
+    assert hanging.asked.wait(30)
+    sampler.stop()
+    hanging.answer.set()
+    assert kept.problems == ["stop telemetry: a probe has not answered for 0.05 seconds"]
+    assert kept.summaries[0].values["process.memory_peak_bytes"]["max"] > 0
 
 
 def test_a_forked_child_does_not_speak_for_its_parent() -> None:
@@ -183,7 +326,7 @@ def test_children_count_in_the_tree() -> None:
         kept = Kept()
         sampled(kept).stop()
         child.communicate(b"\n")
-    values = kept.samples[0].values
+    values, _ = whole_samples(kept)[0]
     assert values["tree.processes"] >= 2
     assert values["tree.memory_bytes"] >= values["process.memory_bytes"] + 60_000_000
 
