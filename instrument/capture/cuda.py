@@ -1,31 +1,51 @@
-"""The CUDA that torch was built with, read from its files: torch need not be loaded.
+"""CUDA as it is installed, read from files: torch need not be loaded.
 
 Asking a loaded torch would make the snapshot depend on the moment: it is taken in the background,
 while the user's imports go on.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from instrument.capture.packages import all_packages
 from instrument.capture.parts import NotKnown
 
 _CONSTANT = re.compile(r"^(\w+)[^=\n]*=\s*(?:None|['\"]([^'\"\n]*)['\"])\s*$", re.MULTILINE)
+_PACKAGES: Final = {
+    "runtime": "nvidia-cuda-runtime",
+    "cudnn": "nvidia-cudnn",
+    "nccl": "nvidia-nccl",
+    "cublas": "nvidia-cublas",
+}
 
 
 def versions() -> dict[str, Any]:
-    """CUDA and cuDNN of the installed torch; None for a build without CUDA.
+    """CUDA of the installed torch, its libraries, and the toolkit; None where there is none.
 
-    cuDNN is known where it came as a package of its own, as it does with torch's wheels.
+    cuDNN, NCCL and the others are known where they came as packages of their own, as they do with
+    torch's and JAX's wheels.
     """
-    build = torch_build()
-    if build is None:
-        raise NotKnown("torch is not installed")
+    build = torch_build() or {}
     packages = all_packages()
-    cudnn = next((v for name, v in packages.items() if name.startswith("nvidia-cudnn")), None)
-    return {"cuda": build.get("cuda"), "hip": build.get("hip"), "cudnn": cudnn}
+    libraries = {name: _starting_with(packages, start) for name, start in _PACKAGES.items()}
+    toolkit = _toolkit()
+    if not build and toolkit is None and not any(libraries.values()):
+        raise NotKnown("neither torch nor CUDA is installed")
+    why = "it did not come as a package; it may be part of torch or of the system"
+    missing = [name for name, version in libraries.items() if version is None]
+    reasons = dict.fromkeys(missing, why) if build.get("cuda") or toolkit else {}
+    return {
+        "cuda": build.get("cuda"),
+        "hip": build.get("hip"),
+        **libraries,
+        "toolkit": toolkit,
+        "reasons": reasons,
+    }
 
 
 def torch_build() -> dict[str, str | None] | None:
@@ -37,3 +57,20 @@ def torch_build() -> dict[str, str | None] | None:
             continue
         return {match[1]: match[2] for match in _CONSTANT.finditer(source)}
     return None
+
+
+def _starting_with(packages: dict[str, str | None], start: str) -> str | None:
+    """Version of ``nvidia-nccl-cu12`` and its like; the name ends with CUDA's version."""
+    return next(
+        (v for name, v in packages.items() if name == start or name.startswith(start + "-cu")), None
+    )
+
+
+def _toolkit() -> str | None:
+    """Version of the toolkit where CUDA_HOME points, or in its usual place."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    try:
+        told = msgspec.json.decode((Path(home) / "version.json").read_bytes())
+        return str(told["cuda"]["version"])
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError):
+        return None

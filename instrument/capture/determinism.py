@@ -1,12 +1,13 @@
 """Seeds: set when asked, in what is loaded; random states and settings: read without a trace."""
 
-import hashlib
 import os
 import random
 import sys
-from collections.abc import Callable
 from typing import Any, Final
 
+from instrument.capture.framework_flags import framework_flags, loaded
+from instrument.capture.math_libraries import math_libraries
+from instrument.capture.random_states import random_states
 from instrument.errors import UsageError
 from instrument.records import SeedsRecorded
 
@@ -14,13 +15,16 @@ MAX_SEED: Final = 2**32 - 1
 """numpy takes no larger one."""
 _CUBLAS: Final = ":4096:8"
 _VARIABLES: Final = (
-    "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS", "NCCL_ALGO", "TF_DETERMINISTIC_OPS",
+    "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "MKL_CBWR", "NCCL_ALGO",
+    "NCCL_PROTO", "TF_DETERMINISTIC_OPS", "XLA_FLAGS",
 )  # fmt: skip
 
 
 def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...]:
-    """Seed Python, numpy and torch (CPU and CUDA), as far as they are loaded.
+    """Seed Python, numpy, torch (CPU and CUDA) and TensorFlow, as far as they are loaded.
+
+    JAX has nothing to seed: its keys are values of the program.
 
     Args:
         seed: From 0 to `MAX_SEED`.
@@ -41,10 +45,14 @@ def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...
     if hasattr(numpy, "random"):  # numpy loads it when it is first asked for
         numpy.random.seed(seed)
         set_in.append("numpy")
-    torch = _loaded_torch()
+    torch = loaded("torch")
     if torch is not None:
         torch.manual_seed(seed)  # CUDA's generators too; where CUDA has not started, when it does
         set_in += ["torch", "torch.cuda"] if torch.version.cuda else ["torch"]
+    tensorflow = loaded("tensorflow")
+    if tensorflow is not None:
+        tensorflow.random.set_seed(seed)
+        set_in.append("tensorflow")
     if deterministic is not None:
         _set_deterministic(torch, on=deterministic)
     return tuple(set_in)
@@ -52,8 +60,8 @@ def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...
 
 def unseeded(set_in: tuple[str, ...]) -> tuple[str, ...]:
     """Libraries with random state that are loaded now and were not when the seed was set."""
-    loaded = [name for name in ("numpy", "torch") if name in sys.modules]
-    return tuple(name for name in loaded if name not in set_in)
+    present = [name for name in ("numpy", "torch", "tensorflow") if name in sys.modules]
+    return tuple(name for name in present if name not in set_in)
 
 
 def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:
@@ -65,27 +73,11 @@ def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:
         seed: The seed that was set, or None.
         set_in: What `set_seeds` returned.
     """
-    torch = _loaded_torch()
     flags: dict[str, Any] = {name: os.environ.get(name) for name in _VARIABLES}
     flags["hash_randomization"] = bool(sys.flags.hash_randomization)
-    if torch is not None:
-        flags |= {f"torch.{name}": _try(read, torch) for name, read in _TORCH_FLAGS.items()}
-    return SeedsRecorded(seed=seed, set_in=set_in, states=_states(torch), flags=flags)
-
-
-def _states(torch: Any) -> dict[str, str]:
-    """Digest of each random state that exists."""
-    states = {"random": _digest(repr(random.getstate()).encode())}
-    numpy_random: Any = sys.modules.get("numpy.random")
-    if hasattr(numpy_random, "get_state"):
-        name, keys, *rest = numpy_random.get_state()
-        states["numpy"] = _digest(name.encode() + keys.tobytes() + repr(rest).encode())
-    if torch is not None:
-        states["torch"] = _digest(bytes(torch.get_rng_state().tolist()))
-        if torch.cuda.is_initialized():
-            for index, state in enumerate(torch.cuda.get_rng_state_all()):
-                states[f"torch.cuda.{index}"] = _digest(bytes(state.tolist()))
-    return states
+    flags["math_libraries"] = math_libraries()
+    flags |= framework_flags()
+    return SeedsRecorded(seed=seed, set_in=set_in, states=random_states(), flags=flags)
 
 
 def _set_deterministic(torch: Any, *, on: bool) -> None:
@@ -96,33 +88,3 @@ def _set_deterministic(torch: Any, *, on: bool) -> None:
         torch.backends.cudnn.deterministic = on
         if on:
             torch.backends.cudnn.benchmark = False
-
-
-def _loaded_torch() -> Any:
-    """torch, when it is loaded to its end; None while another thread still imports it."""
-    torch = sys.modules.get("torch")
-    return torch if all(hasattr(torch, name) for name in _TORCH_NEEDED) else None
-
-
-def _try(read: Callable[[Any], Any], torch: Any) -> Any:
-    """The value, or None where this torch does not tell it."""
-    try:
-        return read(torch)
-    except Exception:
-        return None
-
-
-def _digest(state: bytes) -> str:
-    return f"sha256:{hashlib.sha256(state).hexdigest()}"
-
-
-_TORCH_NEEDED: Final = ("manual_seed", "get_rng_state", "cuda", "backends", "version")
-_TORCH_FLAGS: Final[dict[str, Callable[[Any], Any]]] = {
-    "deterministic_algorithms": lambda torch: torch.are_deterministic_algorithms_enabled(),
-    "cudnn.deterministic": lambda torch: torch.backends.cudnn.deterministic,
-    "cudnn.benchmark": lambda torch: torch.backends.cudnn.benchmark,
-    "cudnn.allow_tf32": lambda torch: torch.backends.cudnn.allow_tf32,
-    "cuda.matmul.allow_tf32": lambda torch: torch.backends.cuda.matmul.allow_tf32,
-    "float32_matmul_precision": lambda torch: torch.get_float32_matmul_precision(),
-    "num_threads": lambda torch: torch.get_num_threads(),
-}

@@ -1,26 +1,42 @@
-"""Shared libraries that this process has loaded."""
+"""Shared libraries that this process has loaded, and which build each one is."""
 
 from pathlib import Path
 
+from instrument.capture.elf import build_id
 from instrument.capture.parts import NotKnown
 from instrument.redaction import printable
 
-_MAPS = Path("/proc/self/maps")
 _PATH_FIELD = 5
 
 
-def loaded_libraries() -> list[str]:
-    """Paths of the libraries outside Python's own extension modules, sorted."""
+def loaded_libraries(root: Path = Path("/")) -> dict[str, str | None]:
+    """Build id by path of each library outside Python's own extension modules.
+
+    None stands for a library that was linked without a build id, or that is not there any more.
+
+    Args:
+        root: Where /proc lies.
+    """
+    return {
+        printable(path): build_id(Path(path))
+        for path in mapped_libraries(root)
+        if not _is_extension(path)
+    }
+
+
+def mapped_libraries(root: Path = Path("/")) -> list[str]:
+    """Paths of all shared libraries in this process's memory, sorted."""
+    maps = root / "proc/self/maps"
     try:
-        text = _MAPS.read_text(errors="surrogateescape")
+        text = maps.read_text(errors="surrogateescape")
     except OSError as error:
-        raise NotKnown(f"{_MAPS} is not readable") from error
+        raise NotKnown("/proc/self/maps is not readable") from error
     paths = set()
     for line in text.splitlines():
         fields = line.split(maxsplit=_PATH_FIELD)
         path = fields[_PATH_FIELD] if len(fields) > _PATH_FIELD else ""
-        if ".so" in path and not _is_extension(path):
-            paths.add(printable(path))
+        if ".so" in path:
+            paths.add(path)
     return sorted(paths)
 
 

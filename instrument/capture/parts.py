@@ -1,46 +1,110 @@
-"""One part of the environment at a time: guarded, limited in time, and told how it went."""
+"""One part of the environment at a time: guarded, limited in time and size, told how it went."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
+from instrument.canonical import to_plain
 from instrument.guard import one_line
 from instrument.vocabulary import Health
 
-LIMIT_SECONDS: Final = 5.0
+LIMIT_SECONDS: Final = 2.0
+LIMIT_BYTES: Final = 1_000_000
 Read: TypeAlias = Callable[[], Any]
-"""A part: returns plain data, or raises `NotKnown`."""
+"""A part: returns a mapping or a list of plain values, or raises `NotKnown`."""
+_Answer: TypeAlias = tuple[Any, str, str | None]
 
 
 class NotKnown(Exception):  # noqa: N818 - it is an answer, not an error
     """The part cannot be known here; the message says why."""
 
 
-def read_part(name: str, read: Read, *, limit_seconds: float = LIMIT_SECONDS) -> tuple[Any, Health]:
+def read_part(
+    name: str,
+    read: Read,
+    *,
+    limit_seconds: float = LIMIT_SECONDS,
+    limit_bytes: int = LIMIT_BYTES,
+) -> tuple[Any, Health]:
     """What `read` returns (None when it cannot), and how it went. Never raises.
+
+    What comes back is plain JSON whatever `read` returns. A part that once hung is not tried again
+    while its thread still hangs.
 
     Args:
         name: Name of the part.
         read: Reads it, in a thread that is left behind when it takes too long.
         limit_seconds: How long it may take.
+        limit_bytes: How large it may be as JSON; of more the first entries are kept.
     """
     began = time.perf_counter()
-    answer: list[tuple[Any, str, str | None]] = []
-    thread = threading.Thread(
-        target=lambda: answer.append(_attempt(read)), name=f"instrument-{name}", daemon=True
-    )
-    thread.start()
-    thread.join(limit_seconds)
-    value, status, reason = (answer or [(None, "timed_out", f"not done in {limit_seconds:g} s")])[0]
+    value, status, reason = _limited(name, read, limit_seconds, limit_bytes)
     seconds = round(time.perf_counter() - began, 6)
     return value, Health(part=name, status=status, reason=reason, seconds=seconds)
 
 
-def _attempt(read: Read) -> tuple[Any, str, str | None]:
+def _limited(name: str, read: Read, limit_seconds: float, limit_bytes: int) -> _Answer:
+    if limit_seconds <= 0:
+        return None, "skipped", "the time for the whole snapshot was used up"
+    if name in _hanging and _hanging[name].is_alive():
+        return None, "timed_out", "an earlier attempt still hangs"
+    answer: list[_Answer] = []
+    thread = threading.Thread(
+        target=lambda: answer.append(_attempt(read, limit_bytes)),
+        name=f"instrument-{name}",
+        daemon=True,
+    )
     try:
-        return read(), "done", None
+        thread.start()
+    except RuntimeError as error:  # no more threads, or the interpreter is going down
+        return None, "failed", one_line(error)
+    thread.join(limit_seconds)
+    if not answer:
+        _hanging[name] = thread
+    return (answer or [(None, "timed_out", f"not done in {limit_seconds:g} s")])[0]
+
+
+def _attempt(read: Read, limit_bytes: int) -> _Answer:
+    try:
+        return _checked(read(), limit_bytes)
     except NotKnown as unknown:
         return None, "skipped", str(unknown)
-    except Exception as error:
+    except BaseException as error:  # nobody waits for this thread's own end
         return None, "failed", f"{type(error).__name__}: {one_line(error)}"
+
+
+def _checked(value: Any, limit_bytes: int) -> _Answer:
+    """`value` as plain JSON of bounded size. Encoded in C first: it may be huge."""
+    if not isinstance(value, (dict, list)):
+        return None, "failed", f"it gave a {type(value).__name__}, not a mapping or a list"
+    encoded = msgspec.json.encode(value)
+    if len(encoded) <= limit_bytes:
+        return to_plain(msgspec.json.decode(encoded)), "done", None
+    kept = _first_entries(value, limit_bytes)
+    size = f"{len(encoded)} bytes of at most {limit_bytes}"
+    reason = f"{size}: the first {len(kept)} of {len(value)} entries are kept"
+    return to_plain(kept) if kept else None, "truncated", reason
+
+
+def _first_entries(value: dict[str, Any] | list[Any], limit_bytes: int) -> Any:
+    if isinstance(value, list):
+        return [decoded for _, decoded in _fitting(enumerate(value), limit_bytes)]
+    return dict(_fitting(value.items(), limit_bytes))
+
+
+def _fitting(entries: Iterable[tuple[Any, Any]], limit_bytes: int) -> Iterable[tuple[Any, Any]]:
+    """Entries up to the first one that does not fit any more."""
+    left = limit_bytes
+    for entry in entries:
+        encoded = msgspec.json.encode(entry)
+        left -= len(encoded)
+        if left < 0:
+            return
+        key, value = msgspec.json.decode(encoded)
+        yield key, value
+
+
+_hanging: dict[str, threading.Thread] = {}

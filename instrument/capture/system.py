@@ -1,23 +1,21 @@
-"""The machine: operating system, processor, memory, and the file system that is worked on."""
+"""The machine: operating system, kernel, virtualisation and memory."""
 
 import os
-import re
 import sys
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from instrument.capture.parts import NotKnown
-from instrument.redaction import printable
-
-_CPUINFO: Final = Path("/proc/cpuinfo")
-_CPUINFO_BYTES: Final = 8192  # one processor's lines; the kernel makes the file as it is read
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
-def system() -> dict[str, Any]:
-    """Operating system, kernel and C library."""
+def system(root: Path = Path("/")) -> dict[str, Any]:
+    """Operating system, kernel, C library, and what the machine is.
+
+    Args:
+        root: Where the system's files lie.
+    """
     name = os.uname()
-    release = _os_release()
+    release = _os_release(root)
     return {
         "os": name.sysname,
         "kernel": name.release,
@@ -27,28 +25,24 @@ def system() -> dict[str, Any]:
         "distribution_version": release.get("VERSION_ID"),
         "libc": _libc(),
         "byte_order": sys.byteorder,
+        "virtualisation": virtualisation(root),
     }
 
 
-def cpu() -> dict[str, Any]:
-    """Model and number of processors; `usable_count` is what this process may use."""
-    fields = _cpuinfo()
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {
-        "model": fields.get("model name") or fields.get("CPU part"),
-        "count": os.cpu_count(),
-        "usable_count": len(affinity(0)) if affinity else None,
-        "cores_per_socket": _number(fields.get("cpu cores")),
+def virtualisation(root: Path) -> dict[str, Any]:
+    """What the firmware and the kernel say the machine is; None where they say nothing.
+
+    ``is_virtual`` is the processor's own word: a hypervisor sets that flag for its guests.
+    """
+    names = {
+        "vendor": _line(root / "sys/class/dmi/id/sys_vendor"),
+        "product": _line(root / "sys/class/dmi/id/product_name"),
+        "hypervisor": _line(root / "sys/hypervisor/type"),
     }
-
-
-def cpu_flags() -> list[str]:
-    """Instruction sets and features that the kernel reports."""
-    fields = _cpuinfo()
-    flags = fields.get("flags") or fields.get("Features")
-    if flags is None:
-        raise NotKnown(f"{_CPUINFO} does not tell the processor's flags")
-    return sorted(flags.split())
+    kernel = _line(root / "proc/sys/kernel/osrelease") or ""
+    if names["hypervisor"] is None and "microsoft" in kernel.lower():
+        names["hypervisor"] = "wsl"
+    return {"is_virtual": _has_hypervisor_flag(root), **names}
 
 
 def memory() -> dict[str, Any]:
@@ -60,58 +54,20 @@ def memory() -> dict[str, Any]:
         raise NotKnown("the system does not tell its memory") from error
 
 
-def disk() -> dict[str, Any]:
-    """File system of the working directory."""
+def _has_hypervisor_flag(root: Path) -> bool | None:
+    """Only x86 has the flag: elsewhere it is not known."""
     try:
-        directory = os.path.realpath(os.getcwd())  # noqa: PTH109 - a string is wanted
-    except OSError as error:
-        raise NotKnown("the working directory was removed") from error
-    holding = [m for m in _mounts() if f"{directory}/".startswith(m.point.rstrip("/") + "/")]
-    if not holding:
-        raise NotKnown("no mount point holds the working directory")
-    # The deepest one counts, and of several on one point the last.
-    mount = max(enumerate(holding), key=lambda pair: (len(pair[1].point), pair[0]))[1]
-    return {"file_system": mount.kind, "options": sorted(mount.options)}
-
-
-class _Mount(NamedTuple):
-    """One mounted file system."""
-
-    point: str
-    kind: str
-    options: set[str]
-
-
-def _mounts() -> list[_Mount]:
-    """What is mounted, in order (proc_pid_mountinfo(5))."""
-    try:
-        text = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-    except OSError as error:
-        raise NotKnown("/proc/self/mountinfo is not readable") from error
-    mounts = []
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, rest = before.split(), after.split()
-        point = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4])
-        options = {*fields[5].split(","), *rest[2].split(",")}
-        mounts.append(_Mount(point, rest[0], {printable(option) for option in options}))
-    return mounts
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo."""
-    try:
-        with _CPUINFO.open("rb", buffering=0) as opened:
-            text = opened.read(_CPUINFO_BYTES).decode(errors="replace")
+        with (root / "proc/cpuinfo").open("rb", buffering=0) as opened:
+            first = opened.read(8192).partition(b"\n\n")[0]
     except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
+        return None
+    flags = next((line for line in first.splitlines() if line.startswith(b"flags")), None)
+    return b"hypervisor" in flags.split() if flags is not None else None
 
 
-def _os_release() -> dict[str, str]:
+def _os_release(root: Path) -> dict[str, str]:
     try:
-        text = Path("/etc/os-release").read_text(errors="replace")
+        text = (root / "etc/os-release").read_text(errors="replace")
     except OSError:
         return {}
     pairs = (line.partition("=") for line in text.splitlines())
@@ -125,5 +81,8 @@ def _libc() -> str | None:
         return None
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+def _line(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").split("\n", 1)[0].strip() or None
+    except OSError:
+        return None

@@ -1,5 +1,6 @@
 """Look at the environment by hand, and hold it against what a project needs."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +9,11 @@ import msgspec
 
 from instrument.capture.code import begin_code, code_directory
 from instrument.capture.cuda import torch_build
-from instrument.capture.gpu import devices
-from instrument.capture.packages import all_packages, normalised
+from instrument.capture.distributions import normalised
+from instrument.capture.gpu import devices, usable_memory_bytes
+from instrument.capture.packages import all_packages
 from instrument.capture.parts import read_part
-from instrument.capture.snapshot import capture_snapshot
+from instrument.capture.snapshot import GPU_SECONDS, capture_place, capture_snapshot
 from instrument.errors import UsageError
 from instrument.vocabulary import EnvironmentCaptureLevel
 
@@ -31,19 +33,21 @@ class ConfigCapture:
             level: 1 basic, 2 standard, 3 complete.
 
         Returns:
-            The parts of the snapshot by name; ``git`` (with ``reason`` when it is not whole); and
-            ``health``, a line for each part.
+            The parts of the snapshot by name; ``place`` (ids); ``git`` (with ``reason`` when it is
+            not whole); and ``health``, a line for each part.
 
         Raises:
             UsageError: There is no such level.
         """
         snapshot, health = capture_snapshot(level)
+        place, health_of_place = capture_place(level)
         code = begin_code(code_directory(), commit=None, level=level).finish()
         git = msgspec.to_builtins(code.git)
         return {
             **snapshot,
+            "place": place,
             "git": git if code.reason is None else {**(git or {}), "reason": code.reason},
-            "health": msgspec.to_builtins(health),
+            "health": msgspec.to_builtins(health + health_of_place),
         }
 
     def validate_environment(
@@ -57,7 +61,7 @@ class ConfigCapture:
         Args:
             required_packages: Names or requirements such as ``torch>=2.2``; names compare
                 normalised (PEP 503), versions as versions (PEP 440).
-            min_gpu_memory_gb: Memory of the largest GPU, in 10^9 bytes.
+            min_gpu_memory_gb: Memory of the largest GPU that this process may use, in 10^9 bytes.
             min_cuda_version: CUDA that torch was built with, else that of the driver.
 
         Returns:
@@ -68,14 +72,12 @@ class ConfigCapture:
         """
         errors = [error for text in required_packages if (error := _check_package(text))]
         warnings: list[str] = []
-        if min_gpu_memory_gb is not None or min_cuda_version is not None:
-            gpus, health = read_part("gpu", devices)
-            if min_gpu_memory_gb is not None:
-                errors += _check_memory(gpus, health.reason, min_gpu_memory_gb)
-            if min_cuda_version is not None:
-                errors += _check_cuda(gpus, min_cuda_version)
-            if gpus is None:
-                warnings.append(f"GPUs are unknown: {health.reason}")
+        if min_gpu_memory_gb is not None:
+            errors += _check_memory(min_gpu_memory_gb)
+        if min_cuda_version is not None:
+            wrong, doubtful = _check_cuda(min_cuda_version)
+            errors += wrong
+            warnings += doubtful
         return {"is_valid": not errors, "errors": errors, "warnings": warnings}
 
 
@@ -124,22 +126,33 @@ def _check_package(requirement: str) -> str | None:
     return f"{name} {found or 'of unknown version'} is installed; {wanted.specifier} is needed"
 
 
-def _check_memory(gpus: Any, reason: str | None, minimum_gb: float) -> list[str]:
-    known = [device["memory_total_bytes"] or 0 for device in gpus["devices"]] if gpus else []
+def _check_memory(minimum_gb: float) -> list[str]:
+    if not (math.isfinite(minimum_gb) and minimum_gb >= 0):
+        raise UsageError(f"{minimum_gb!r} GB of memory cannot be compared; use a number from 0")
+    known, health = read_part("usable_gpus", usable_memory_bytes, limit_seconds=GPU_SECONDS)
     if not known:
-        return [f"{minimum_gb:g} GB of GPU memory are needed; {reason or 'there is no GPU'}"]
+        reason = health.reason or "CUDA may use no GPU in this process"
+        return [f"{minimum_gb:g} GB of GPU memory are needed; {reason}"]
     largest_gb = max(known) / 1e9
     if largest_gb >= minimum_gb:
         return []
     return [f"{minimum_gb:g} GB of GPU memory are needed; the largest GPU has {largest_gb:.1f}"]
 
 
-def _check_cuda(gpus: Any, minimum: str) -> list[str]:
+def _check_cuda(minimum: str) -> tuple[list[str], list[str]]:
+    """Errors and warnings."""
     needed = version_key(minimum)
-    build = torch_build() or {}
-    found = build.get("cuda") or (gpus["driver_cuda"] if gpus else None)
+    build = torch_build()
+    if build and build.get("cuda"):
+        found, warnings = build["cuda"], []
+    else:
+        gpus, health = read_part("gpu", devices, limit_seconds=GPU_SECONDS)
+        found = gpus["driver_cuda"] if gpus else None
+        warnings = ["the installed torch was built without CUDA"] if build else []
+        if gpus is None:
+            warnings.append(f"GPUs are unknown: {health.reason}")
     if not found:
-        return [f"CUDA {minimum} is needed; neither torch nor a driver tells of any"]
+        return [f"CUDA {minimum} is needed; neither torch nor a driver tells of any"], warnings
     if version_key(found) >= needed:
-        return []
-    return [f"CUDA {minimum} is needed; found {found}"]
+        return [], warnings
+    return [f"CUDA {minimum} is needed; found {found}"], warnings

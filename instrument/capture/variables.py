@@ -15,13 +15,6 @@ _NAMES: Final = frozenset(
     ["LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_ARENA_MAX", "TZ", "VIRTUAL_ENV"]
 )
 _CHANGING: Final = ("TORCHELASTIC_",)  # differ from run to run: they stand in process_started
-_SCHEDULER: Final = (
-    "SLURM_CLUSTER_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ACCOUNT", "SLURM_JOB_QOS",
-    "SLURM_JOB_NUM_NODES", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK",
-    "SLURM_CPUS_ON_NODE", "SLURM_GPUS", "SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_NODE",
-    "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "PBS_QUEUE", "PBS_NUM_PPN", "LSB_QUEUE",
-    "LSB_DJOB_NUMPROC", "QUEUE", "NSLOTS",
-)  # fmt: skip
 
 
 def variables() -> dict[str, Any]:
@@ -34,11 +27,6 @@ def variables() -> dict[str, Any]:
         elif _is_allowed(name):
             values[printable(name)] = redact_text(printable(value))
     return {"values": values, "redacted": redacted}
-
-
-def scheduler() -> dict[str, str]:
-    """What the job was given, as the scheduler says; ids of jobs stand in process_started."""
-    return {name: printable(os.environ[name]) for name in _SCHEDULER if name in os.environ}
 
 
 def _is_allowed(name: str) -> bool:

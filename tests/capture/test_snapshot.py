@@ -3,20 +3,19 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from instrument.canonical import canonical_bytes, digest
-from instrument.capture.container import container
-from instrument.capture.lockfiles import lock_files
-from instrument.capture.parts import NotKnown, read_part
-from instrument.capture.snapshot import capture_snapshot
-from instrument.capture.system import disk
-from instrument.capture.variables import scheduler, variables
+from instrument.capture.snapshot import capture_place, capture_snapshot
+from instrument.capture.variables import variables
+from instrument.clock import SystemClock
 from instrument.errors import UsageError
+from instrument.records import EnvironmentCaptured
+from instrument_local import open_store
 
 DIGEST = (
     "from instrument.capture.snapshot import capture_snapshot;"
@@ -52,18 +51,40 @@ def test_levels_add_parts() -> None:
     parts = [set(capture_snapshot(level)[0]) for level in (1, 2, 3)]
     assert parts[0] == {"level", "python", "packages", "gpu"}
     assert parts[0] < parts[1] < parts[2]
-    assert {"system", "cpu", "memory", "disk", "cuda", "package_sources"} <= parts[1]
-    assert {"container", "variables", "scheduler", "libraries", "lock_files", "cpu_flags"} <= parts[
-        2
-    ]
+    assert parts[1] == parts[0] | {
+        "package_sources", "shadowed_packages", "editables", "conda", "rocm", "cuda", "system",
+        "cpu", "memory", "limits", "disks",
+    }  # fmt: skip
+    assert parts[2] == parts[1] | {
+        "cpu_flags", "package_installers", "package_hashes", "container", "variables", "scheduler",
+        "libraries", "lock_files",
+    }  # fmt: skip
+    places = [set(capture_place(level)[0]) for level in (1, 2, 3)]
+    assert places[0] == {"ci"}
+    assert places[1] == {"ci", "cpu_affinity", "gpu_ids", "notebook"}
+    assert places[2] == places[1] | {"container_ids"}
 
 
-def test_every_part_has_its_line_of_health_and_a_reason_when_unknown() -> None:
-    snapshot, healths = capture_snapshot(3)
+@pytest.mark.parametrize("capture", [capture_snapshot, capture_place])
+def test_every_part_has_its_line_of_health_and_a_reason_when_unknown(capture: Any) -> None:
+    snapshot, healths = capture(3)
     assert [health.part for health in healths] == [name for name in snapshot if name != "level"]
     for health in healths:
         assert (snapshot[health.part] is None) == (health.status != "done")
         assert (health.reason is None) == (health.status == "done")
+        assert health.seconds >= 0
+
+
+def test_what_only_names_the_place_is_not_part_of_the_snapshot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("instrument.capture.snapshot._known", {})
+    before = digest(capture_snapshot(3)[0])
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_RUN_ID", "12")
+    monkeypatch.setattr("instrument.capture.snapshot._known", {})
+    assert digest(capture_snapshot(3)[0]) == before
+    assert capture_place(1)[0]["ci"] == {"system": "github", "run_id": "12"}
 
 
 def test_it_is_json_and_says_what_is_so() -> None:
@@ -81,23 +102,6 @@ def test_an_unknown_level() -> None:
         capture_snapshot(4)
 
 
-def test_a_part_that_fails_hangs_or_cannot_know() -> None:
-    def unknown() -> None:
-        raise NotKnown("no such thing here")
-
-    def broken() -> None:
-        raise RuntimeError("first\nsecond")
-
-    value, health = read_part("a", unknown)
-    assert (value, health.status, health.reason) == (None, "skipped", "no such thing here")
-    value, health = read_part("b", broken)
-    assert (value, health.status, health.reason) == (None, "failed", "RuntimeError: first second")
-    value, health = read_part("c", lambda: time.sleep(5), limit_seconds=0.05)
-    assert (value, health.status) == (None, "timed_out")
-    value, health = read_part("d", lambda: {"x": 1})
-    assert (value, health.status, health.reason) == ({"x": 1}, "done", None)
-
-
 def test_variables_are_an_allow_list_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("HF_TOKEN", "sesame-1")
@@ -111,88 +115,20 @@ def test_variables_are_an_allow_list_without_secrets(monkeypatch: pytest.MonkeyP
     assert b"sesame" not in canonical_bytes(found)
 
 
-def test_scheduler_leaves_ids_of_jobs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_JOB_PARTITION", "gpu")
-    before = digest(scheduler())
-    monkeypatch.setenv("SLURM_JOB_ID", "1")
-    assert scheduler()["SLURM_JOB_PARTITION"] == "gpu"
-    assert digest(scheduler()) == before
-
-
-def machine(root: Path, files: dict[str, str]) -> Path:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
-    return root
-
-
-HEX = "0123456789abcdef" * 4
-
-
-@pytest.mark.parametrize(
-    ("files", "environment", "kinds"),
-    [
-        ({}, {}, []),
-        ({".dockerenv": ""}, {}, ["docker"]),
-        ({"proc/self/cgroup": f"0::/system.slice/docker-{HEX}.scope\n"}, {}, ["docker"]),
-        ({"proc/self/cgroup": f"4:memory:/docker/{HEX}\n"}, {}, ["docker"]),
-        ({"run/.containerenv": ""}, {"container": "podman"}, ["podman"]),
-        ({"proc/1/cgroup": f"0::/libpod_parent/libpod-{HEX}\n"}, {}, ["podman"]),
-        ({".singularity.d/env": ""}, {"APPTAINER_CONTAINER": "/x.sif"}, ["apptainer"]),
-        ({"proc/self/cgroup": f"0::/kubepods/besteffort/pod1/{HEX}\n"}, {}, ["kubernetes"]),
-        ({}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, ["kubernetes"]),
-        ({"proc/self/cgroup": "0::/user.slice/session-1.scope\n"}, {}, []),
-    ],
-)
-def test_containers(
-    tmp_path: Path, files: dict[str, str], environment: dict[str, str], kinds: list[str]
-) -> None:
-    found = container(machine(tmp_path, files), environment)
-    assert found["kinds"] == kinds
-    assert HEX not in str(found)
-
-
-def test_limits_of_control_groups(tmp_path: Path) -> None:
-    group = "sys/fs/cgroup"
-    second = machine(
-        tmp_path / "v2",
-        {
-            f"{group}/cgroup.controllers": "cpu",
-            f"{group}/memory.max": "1000\n",
-            f"{group}/cpu.max": "200000 100000\n",
-        },
+def test_a_run_records_its_place_and_every_health_line(store_path: Path) -> None:
+    program = (
+        "from instrument import ExperimentContext\n"
+        "with ExperimentContext({}, capture_level=2, monitor_hardware=False): pass"
     )
-    found = container(second, {})
-    assert found["cgroup_version"] == 2
-    assert found["limits"] == {"memory_bytes": 1000, "cpu_quota_us": 200000}
-    first = machine(
-        tmp_path / "v1",
-        {
-            f"{group}/memory/memory.limit_in_bytes": "9223372036854771712",
-            f"{group}/cpu/cpu.cfs_quota_us": "-1",
-        },
-    )
-    found = container(first, {})
-    assert found["cgroup_version"] == 1
-    assert found["limits"] == {"memory_bytes": None, "cpu_quota_us": None}
-
-
-def test_disk_of_a_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir("/proc")
-    assert disk()["file_system"] == "proc"
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
-    with pytest.raises(NotKnown, match="removed"):
-        disk()
-
-
-def test_lock_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotKnown):
-        lock_files()
-    (tmp_path / "uv.lock").write_text("")
-    assert lock_files() == {
-        "uv.lock": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    }
+    environment = {**os.environ, "GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "12"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    store = open_store(store_path, SystemClock())
+    [run] = store.runs()
+    records = [entry.record for entry in store.entries(run.id)]
+    [record] = [each for each in records if isinstance(each, EnvironmentCaptured)]
+    assert record.place["ci"] == {"system": "github", "run_id": "12"}
+    assert record.snapshot is not None
+    snapshot = msgspec.json.decode(store.get_bytes(record.snapshot))
+    names = [*(name for name in snapshot if name != "level"), *record.place]
+    assert sorted(health.part for health in record.health) == sorted(names)
+    assert not {"failed", "timed_out"} & {health.status for health in record.health}

@@ -21,7 +21,7 @@ def test_capture_environment_is_plain_and_has_the_code() -> None:
     assert canonical_bytes(found)
     assert found["level"] == 1
     assert found["git"] == {"reason": "the code is not in a git repository"}
-    assert {line["part"] for line in found["health"]} == {"python", "packages", "gpu"}
+    assert {line["part"] for line in found["health"]} == {"python", "packages", "gpu", "ci"}
 
 
 @pytest.fixture
@@ -71,7 +71,13 @@ def test_unknown_gpus_do_not_count_as_enough(monkeypatch: pytest.MonkeyPatch) ->
     found = ConfigCapture().validate_environment(min_gpu_memory_gb=1)
     assert found["is_valid"] is False
     assert "no NVIDIA driver" in found["errors"][0]
-    assert found["warnings"]
+    assert found["warnings"] == []
+
+
+@pytest.mark.parametrize("minimum", [float("nan"), float("inf"), -1.0])
+def test_memory_that_cannot_be_compared(minimum: float) -> None:
+    with pytest.raises(UsageError, match="cannot be compared"):
+        ConfigCapture().validate_environment(min_gpu_memory_gb=minimum)
 
 
 def test_versions_compare_as_versions() -> None:
