@@ -192,14 +192,24 @@ class Recording:
 
     def _keep_snapshot(self, level: int) -> None:
         from instrument.canonical import canonical_bytes
-        from instrument.capture.snapshot import capture_snapshot
+        from instrument.capture.snapshot import capture_place, capture_snapshot
 
-        snapshot, health = capture_snapshot(level)
+        snapshot, health = capture_snapshot(level, self.store.put_bytes if self.store else None)
+        place, health_of_place = capture_place(level)
+        files = (snapshot.get("lock_files") or {}) if self.store else {}
         digest = None
         if self.store is not None:
             with self.guard.protect("store the snapshot of the environment"):
                 digest = self.store.put_bytes(canonical_bytes(snapshot))
-        self.record(EnvironmentCaptured(level=level, snapshot=digest, health=health))
+        self.record(
+            EnvironmentCaptured(
+                level=level,
+                snapshot=digest,
+                health=health + health_of_place,
+                place=place,
+                files=files,
+            )
+        )
 
     def _start_mirrors(self) -> None:
         names = [name for name in self._settings.backends if name != "local"]
