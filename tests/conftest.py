@@ -31,7 +31,8 @@ def store_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
             monkeypatch.delenv(name)
     store = tmp_path / "store"
     monkeypatch.setenv("INSTRUMENT_STORE", str(store))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("CACHE", "CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     monkeypatch.setenv("NO_COLOR", "1")
     work = tmp_path / "work"

@@ -117,6 +117,9 @@ class Verifier:
             if found != GITIGNORE:
                 expected = repr(GITIGNORE)
                 self._findings.add("gitignore_changed", ignore, expected, repr(found[:40]), "note")
+        for lock in sorted((self._layout.root / "maintenance").glob("*")):
+            with self._findings.reading("lock_damaged", lock, "note"):
+                unstamp(self._findings.read(lock))
         for marker in sorted(self._layout.open.glob("*.json")):
             with self._findings.reading("marker_damaged", marker, "note"):
                 unstamp(self._findings.read(marker))

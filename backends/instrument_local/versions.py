@@ -99,7 +99,9 @@ class LocalVersions:
         version = self.resolve(reference)
         with store_errors(f"tag {reference}"):
             self._layout.create()
+            before = self._now(version.name).get(alias)
             self._point(version.name, alias, version.version or 0, at)
+            self._note_move(version, alias, before, at)
             return _with_aliases(version, self._now(version.name))
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
@@ -206,6 +208,23 @@ class LocalVersions:
             path = fact_path(self._directory(name), alias, found.facts.get(alias, 0) + 1)
             if self._layout.files.publish(path, stamp(msgspec.json.encode(fact))):
                 return
+
+    def _note_move(
+        self, version: ArtifactVersion, alias: str, before: int | None, at: datetime
+    ) -> None:
+        """Tell the ledger that `alias` points at `version` from now on."""
+        from instrument.audit import AliasMoved
+        from instrument_local.ledger.pending import note, this_user
+
+        event = AliasMoved(
+            at=at,
+            who=this_user(),
+            name=version.name,
+            alias=alias,
+            version=version.version or 0,
+            before=before,
+        )
+        note(self._layout, event)
 
     def _not_found(
         self, reference: Reference, found: Listing, aliases: dict[str, int]

@@ -119,8 +119,33 @@ class Ledger(Protocol):
     def sign_with_ssh(self, key: Path) -> str:
         """The checkpoint of now, signed by ``ssh-keygen`` beside it. Raises as `sign`."""
 
-    def rotate(self, new: Path, old: Path | None, passphrase: bytes | None) -> None:
-        """From now on the key `new` signs; `old` agrees (None: it is lost). Raises as `sign`."""
+    def rotate(
+        self,
+        new: Path,
+        old: Path | None,
+        passphrase: bytes | None,
+        why: str | None,
+        *,
+        lost: bool = False,
+    ) -> None:
+        """From now on the key `new` signs; `old` signs that it agrees, unless it is `lost`.
+
+        Raises as `sign`.
+        """
+
+    def new_key(self, path: Path | None, name: str | None, passphrase: bytes | None) -> str:
+        """Make an Ed25519 key at `path` (None: the usual place); its public half.
+
+        Raises:
+            UsageError: It is there already, or `name` cannot be a name.
+            MissingDependencyError: `cryptography` is not installed.
+        """
+
+    def public_key(self, path: Path | None) -> str:
+        """The public half of a key. Raises as `sign`."""
+
+    def needs_passphrase(self, path: Path | None) -> bool:
+        """Whether a key of ours is encrypted."""
 
     def proof_of(self, run_id: str) -> bytes:
         """The proof that the last seal of the run is in the ledger, as a text file.

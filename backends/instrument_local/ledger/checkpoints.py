@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from instrument_local.files import read_file
 from instrument_local.findings import Findings
 from instrument_local.layout import Layout
-from instrument_local.ledger.notes import Note, parse_note
+from instrument_local.ledger.notes import Checkpoint, Note, parse_note
 
 _NAME: Final = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([2-9]|[1-9][0-9]{1,8}))?\.(note|ssh)")
 
@@ -40,6 +40,12 @@ def keep(layout: Layout, size: int, data: bytes, kind: str = "note") -> Path:
         if layout.files.publish(path, data) or read_file(path) == data:
             return path
         number += 1
+
+
+def is_kept(layout: Layout, checkpoint: Checkpoint) -> bool:
+    """Whether `checkpoint` is kept already, signed or not."""
+    stored = load(layout, Findings(layout))
+    return any(each.note.checkpoint == checkpoint for each in stored)
 
 
 def paths(layout: Layout, kind: str) -> Iterator[tuple[int, Path]]:

@@ -13,13 +13,14 @@ from typing import Final
 import msgspec
 
 from instrument.errors import IntegrityError
-from instrument_local.files import read_file, store_errors
+from instrument_local.files import store_errors
 from instrument_local.layout import Layout
 from instrument_local.ledger import pending
 from instrument_local.ledger.log import WIDTH, Log
 from instrument_local.ledger.queue import PENDING, note_seal, seal_entry
-from instrument_local.ledger.tree import Range
+from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.maintenance import Maintenance
+from instrument_local.run_files import RunFile
 
 _PREFIX: Final = b'{"event":"run_sealed"'
 
@@ -29,7 +30,6 @@ class _Sealed(msgspec.Struct):
 
     run_id: str
     seal: str
-    digest: str
 
 
 _decode_sealed: Final = msgspec.json.Decoder(_Sealed).decode
@@ -67,29 +67,45 @@ def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) 
 def sweep(layout: Layout) -> None:
     """Put on the list what is sealed and stands neither there nor in the ledger."""
     with store_errors("look for seals that are not in the ledger"):
-        known = sealed_in(Log(layout))
+        known = _sealed_in(Log(layout))
         for run_id in layout.run_ids():
-            for seal in layout.run_files(run_id).seals:
-                entry = layout.root / PENDING / seal_entry(seal)
-                if (run_id, seal.name) not in known and not entry.exists():
-                    _put_on_list(layout, seal, entry)
+            for seal in _seals(layout, run_id):
+                name = seal_entry(run_id, seal.name)
+                if name not in known and not (layout.root / PENDING / name).exists():
+                    _put_on_list(layout, seal, layout.root / PENDING / name)
 
 
-def sealed_in(log: Log) -> set[tuple[str, str]]:
-    """The runs and names of all seals in the ledger."""
-    found = set()
-    for lines in log.read():
-        for line in lines:
-            if line.startswith(_PREFIX):
-                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                    sealed = _decode_sealed(line)
-                    found.add((sealed.run_id, sealed.seal))
-    return found
+def _sealed_in(log: Log) -> set[str]:
+    """What the seals are known by that are in the ledger, or that a crash left behind its head.
+
+    Raises:
+        IntegrityError: The entries are not those that the head tells of.
+    """
+    head, tree = log.tree(), Range()
+    found = set(map(_identity, log.beyond(head.size)))
+    for lines in log.read(0, head.size):
+        tree.extend(map(leaf_hash, lines))
+        found.update(_identity(line) for line in lines if line.startswith(_PREFIX))
+    if tree.peaks != head.peaks:
+        raise IntegrityError(
+            f"the entries in {log.entries} are not what the head says; nothing is added before "
+            "somebody has looked: `instrument ledger verify` tells more"
+        )
+    return {known for known in found if isinstance(known, str)}
 
 
-def _put_on_list(layout: Layout, seal: Path, entry: Path) -> None:
-    if not note_seal(layout, seal):  # no hard links here, or no space
-        layout.files.publish(entry, read_file(seal))
+def _seals(layout: Layout, run_id: str) -> list[RunFile]:
+    """The seals of the run; none where they cannot be read, which `verify` tells."""
+    try:
+        return layout.run_files(run_id).seals
+    except (OSError, IntegrityError):
+        return []
+
+
+def _put_on_list(layout: Layout, seal: RunFile, entry: Path) -> None:
+    if not note_seal(layout, seal.path):  # it is in a pack, or there are no hard links here
+        with suppress(FileNotFoundError, IntegrityError):
+            layout.files.publish(entry, seal.read())
 
 
 def _finish(layout: Layout, log: Log) -> Range:
@@ -117,9 +133,10 @@ def _drop(layout: Layout, paths: Iterable[Path]) -> None:
             layout.files.disk.unlink(path)
 
 
-def _identity(line: bytes) -> object:
+def _identity(line: bytes) -> str | bytes:
     """What the event of an entry is known by, as in `pending.identity`."""
     if line.startswith(_PREFIX):
-        sealed = _decode_sealed(line)
-        return f"{sealed.run_id}~{sealed.seal}"
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            sealed = _decode_sealed(line)
+            return seal_entry(sealed.run_id, sealed.seal)
     return line

@@ -122,7 +122,7 @@ class Log:
         tree = self.tree()
         self._files.make_durable_directory(self.entries)
         for chunk in _chunks(lines, tree.size % WIDTH):
-            self._append_block(tree.size, chunk)
+            self._append_block(tree, chunk)
             tree = self.adopt(tree, chunk)
         return tree
 
@@ -155,14 +155,28 @@ class Log:
                 return read_lines(longest)
         raise StoreError(f"{self.entries} changes faster than it can be read; try again")
 
-    def _append_block(self, size: int, lines: Sequence[bytes]) -> None:
-        first = size - size % WIDTH
-        before = self._block_lines(first)[: size % WIDTH] if size % WIDTH else []
+    def _append_block(self, tree: Range, lines: Sequence[bytes]) -> None:
+        filled = tree.size % WIDTH
+        first = tree.size - filled
+        before = self._block_lines(first)[:filled] if filled else []
+        self._check_last(tree, before)
         whole = [*before, *lines]
         path = self.entries / f"{first:012d}-{len(whole):04d}.jsonl"
         data = b"".join(line + b"\n" for line in whole)
         if not self._files.publish(path, data):
             _expect(path, data)
+
+    def _check_last(self, tree: Range, lines: Sequence[bytes]) -> None:
+        """Nothing is built upon a block that is not what the head says."""
+        filled = tree.size % WIDTH
+        last = Range(filled, tree.peaks[len(tree.peaks) - filled.bit_count() :])
+        found = Range()
+        found.extend(map(leaf_hash, lines))
+        if found.peaks != last.peaks:
+            raise IntegrityError(
+                f"the last entries in {self.entries} are not what the head says; nothing is added "
+                "before somebody has looked: `instrument ledger verify` tells more"
+            )
 
     def _drop_replaced(self, size: int) -> None:
         """Remove what the head of `size` entries replaces; what stays is no harm."""

@@ -20,14 +20,14 @@ def note_seal(layout: Layout, seal: Path) -> bool:
     directory = layout.root / PENDING
     with suppress(OSError):
         layout.files.make_directory(directory)
-        layout.files.disk.link(seal, directory / seal_entry(seal))
+        layout.files.disk.link(seal, directory / seal_entry(seal.parent.name, seal.name))
         return True
     return False
 
 
-def seal_entry(seal: Path) -> str:
-    """Name under which `seal` stands on the list."""
-    return f"{seal.parent.name}~{seal.name}"
+def seal_entry(run_id: str, seal: str) -> str:
+    """Name under which the file `seal` of a run stands on the list."""
+    return f"{run_id}~{seal}"
 
 
 def is_long(layout: Layout) -> bool:

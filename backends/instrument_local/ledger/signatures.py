@@ -165,11 +165,11 @@ def check_ssh(
             answer = ssh.check(text, findings.read(path), allowed_signers)
             if answer.good is False:
                 findings.add("signature_wrong", path, "a signature of the checkpoint", answer.said)
-            elif answer.principal is None:
+            elif answer.principal is not None:
+                found.append(Signed(size, answer.principal, counts=True))
+            elif answer.good and allowed_signers is None:
+                found.append(Signed(size, "an SSH key", counts=False))
+            else:
                 expected = "a signer who is allowed"
                 findings.add("signature_unknown", path, expected, answer.said, "note")
-                if answer.good:
-                    found.append(Signed(size, "an SSH key", counts=False))
-            else:
-                found.append(Signed(size, answer.principal, counts=True))
     return found

@@ -14,7 +14,7 @@ _UNANCHORED: Final = (
     "`instrument ledger checkpoint` prints somewhere else."
 )
 _BEHIND: Final = (
-    "The {} entries after those could have been replaced or cut off by whoever can write to the "
+    "The {} after those could have been replaced or cut off by whoever can write to the "
     "store: nothing from outside stands for them yet."
 )
 
@@ -78,17 +78,17 @@ class Result(NamedTuple):
         return tuple(part for part in parts if part)
 
     def _whole(self) -> str:
-        entries = self.checkpoint.size
+        entries = _entries(self.checkpoint.size)
         if self.verdict == "tampered":
-            return f"The ledger of {entries} entries does not hold: see what was found."
+            return f"The ledger of {entries} does not hold: see what was found."
         return (
-            f"The ledger has {entries} entries; each byte of them, their order, and every run that "
+            f"The ledger has {entries}; each byte of them, their order, and every run that "
             "they close was checked."
         )
 
     def _dropped(self) -> str:
         return (
-            f"{self.dropped} runs were removed on purpose; their entries stay, and "
+            f"Runs that were removed on purpose: {self.dropped}; their entries stay, and "
             "`instrument ledger log` tells who did it, when and why."
             if self.dropped
             else ""
@@ -96,7 +96,7 @@ class Result(NamedTuple):
 
     def _waiting(self) -> str:
         return (
-            f"{self.pending} events are not in the ledger yet; until they are, they can vanish "
+            f"Events that are not in the ledger yet: {self.pending}; until they are, they can vanish "
             "unseen."
             if self.pending
             else ""
@@ -106,12 +106,14 @@ class Result(NamedTuple):
         if self.verdict == "tampered":
             return [f"Compared with {each.source}. {each.way_out}" for each in self.anchors]
         said = [
-            f"It begins with the {each.checkpoint.size} entries that {each.source} stands for: "
+            f"It begins with the {_entries(each.checkpoint.size)} that {each.source} stands for: "
             "none of those was changed, moved or dropped, whoever tried."
             for each in self.anchors
         ]
         behind = self.checkpoint.size - self.anchored
-        return [*said, _BEHIND.format(behind)] if said and behind else said or [_UNANCHORED]
+        return (
+            [*said, _BEHIND.format(_entries(behind))] if said and behind else said or [_UNANCHORED]
+        )
 
     def _signed(self) -> str:
         signed = self.signature
@@ -123,11 +125,15 @@ class Result(NamedTuple):
             )
         if signed.counts:
             return (
-                f"Its first {signed.size} entries are signed by {signed.by}: nobody without that "
+                f"The first {_entries(signed.size)}: signed by {signed.by}. Nobody without that "
                 "key can have made them up. Its holder can."
             )
         return (
-            f"Its first {signed.size} entries are signed by {signed.by}, a key that is known from "
+            f"The first {_entries(signed.size)}: signed by {signed.by}, a key that is known from "
             "the store alone: whoever can write to the store could have put it there. Bring the "
             "key with --key to know."
         )
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number} entries"

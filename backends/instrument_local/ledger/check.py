@@ -1,0 +1,209 @@
+"""Checks every byte of the ledger's files, and the store against what the ledger says."""
+
+import base64
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from instrument.audit import Event, KeyRotated, ObjectsDropped, RunDropped, RunSealed, decode_event
+from instrument.errors import IntegrityError
+from instrument_local.findings import Findings
+from instrument_local.layout import Layout
+from instrument_local.ledger import pending
+from instrument_local.ledger.log import WIDTH, Block, Log, load_head, read_lines
+from instrument_local.ledger.tree import Range, leaf_hash
+from instrument_local.run_files import RunFile
+from instrument_local.stamps import unstamp
+
+
+class LedgerChecker:
+    """One check of the ledger.
+
+    Args:
+        layout: Where the store keeps things.
+        findings: Takes what is found.
+        sizes: Sizes of the ledger at which its root is wanted, for those who hold a checkpoint.
+
+    Attributes:
+        tree: The tree as the entries make it.
+        roots: The wanted roots, of sizes that the ledger has.
+        rotations: Keys that were announced, with the index of the entry.
+        dropped_runs: Runs that were removed on purpose.
+        dropped_objects: Digests of objects that were removed on purpose.
+        pending: How many events wait.
+    """
+
+    def __init__(self, layout: Layout, findings: Findings, sizes: Collection[int] = ()) -> None:
+        self._layout = layout
+        self._findings = findings
+        self._sizes = sorted(sizes)
+        self._log = Log(layout)
+        self._seals: dict[str, dict[str, str]] = {}
+        self.tree = Range()
+        self.roots: dict[int, bytes] = {0: self.tree.root()}
+        self.rotations: list[tuple[int, KeyRotated]] = []
+        self.dropped_runs: set[str] = set()
+        self.dropped_objects: set[str] = set()
+        self.pending = 0
+
+    def check(self) -> None:
+        """Check everything."""
+        waiting = self._check_pending()
+        head = self._check_heads()
+        blocks = self._check_blocks()
+        size = head.size if head is not None else sum(len(lines) for _, lines in blocks)
+        beyond = self._read_blocks(blocks, size)
+        if head is not None:
+            self._compare(head, blocks)
+        self._check_beyond(beyond, waiting)
+        self._check_seals()
+
+    def _check_pending(self) -> set[bytes]:
+        """The entries of the events that wait."""
+        found = set()
+        for path in pending.paths(self._layout):
+            with self._findings.reading("event_damaged", path):
+                found.add(pending.read(path).line)
+                self._findings.size_bytes += path.lstat().st_size
+                self.pending += 1
+        return found
+
+    def _check_heads(self) -> Range | None:
+        """The highest head that is whole, or an empty tree where nothing was written yet."""
+        paths, whole = self._log.head_paths(), []
+        for path in paths:
+            with self._findings.reading("ledger_head_damaged", path):
+                whole.append(load_head(path))
+                self._findings.size_bytes += path.lstat().st_size
+        if paths and len(whole) < len(paths):
+            return None
+        return whole[-1] if whole else Range()
+
+    def _check_blocks(self) -> list[tuple[Block, list[bytes]]]:
+        """The longest file of each block, with its entries."""
+        found: list[tuple[Block, list[bytes]]] = []
+        for block in self._log.blocks():
+            lines: list[bytes] = []
+            with self._findings.reading("ledger_entries_damaged", block.path):
+                lines = read_lines(block.path)
+                self._findings.size_bytes += sum(map(len, lines)) + len(lines)
+            if found and found[-1][0].first == block.first:
+                self._check_same_start(found.pop(), lines)
+            elif block.first != len(found) * WIDTH:
+                self._findings.add(
+                    "ledger_entries_missing",
+                    block.path,
+                    f"entry {len(found) * WIDTH} before it",
+                    "nothing",
+                )
+            found.append((block, lines))
+        return found
+
+    def _check_same_start(self, shorter: tuple[Block, list[bytes]], lines: list[bytes]) -> None:
+        """A block that was replaced must be the beginning of the one that replaced it."""
+        block, before = shorter
+        if lines[: len(before)] != before:
+            self._findings.add(
+                "ledger_forked", block.path, "the beginning of the longer file", "other entries"
+            )
+
+    def _read_blocks(self, blocks: list[tuple[Block, list[bytes]]], size: int) -> list[bytes]:
+        """Grow the tree to `size` and take in what the entries say; the entries behind it."""
+        beyond: list[bytes] = []
+        for block, lines in blocks:
+            covered = lines[: max(size - block.first, 0)]
+            beyond += lines[len(covered) :]
+            hashes = list(map(leaf_hash, covered))
+            self._take_roots(hashes)
+            start = self.tree.size
+            self.tree.extend(hashes)
+            for index, line in enumerate(covered, start):
+                self._take(index, line, block.path)
+        return beyond
+
+    def _take_roots(self, hashes: list[bytes]) -> None:
+        """Work out the roots that are wanted on the way through the next entries."""
+        end = self.tree.size + len(hashes)
+        while self._sizes and self._sizes[0] <= end:
+            size = self._sizes.pop(0)
+            if size > self.tree.size:
+                grown = self.tree.copy()
+                grown.extend(hashes[: size - self.tree.size])
+                self.roots[size] = grown.root()
+
+    def _take(self, index: int, line: bytes, path: Path) -> None:
+        try:
+            event = decode_event(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._findings.add("ledger_entry_damaged", path, f"entry {index}: an event", str(error))
+            return
+        self._follow(index, event)
+
+    def _follow(self, index: int, event: Event) -> None:
+        match event:
+            case RunSealed(run_id=run_id, seal=seal, digest=digest):
+                self._seals.setdefault(run_id, {})[seal] = digest
+                self.dropped_runs.discard(run_id)
+            case RunDropped(run_id=run_id):
+                self._seals.pop(run_id, None)
+                self.dropped_runs.add(run_id)
+            case ObjectsDropped(digests=digests):
+                self.dropped_objects.update(digests)
+            case KeyRotated():
+                self.rotations.append((index, event))
+
+    def _compare(self, head: Range, blocks: list[tuple[Block, list[bytes]]]) -> None:
+        """Compare the tree of the entries with the one that the head tells of."""
+        self.roots[self.tree.size] = self.tree.root()
+        if self.tree.size < head.size:
+            expected = f"{head.size} entries, as the head says"
+            found = f"{self.tree.size} entries"
+            self._findings.add("ledger_cut", self._log.entries, expected, found)
+        elif self.tree.root() != head.root() and not self._check_stamps(blocks):
+            expected, found = (base64.b64encode(tree.root()).decode() for tree in (head, self.tree))
+            self._findings.add("ledger_changed", self._log.entries, expected, found)
+
+    def _check_stamps(self, blocks: list[tuple[Block, list[bytes]]]) -> bool:
+        """Find the entries that are not even what they say themselves; whether there are any."""
+        found = False
+        for block, lines in blocks:
+            for index, line in enumerate(lines, block.first):
+                try:
+                    unstamp(line + b"\n")
+                except IntegrityError as error:
+                    expected = f"entry {index}: content that matches its check"
+                    self._findings.add("ledger_entry_changed", block.path, expected, str(error))
+                    found = True
+        return found
+
+    def _check_beyond(self, beyond: list[bytes], waiting: set[bytes]) -> None:
+        """Entries that no head covers are what a crash left, if their events still wait."""
+        if beyond and waiting.issuperset(beyond):
+            found = f"{len(beyond)} entries that it does not cover yet; their events still wait"
+            self._findings.add(
+                "ledger_unfinished", self._log.entries, "a head that covers all", found, "note"
+            )
+        elif beyond:
+            found = f"{len(beyond)} entries more, and no event that waits explains them"
+            self._findings.add("ledger_beyond_head", self._log.entries, "as the head says", found)
+
+    def _check_seals(self) -> None:
+        """Every seal in the ledger must be there, as it was, unless its run was dropped."""
+        for run_id, seals in self._seals.items():
+            directory = self._layout.run_path(run_id)
+            with self._findings.reading("seal_damaged", directory):
+                there = {file.name: file for file in self._layout.run_files(run_id).seals}
+                for name, digest in seals.items():
+                    self._check_seal(directory / name, there.get(name), digest)
+
+    def _check_seal(self, path: Path, seal: RunFile | None, digest: str) -> None:
+        if seal is None:
+            self._findings.add("seal_missing", path, f"{digest}, as the ledger says", "nothing")
+            return
+        with self._findings.reading("seal_missing", seal.path):
+            found = f"sha256:{hashlib.sha256(seal.read()).hexdigest()}"
+            if found != digest:
+                expected = f"{digest}, as the ledger says"
+                self._findings.add("seal_changed", seal.path, expected, found)

@@ -1,0 +1,340 @@
+"""The ledger of a local store: joins the parts into what `instrument.protocols.ledger` asks for."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from instrument.audit import Event, KeyRotated, RunSealed, decode_event
+from instrument.errors import InstrumentError, IntegrityError, NotFoundError, StoreError, UsageError
+from instrument.protocols.ledger import Evidence, Ledger, LedgerEntry, LedgerVerification, Proof
+from instrument_local.files import store_errors
+from instrument_local.findings import Findings
+from instrument_local.layout import Layout
+from instrument_local.ledger import anchors, checkpoints, keys, pending, proofs, ssh
+from instrument_local.ledger.check import LedgerChecker
+from instrument_local.ledger.integrate import integrate, sweep
+from instrument_local.ledger.log import Log
+from instrument_local.ledger.notes import Checkpoint, Key, Note, parse_key
+from instrument_local.ledger.signatures import Keys, check_notes, check_ssh, rotation_text
+from instrument_local.ledger.tree import Tree, leaf_hash
+from instrument_local.ledger.verdict import Anchor, Result
+from instrument_local.maintenance import Maintenance, maintenance
+
+_WAIT_SECONDS = 30.0
+_AT_MOST = 1024
+
+
+class LocalLedger:
+    """See `instrument.protocols.ledger.Ledger`.
+
+    Args:
+        layout: Where the store keeps things.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._log = Log(layout)
+
+    def integrate(self, held: Maintenance | None = None) -> int:
+        """See `instrument.protocols.ledger.Ledger`.
+
+        Args:
+            held: The maintenance lock, if the caller holds it.
+        """
+        if self._layout.format is None:
+            return 0
+        sweep(self._layout)
+        if not pending.paths(self._layout):
+            return 0
+        if held is not None:
+            return integrate(self._layout, held)
+        with maintenance(self._layout, "ledger", wait_seconds=_WAIT_SECONDS) as own:
+            return integrate(self._layout, own)
+
+    def integrate_some(self) -> None:
+        """Take in a bounded number of what waits, if nobody else maintains the store just now.
+
+        On the way of a run that ends: what goes wrong is left to who looks next.
+        """
+        with suppress(InstrumentError, OSError), maintenance(self._layout, "ledger") as held:
+            integrate(self._layout, held, at_most=_AT_MOST)
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        """See `instrument.protocols.ledger.Ledger`.
+
+        Raises:
+            IntegrityError: An entry is damaged.
+        """
+        index = 0
+        with store_errors("read the ledger"):
+            for lines in self._log.read():
+                for line in lines:
+                    yield LedgerEntry(index, _decode(line, index))
+                    index += 1
+            for event in sorted(pending.waiting(pending.paths(self._layout))):
+                yield LedgerEntry(None, _decode(event.line, None))
+
+    def verify(self, evidence: Evidence) -> LedgerVerification:
+        """See `instrument.protocols.ledger.Ledger`."""
+        with suppress(InstrumentError, OSError):
+            self.integrate()  # where that cannot be done, what waits is told
+        findings = Findings(self._layout)
+        result, checker = self._check(findings, evidence)
+        signature = result.signature
+        return LedgerVerification(
+            verdict=result.verdict,
+            checkpoint=result.checkpoint.line if result.checkpoint.size else None,
+            size=result.checkpoint.size,
+            anchored=result.anchored,
+            signed=signature.size if signature else 0,
+            signed_by=signature.by if signature and signature.counts else None,
+            pending=result.pending,
+            dropped_runs=tuple(sorted(checker.dropped_runs)),
+            problems=result.problems,
+            says=result.says(),
+        )
+
+    def check_into(self, findings: Findings) -> LedgerChecker:
+        """The same as a part of a check of the whole store."""
+        with suppress(InstrumentError, OSError):
+            self.integrate()
+        return self._check(findings, Evidence())[1]
+
+    def checkpoint(self) -> str:
+        """See `instrument.protocols.ledger.Ledger`."""
+        with store_errors("write a checkpoint"):
+            return self._keep(self._current(), ())
+
+    def sign(self, key: Path | None, passphrase: bytes | None) -> str:
+        """See `instrument.protocols.ledger.Ledger`."""
+        signer = keys.load(key or keys.usual_path(), passphrase)
+        with store_errors("sign a checkpoint"):
+            current = self._announced()
+            if current is None:
+                self._announce(KeyRotated(old=None, new=str(signer.key), **_now()))
+            elif current != signer.key:
+                raise UsageError(
+                    f"{signer.key} is not the key of this ledger, which is {current}; sign with "
+                    "that one, or `instrument ledger key rotate` to the other"
+                )
+            checkpoint = self._current()
+            return self._keep(checkpoint, (signer.sign(checkpoint.text),))
+
+    def sign_with_ssh(self, key: Path) -> str:
+        """See `instrument.protocols.ledger.Ledger`."""
+        with store_errors("sign a checkpoint"):
+            checkpoint = self._current()
+            signature = ssh.sign(checkpoint.text, key)
+            checkpoints.keep(self._layout, checkpoint.size, signature, "ssh")
+            return self._keep(checkpoint, ())
+
+    def rotate(
+        self,
+        new: Path,
+        old: Path | None,
+        passphrase: bytes | None,
+        why: str | None,
+        *,
+        lost: bool = False,
+    ) -> None:
+        """See `instrument.protocols.ledger.Ledger`."""
+        key, current = keys.public(new), self._announced()
+        if current is None or current == key:
+            raise UsageError(f"there is nothing to rotate: the key of this ledger is {current}")
+        signature = None
+        if not lost:
+            signer = keys.load(old or keys.usual_path(), passphrase)
+            if signer.key != current:
+                raise UsageError(f"{signer.key} was replaced; the key of this ledger is {current}")
+            text = rotation_text(self._log.origin, str(current), str(key))
+            signature = str(signer.sign(text))
+        event = KeyRotated(old=str(current), new=str(key), signature=signature, why=why, **_now())
+        self._announce(event)
+
+    def new_key(self, path: Path | None, name: str | None, passphrase: bytes | None) -> str:
+        """See `instrument.protocols.ledger.Ledger`."""
+        who = pending.this_user()
+        with store_errors("make a key"):
+            made = keys.make(
+                path or keys.usual_path(), name or f"{who.user or who.uid}@{who.host}", passphrase
+            )
+        return str(made)
+
+    def public_key(self, path: Path | None) -> str:
+        """See `instrument.protocols.ledger.Ledger`."""
+        return str(keys.public(path or keys.usual_path()))
+
+    def needs_passphrase(self, path: Path | None) -> bool:
+        """See `instrument.protocols.ledger.Ledger`."""
+        return keys.needs_passphrase(path or keys.usual_path())
+
+    def proof_of(self, run_id: str) -> bytes:
+        """See `instrument.protocols.ledger.Ledger`."""
+        return self.proofs_of([run_id])[run_id]
+
+    def proofs_of(self, run_ids: Iterable[str]) -> dict[str, bytes]:
+        """As `proof_of`, for many runs at the cost of one.
+
+        Raises:
+            NotFoundError: One of them is not in the ledger.
+        """
+        with suppress(StoreError):  # a store that cannot be written to may have it all
+            self.integrate()
+        lines = [line for part in self._log.read() for line in part]
+        tree = Tree(list(map(leaf_hash, lines)))
+        places = {}
+        for index, line in enumerate(lines):
+            event = _decode(line, index)
+            if isinstance(event, RunSealed):
+                places[event.run_id] = index
+        notes = [stored.note for stored in checkpoints.load(self._layout, Findings(self._layout))]
+        return {
+            run_id: self._proof(lines, tree, _place(places, run_id), notes) for run_id in run_ids
+        }
+
+    def check_proof(self, data: bytes, keys: Sequence[str] = ()) -> Proof:
+        """See `instrument.protocols.ledger.Ledger`."""
+        return proofs.check(data, [parse_key(key) for key in keys])
+
+    def _proof(self, lines: list[bytes], tree: Tree, index: int, notes: list[Note]) -> bytes:
+        """Up to the first checkpoint that is signed, or to the ledger as it is."""
+        bare = Note(Checkpoint(self._log.origin, tree.size, tree.root()), ())
+        signed = (
+            note
+            for note in notes
+            if note.signatures
+            and index < note.checkpoint.size <= tree.size
+            and tree.root(note.checkpoint.size) == note.checkpoint.root
+        )
+        note = next(signed, bare)
+        hashes = tree.inclusion(index, note.checkpoint.size)
+        return proofs.write(lines[index], index, hashes, str(note))
+
+    def _current(self) -> Checkpoint:
+        """The checkpoint of now, with all that waited taken in.
+
+        Raises:
+            NotFoundError: The ledger is empty.
+        """
+        self.integrate()
+        checkpoint = self._log.checkpoint()
+        if not checkpoint.size:
+            raise NotFoundError("the ledger is empty: no run was closed yet")
+        return checkpoint
+
+    def _keep(self, checkpoint: Checkpoint, signatures: tuple[object, ...]) -> str:
+        note = checkpoint.text + "".join(f"\n{each}\n" for each in signatures)
+        if signatures or not checkpoints.is_kept(self._layout, checkpoint):
+            checkpoints.keep(self._layout, checkpoint.size, note.encode())
+        seen = anchors.last_seen(checkpoint.origin)
+        if seen is None:
+            anchors.remember(checkpoint, f"{datetime.now(UTC):%Y-%m-%d}")
+        return note
+
+    def _announced(self) -> Key | None:
+        """The key that signs the checkpoints of this ledger."""
+        found = [entry.event for entry in self.entries() if isinstance(entry.event, KeyRotated)]
+        return parse_key(found[-1].new) if found else None
+
+    def _announce(self, event: KeyRotated) -> None:
+        pending.note(self._layout, event)
+        self.integrate()
+
+    def _check(self, findings: Findings, evidence: Evidence) -> tuple[Result, LedgerChecker]:
+        origin, brought = self._log.origin, self._anchors(evidence)
+        stored = checkpoints.load(self._layout, findings)
+        ssh_sizes = [size for size, _ in checkpoints.paths(self._layout, "ssh")]
+        sizes = {each.note.checkpoint.size for each in stored}.union(ssh_sizes)
+        sizes.update(anchor.checkpoint.size for anchor in brought)
+        checker = LedgerChecker(self._layout, findings, sizes)
+        checker.check()
+        checkpoints.compare(stored, origin, checker.roots, findings)
+        self._compare(brought, checker, findings)
+        given = [parse_key(key) for key in evidence.keys]
+        trusted = Keys(
+            origin, checker.rotations, [*given, *_own_key()], findings, self._log.entries
+        )
+        signed = check_notes(stored, trusted, findings)
+        signed += check_ssh(self._layout, origin, checker.roots, evidence.allowed_signers, findings)
+        if (given or evidence.allowed_signers) and not any(each.counts for each in signed):
+            expected = "a checkpoint that the given keys signed"
+            findings.add("signature_missing", self._log.entries, expected, "none")
+        result = Result(
+            checkpoint=Checkpoint(origin, checker.tree.size, checker.tree.root()),
+            problems=findings.result().problems,
+            pending=checker.pending,
+            dropped=len(checker.dropped_runs),
+            anchors=tuple(brought),
+            signed=tuple(signed),
+        )
+        if result.verdict != "tampered" and result.checkpoint.size:
+            anchors.remember(result.checkpoint, f"{datetime.now(UTC):%Y-%m-%d}")
+        return result, checker
+
+    def _anchors(self, evidence: Evidence) -> list[Anchor]:
+        """The older checkpoints from outside the store."""
+        found, origin = [], self._log.origin
+        if evidence.since is not None:
+            checkpoint = anchors.given(evidence.since)
+            if checkpoint.origin != origin:
+                raise UsageError(
+                    f"the checkpoint is of store {checkpoint.origin}, and this is {origin}"
+                )
+            source = "the checkpoint that was given"
+            found.append(Anchor(checkpoint, source, "Look for the copy of the store it is of."))
+        seen = anchors.last_seen(origin)
+        if seen is not None:
+            checkpoint, content, path = seen
+            source = f"the checkpoint that this user saw on {content.at}"
+            way_out = f"If the store was rightly put back to an older copy, remove {path}."
+            found.append(Anchor(checkpoint, source, way_out))
+        return found
+
+    def _compare(self, brought: list[Anchor], checker: LedgerChecker, findings: Findings) -> None:
+        """The ledger must begin with what an older checkpoint stands for."""
+        for anchor in brought:
+            checkpoint = anchor.checkpoint
+            root = checker.roots.get(checkpoint.size)
+            if root is None:
+                expected = f"{checkpoint.size} entries: {anchor.source}"
+                found = f"{checker.tree.size} entries: an older copy, or its end was cut off"
+                findings.add("ledger_rolled_back", self._log.entries, expected, found)
+            elif root != checkpoint.root:
+                found = f"other first {checkpoint.size} entries: another history"
+                findings.add("ledger_rewritten", self._log.entries, anchor.source, found)
+
+
+def _decode(line: bytes, index: int | None) -> Event:
+    try:
+        return decode_event(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        where = "an event that waits" if index is None else f"entry {index}"
+        raise IntegrityError(
+            f"{where} of the ledger is damaged ({error}); `instrument ledger verify` tells more"
+        ) from error
+
+
+def _place(places: dict[str, int], run_id: str) -> int:
+    if run_id not in places:
+        raise NotFoundError(f"run {run_id} is not in the ledger: it was not closed yet")
+    return places[run_id]
+
+
+def _own_key() -> list[Key]:
+    """The public key of whoever checks, if there is one."""
+    with suppress(InstrumentError, RuntimeError):
+        return [keys.public(keys.usual_path())]
+    return []
+
+
+def _now() -> dict[str, Any]:
+    return {"at": datetime.now(UTC), "who": pending.this_user()}
+
+
+def _check(ledger: LocalLedger) -> Ledger:
+    """A static check: a `LocalLedger` is a `Ledger`."""
+    return ledger

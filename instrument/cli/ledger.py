@@ -1,0 +1,245 @@
+"""``instrument ledger``: what happened to the store, and proof that it was not edited."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from instrument.cli.ledger_words import what_happened
+from instrument.cli.opening import Options, find_run, open_store
+from instrument.cli.output import Cell, emit, emit_json, say, show, table, text
+from instrument.cli.words import moment, short_digests
+from instrument.errors import UsageError
+from instrument.protocols.ledger import Evidence, HasLedger, Ledger, LedgerVerification
+
+PASSPHRASE: Final = "INSTRUMENT_LEDGER_PASSPHRASE"  # noqa: S105 - the name of a variable
+_EXIT_CODES: Final = {"ok": 0, "ok-unanchored": 0, "incomplete": 3, "tampered": 1}
+_STYLES: Final = {"ok": "green", "ok-unanchored": "yellow", "incomplete": "yellow"}
+_path = click.Path(path_type=Path, dir_okay=False)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+_key = click.option("--key", "key", type=_path, metavar="FILE", help="Another key than the usual.")
+
+
+@click.group()
+def ledger() -> None:
+    """Show what happened to the store, and prove that its history was not edited."""
+
+
+@ledger.command()
+@_as_json
+@click.pass_obj
+def log(options: Options, as_json: bool) -> None:
+    """List every event: who closed, changed or removed something, when and why."""
+    entries = list(_ledger(options).entries())
+    if as_json:
+        emit_json([{"index": each.index, **msgspec.to_builtins(each.event)} for each in entries])
+        return
+    rows: list[list[Cell]] = [
+        [
+            "waits" if each.index is None else str(each.index),
+            moment(each.event.at),
+            f"{each.event.who.user or each.event.who.uid}@{each.event.who.host}",
+            what_happened(each.event),
+            each.event.why or "-",
+        ]
+        for each in entries
+    ]
+    show(table(["#", "when", "who", "what", "why"], rows, numeric=["#"]))
+
+
+@ledger.command()
+@click.option("--since", metavar="CHECKPOINT", help="An older checkpoint: its line, or a file.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="A public key, or its file.")
+@click.option(
+    "--allowed-signers",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Whose SSH signatures count, as ssh-keygen wants it.",
+)
+@_as_json
+@click.pass_obj
+def verify(
+    options: Options,
+    since: str | None,
+    keys: tuple[str, ...],
+    allowed_signers: Path | None,
+    as_json: bool,
+) -> int:
+    """Check the ledger, and the runs that it closed, against everything that is at hand.
+
+    Compares with the checkpoint that --since brings, and with the one that you saw last time, which
+    is kept in your home. Says which changes the check would have found, and which it cannot know.
+    Exits with 0 when all is well, 1 when something was changed, 3 when not all could be checked.
+    """
+    evidence = Evidence(
+        since=since, keys=tuple(map(_public_key, keys)), allowed_signers=allowed_signers
+    )
+    result = _ledger(options).verify(evidence)
+    if as_json:
+        emit_json(result)
+    else:
+        _show(result)
+    return _EXIT_CODES[result.verdict]
+
+
+@ledger.command()
+@_as_json
+@click.pass_obj
+def checkpoint(options: Options, as_json: bool) -> None:
+    """Print the checkpoint of now: one line to mail, print or keep in another place.
+
+    Whoever has it can tell later whether anything before it was changed.
+    """
+    origin, entries, root = _ledger(options).checkpoint().splitlines()[:3]
+    if as_json:
+        emit_json({"origin": origin, "size": int(entries), "root": root})
+    else:
+        emit(f"{origin}/{entries}/{root}")
+
+
+@ledger.command()
+@_key
+@click.option("--ssh", type=_path, metavar="KEY", help="Sign with an SSH key, by ssh-keygen.")
+@click.pass_obj
+def sign(options: Options, key: Path | None, ssh: Path | None) -> None:
+    """Sign the checkpoint of now, with the key of `ledger key new` or an SSH key."""
+    if key is not None and ssh is not None:
+        raise UsageError("--key and --ssh exclude each other: sign twice to have both")
+    found = _ledger(options)
+    signed = found.sign_with_ssh(ssh) if ssh else found.sign(key, _passphrase(found, key))
+    sys.stdout.write(signed)
+
+
+@ledger.command()
+@click.argument("run")
+@click.option("--output", type=_path, metavar="FILE", help="Where to write it; else to stdout.")
+@click.pass_obj
+def proof(options: Options, run: str, output: Path | None) -> None:
+    """Write the proof that RUN is in the ledger; checked with `ledger check-proof`, or by hand."""
+    store = open_store(options, must_exist=True)
+    data = _of(store).proof_of(find_run(store, run).id)
+    if output is None:
+        sys.stdout.write(data.decode())
+    else:
+        output.write_bytes(data)
+
+
+@ledger.command(name="check-proof")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="A public key, or its file.")
+@_as_json
+@click.pass_obj
+def check_proof(options: Options, file: Path, keys: tuple[str, ...], as_json: bool) -> int:
+    """Check the proof in FILE. Needs no store."""
+    ledger = _of(open_store(Options(debug=options.debug)))
+    result = ledger.check_proof(file.read_bytes(), tuple(map(_public_key, keys)))
+    signed = result.signed_by is not None
+    if as_json:
+        emit_json(result)
+        return 0 if signed or not keys else 1
+    show(text(f"proven: entry {result.index}: {what_happened(result.event)}", "green"))
+    show(text(f"of the ledger whose checkpoint is {result.checkpoint}"))
+    if signed:
+        show(text(f"signed by {result.signed_by}"))
+    else:
+        show(text("no given key signed it: compare the checkpoint with one you hold", "yellow"))
+    return 0 if signed or not keys else 1
+
+
+@ledger.group()
+def key() -> None:
+    """Make, show and change the key that signs checkpoints."""
+
+
+@key.command()
+@click.option("--name", metavar="NAME", help="Who holds it; else user@host.")
+@click.option("--output", type=_path, metavar="FILE", help="Another place than the usual.")
+@click.option("--passphrase", "ask", is_flag=True, help="Ask for a passphrase that locks it.")
+@click.pass_obj
+def new(options: Options, name: str | None, output: Path | None, ask: bool) -> None:
+    """Make a key, and print its public half."""
+    given = os.environ.get(PASSPHRASE)
+    if ask and given is None:
+        given = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    emit(
+        _ledger(options, must_exist=False).new_key(output, name, given.encode() if given else None)
+    )
+
+
+@key.command(name="show")
+@_key
+@click.pass_obj
+def show_key(options: Options, key: Path | None) -> None:
+    """Print the public half of your key, for others to check signatures with."""
+    emit(_ledger(options, must_exist=False).public_key(key))
+
+
+@key.command()
+@click.argument("new", type=_path)
+@_key
+@click.option("--lost", is_flag=True, help="The old key is lost and cannot agree.")
+@click.option("--why", metavar="TEXT", help="The reason, for the ledger.")
+@click.pass_obj
+def rotate(options: Options, new: Path, key: Path | None, lost: bool, why: str | None) -> None:
+    """Let the key in NEW sign from now on; the old key signs that it agrees."""
+    found = _ledger(options)
+    if lost:
+        found.rotate(new, key, None, why, lost=True)
+    else:
+        found.rotate(new, key, _passphrase(found, key), why)
+    say(f"from now on {found.public_key(new)} signs")
+
+
+def _ledger(options: Options, *, must_exist: bool = True) -> Ledger:
+    return _of(open_store(options, must_exist=must_exist))
+
+
+def _of(store: object) -> Ledger:
+    if not isinstance(store, HasLedger):
+        raise UsageError(f"a store of type {type(store).__name__} keeps no ledger")
+    return store.ledger
+
+
+def _public_key(given: str) -> str:
+    """The key that `given` spells, or that is in the file of that name."""
+    path = Path(given)
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else given
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{given!r:.80} cannot be read: {error}") from error
+
+
+def _passphrase(found: Ledger, key: Path | None) -> bytes | None:
+    if not found.needs_passphrase(key):
+        return None
+    given = os.environ.get(PASSPHRASE)
+    if given is None and sys.stdin.isatty():
+        given = click.prompt("Passphrase", hide_input=True, err=True)
+    return given.encode() if given else None
+
+
+def _show(result: LedgerVerification) -> None:
+    if result.problems:
+        rows: list[list[Cell]] = [
+            [
+                text(each.severity, "red" if each.severity == "damage" else "yellow"),
+                each.kind.replace("_", " "),
+                short_digests(each.path),
+                short_digests(each.expected or "-"),
+                short_digests(each.found or "-"),
+            ]
+            for each in result.problems
+        ]
+        show(table(["", "what", "where", "expected", "found"], rows))
+        emit("")
+    for sentence in result.says:
+        show(text(sentence))
+    show(
+        text(
+            f"{result.verdict}: {result.checkpoint or 'an empty ledger'}",
+            _STYLES.get(result.verdict, "red"),
+        )
+    )

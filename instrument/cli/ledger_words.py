@@ -1,0 +1,65 @@
+"""What the events of the ledger say to people."""
+
+from instrument.audit import (
+    AliasMoved,
+    Event,
+    Exported,
+    HoldChanged,
+    Imported,
+    KeyRotated,
+    ObjectsDropped,
+    Packed,
+    Repaired,
+    RunDropped,
+    RunSealed,
+    UnknownEvent,
+)
+from instrument.cli.words import count, listed, short_digest, size
+
+
+def what_happened(event: Event) -> str:
+    """The event on one line."""
+    match event:
+        case RunSealed():
+            return f"run {event.run_id} closed ({event.seal}, {short_digest(event.digest)})"
+        case AliasMoved():
+            before = f", before v{event.before}" if event.before else ""
+            return f"{event.name}:{event.alias} is v{event.version}{before}"
+        case Exported():
+            return f"{_runs(event.runs)} exported as {short_digest(event.bundle)}"
+        case Imported():
+            vouched = f", {event.verified}" if event.verified else ", origin not verified"
+            return f"{_runs(event.runs)} imported from store {event.origin}{vouched}"
+        case RunDropped():
+            return f"run {event.run_id} removed ({event.rule})"
+        case ObjectsDropped():
+            amount = f"{count(len(event.digests), 'object')}, {size(event.size_bytes)}"
+            return f"{amount} removed ({event.rule})"
+        case _:
+            return _upkeep(event)
+
+
+def _upkeep(event: Event) -> str:
+    """The events that concern no run or artifact by itself."""
+    match event:
+        case HoldChanged(subject=subject, until=None):
+            return f"hold on {subject} lifted"
+        case HoldChanged():
+            return f"{event.subject} held until {event.until:%Y-%m-%d}"
+        case Packed():
+            return f"{count(event.runs, 'run')} packed into {short_digest(event.pack)}"
+        case Repaired():
+            return f"{event.path} {event.action} ({event.kind.replace('_', ' ')})"
+        case KeyRotated(old=None):
+            return f"checkpoints are signed by {event.new}"
+        case KeyRotated():
+            agreed = "which agreed" if event.signature else "which did not agree"
+            return f"checkpoints are signed by {event.new}, no more by {event.old}, {agreed}"
+        case UnknownEvent():
+            return f"{event.name} (by a newer version)"
+        case _:
+            return str(event.__struct_config__.tag)
+
+
+def _runs(runs: tuple[str, ...]) -> str:
+    return f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} runs ({listed(runs, most=3)})"
