@@ -328,6 +328,10 @@ class ExperimentContext:
         """What records this run; None when recording is disabled."""
         return self._recording
 
+    def is_over(self) -> bool:
+        """Whether the run was lent to this process, and has ended where it belongs."""
+        return self._recording is not None and self._recording.is_over()
+
     @property
     def used(self) -> tuple[str, ...]:
         """References of what the run has used so far."""

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from instrument import settings, stack
+from instrument import handover, settings, stack
 from instrument.context import ExperimentContext
 from instrument.errors import UsageError
+from instrument.guard import say
 from instrument.handover import Handover, received
 from instrument.identity import Identity, part_of
 from instrument.protocols import Store
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from instrument.artifacts import Artifact
 
 _parts: dict[int, "TakingPart"] = {}
+_told: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -30,14 +32,13 @@ class TakingPart(ExperimentContext):
     """
 
     def __init__(self, handed: Handover) -> None:
-        super().__init__()
+        super().__init__(store=handed.store)
         self._handed = handed
 
     def start(self) -> Self:
-        """Open a journal of this process's own, until the process ends."""
+        """Open a journal of this process's own, until the run or the process ends."""
         self.state = RunState.RUNNING
         self._start_recording()
-        at_process_end(self.finish)
         return self
 
     def _identity(self, store: Store | None) -> Identity:  # noqa: ARG002 - it is known
@@ -48,24 +49,42 @@ def current_run() -> ExperimentContext | None:
     """The open run that the calling code belongs to, or None.
 
     The run of this task or thread, of this process, or the one that the parent process handed over.
+    A worker that outlives that run goes on in the one that its parent has open now, if it has
+    exactly one.
     """
     run = stack.innermost()
     if run is not None:
         return cast("ExperimentContext", run)
-    return _parts.get(os.getpid()) or _take_part()
+    part = _parts.get(os.getpid())
+    return part if part is not None and _is_open(part) else _take_part()
 
 
 def _take_part() -> TakingPart | None:
-    """This process's part in the run that was handed over, if one was."""
+    """This process's part in the run that was handed over, if one was and is open."""
     with _lock:
         pid = os.getpid()
-        if pid in _parts:  # another thread was first
-            return _parts[pid]
-        handed = received()  # from now on this process hands the run over to its own children
+        part = _parts.get(pid)
+        if part is not None and _is_open(part):  # another thread was first
+            return part
+        if part is not None:
+            part.finish()
+        handed = received()
         if handed is None or settings.is_disabled():
             return None
+        if part is None:
+            at_process_end(_finish_part)
         _parts[pid] = TakingPart(handed).start()
         return _parts[pid]
+
+
+def _is_open(part: TakingPart) -> bool:
+    return part.state is RunState.RUNNING and not part.is_over()
+
+
+def _finish_part() -> None:
+    part = _parts.get(os.getpid())
+    if part is not None:
+        part.finish()
 
 
 def _after_fork_in_child() -> None:
@@ -106,11 +125,21 @@ def use_artifact(reference: str) -> "Artifact":
 
 def _required(function: str) -> ExperimentContext:
     run = current_run()
-    if run is None and settings.is_disabled():
+    if run is not None:
+        return run
+    if settings.is_disabled():
         return ExperimentContext()  # not started: it takes everything and records nothing
-    if run is None:
-        raise UsageError(
-            f"{function} needs an open run: put the call inside `with ExperimentContext():` or a "
-            "function decorated with @reproducible"
-        )
-    return run
+    why = handover.employer_has()
+    if handover.began_in_run() or stack.forked_in_run():  # a task that outlived its run
+        _tell_once(f"{function} is not recorded: the run of this worker has ended, and {why}")
+        return ExperimentContext()
+    raise UsageError(
+        f"{function} needs an open run{why and f', and {why}'}: put the call inside "
+        "`with ExperimentContext():` or a function decorated with @reproducible"
+    )
+
+
+def _tell_once(message: str) -> None:
+    if message not in _told:
+        _told.add(message)
+        say(message)

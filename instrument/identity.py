@@ -41,6 +41,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         started: How the run presents itself; None where this process only takes part in it.
         part: What child processes get (see `instrument.handover`).
         command: The command that is recorded; None for this process's own command line.
+        lender: Who handed the run over to a worker, which may live longer than the run.
     """
 
     run_id: str
@@ -50,6 +51,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     started: RunStarted | None
     part: Part = "join"
     command: tuple[str, ...] | None = None
+    lender: Handover | None = None
 
 
 def adopted(started: RunStarted) -> Identity | None:
@@ -64,7 +66,13 @@ def adopted(started: RunStarted) -> Identity | None:
 
 def part_of(handed: Handover, started: RunStarted | None = None) -> Identity:
     """A part in the run that was handed over."""
-    return Identity(run_id=handed.run_id, attempt=handed.attempt, owner=False, started=started)
+    return Identity(
+        run_id=handed.run_id,
+        attempt=handed.attempt,
+        owner=False,
+        started=started,
+        lender=handed if started is None else None,
+    )
 
 
 def opened(

@@ -25,7 +25,7 @@ from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError
 from instrument.guard import Guard, say
-from instrument.handover import Handover, Offer
+from instrument.handover import Handover, Offer, own_board
 from instrument.identity import Identity
 from instrument.protocols import Records, Store
 from instrument.records import (
@@ -35,7 +35,7 @@ from instrument.records import (
     RunFinished,
 )
 from instrument.settings import Settings
-from instrument.stand_ins import Ended, Nowhere, OpenedOnUse
+from instrument.stand_ins import Ended, Lent, Nowhere, OpenedOnUse
 
 if TYPE_CHECKING:
     from instrument.mirroring import Follower
@@ -70,6 +70,7 @@ class Recording:
         self._monitor_hardware = monitor_hardware
         self._write_to(Nowhere())
         self._owner = identity.owner
+        self._lender = identity.lender
         self._background: threading.Thread | None = None
         self._background_seconds = 0.0
         self._telemetry_cpu_seconds = 0.0
@@ -125,7 +126,7 @@ class Recording:
                 command=identity.command,
             )
             if self.store is not None:
-                self._write_to(self.store.begin(process))
+                self._write_to(self._lent(self.store.begin(process)))
         if self._records.lost:
             say(f"the store {self._where()} cannot be written: this run is not recorded")
 
@@ -228,7 +229,14 @@ class Recording:
         if self.store is None or not Path(self.store.location).is_absolute():
             return  # a store in memory cannot be shared
         identity = self.identity
-        handover = Handover(identity.run_id, identity.attempt, os.getpid(), identity.part)
+        handover = Handover(
+            identity.run_id,
+            identity.attempt,
+            os.getpid(),
+            identity.part,
+            own_board(),
+            parent_run_id=identity.started.parent_run_id if identity.started else None,
+        )
         self._offer = Offer(handover, self.store.location)
         self._offer.make()
 
@@ -349,10 +357,25 @@ class Recording:
     def after_fork(self) -> None:
         """In a forked child: take part in the run with a journal of its own, made when needed."""
         self._owner = False
+        if self._offer is not None:
+            self._lender = self._offer.handover
         self._background = self._sampler = self._offer = None
         self._followers = []
         self._finishing = threading.Lock()
-        self._write_to(OpenedOnUse(self.open_own_journal))
+        self._write_to(self._lent(OpenedOnUse(self.open_own_journal)))
+
+    def is_over(self) -> bool:
+        """Whether the run was lent to this process, and has ended where it belongs."""
+        return self._lender is not None and not self._lender.stands()
+
+    def _lent(self, records: Records) -> Records:
+        if self._lender is None:
+            return records
+        return Lent(records, self._lender.stands, self._end_part)
+
+    def _end_part(self) -> Records:
+        self.finish(None, lambda: None)
+        return self._records
 
     def open_own_journal(self) -> Records:
         """Open a journal for this process in place of the parent's."""

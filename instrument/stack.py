@@ -1,6 +1,7 @@
 """Which runs are open in this process, and which of them the calling code belongs to."""
 
 import atexit
+import os
 import sys
 import threading
 from contextvars import ContextVar, Token
@@ -15,6 +16,9 @@ class OpenRun(Protocol):
     id: str
     state: RunState | None
 
+    def is_over(self) -> bool:
+        """Whether it was lent to this process, and has ended where it belongs."""
+
     def finish(
         self,
         state: RunState | str | None = None,
@@ -26,6 +30,7 @@ class OpenRun(Protocol):
 
 _current: ContextVar[OpenRun | None] = ContextVar("instrument_run", default=None)
 _open: "dict[int, _Opened]" = {}
+_forked_in_run = False
 
 
 class _Opened(NamedTuple):
@@ -76,6 +81,8 @@ def enclosing() -> OpenRun | None:
     The run of this task or thread; else, in another thread than the main one, the run that the main
     thread has open. Runs that tasks or threads open side by side are no part of one another.
     """
+    if _forked_in_run:
+        _close_what_is_over()
     run = _current.get()
     if run is not None and run.state is RunState.RUNNING:
         return run
@@ -91,10 +98,24 @@ def innermost() -> OpenRun | None:
     The run of this task or thread; else, since threads do not inherit contexts, the run of the
     process, where the open ones are nested in one another. Several runs side by side: None.
     """
+    if _forked_in_run:
+        _close_what_is_over()
     run = _current.get()
     if run is not None and run.state is RunState.RUNNING:
         return run
     return _innermost_of(list(_open.values()))
+
+
+def forked_in_run() -> bool:
+    """Whether this process was forked off while a run was open."""
+    return _forked_in_run
+
+
+def _close_what_is_over() -> None:
+    """Close this process's part in runs that have ended in the process that it was forked from."""
+    for opened in reversed(list(_open.values())):
+        if opened.run.is_over():
+            opened.run.finish()
 
 
 def _innermost_of(runs: list[_Opened]) -> OpenRun | None:
@@ -112,3 +133,11 @@ def _finish_all() -> None:
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     for opened in reversed(list(_open.values())):
         opened.run.finish(error=error)
+
+
+def _after_fork_in_child() -> None:
+    global _forked_in_run  # noqa: PLW0603 - what is open now belongs to the parent
+    _forked_in_run = _forked_in_run or bool(_open)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from instrument.guard import say
 from instrument.protocols import Records
-from instrument.records import Record
+from instrument.records import ArtifactLogged, Metrics, Params, ProcessFinished, Record
 
 
 class Nowhere:
@@ -52,5 +52,61 @@ class Ended(Nowhere):
     def take(self, record: Record, at: datetime) -> None:
         """Tell, and count the record as lost."""
         if not self.lost:
-            say(f"run {self._run_id} has ended: a {type(record).__name__} was not recorded")
+            say(f"run {self._run_id} has ended: {_what(record)} and what follows is not recorded")
         super().take(record, at)
+
+
+class Lent:
+    """The journal of a process that takes part in another's run: closed when that has ended.
+
+    Args:
+        records: The journal, or what opens it.
+        stands: Tells whether the run is still open; asked before each record.
+        end: Closes the journal, and gives what takes its place.
+    """
+
+    def __init__(
+        self, records: Records, stands: Callable[[], bool], end: Callable[[], Records]
+    ) -> None:
+        self._records = records
+        self._stands = stands
+        self._end = end
+
+    def take(self, record: Record, at: datetime) -> None:
+        """Take it while the run is open; the end of a journal that was opened, always."""
+        if self._stands():
+            self._records.take(record, at)
+        elif not isinstance(record, ProcessFinished):
+            self._end().take(record, at)
+        elif not isinstance(self._records, OpenedOnUse):
+            self._records.take(record, at)
+
+    def flush(self) -> None:
+        """See `instrument.protocols.Records`."""
+        self._records.flush()
+
+    def close(self) -> None:
+        """See `instrument.protocols.Records`."""
+        self._records.close()
+
+    @property
+    def lost(self) -> int:
+        """See `instrument.protocols.Records`."""
+        return self._records.lost
+
+    @property
+    def spool(self) -> str | None:
+        """See `instrument.protocols.Records`."""
+        return self._records.spool
+
+
+def _what(record: Record) -> str:
+    """What is not recorded, in the user's words."""
+    match record:
+        case Metrics():
+            return f"log_metrics of {', '.join(record.values)[:80]}"
+        case Params():
+            return f"log_params of {', '.join(record.values)[:80]}"
+        case ArtifactLogged():
+            return f"log_artifact of {record.ref}"
+    return str(type(record).__struct_config__.tag).replace("_", " ")
