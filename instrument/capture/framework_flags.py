@@ -45,7 +45,9 @@ _JAX: Final[dict[str, Flag]] = {
     "threefry_partitionable": lambda jax: jax.config.jax_threefry_partitionable,
 }
 _TENSORFLOW: Final[dict[str, Flag]] = {
-    "op_determinism": lambda tf: tf.config.experimental.is_op_determinism_enabled(),
+    "op_determinism": lambda _: sys.modules[
+        "tensorflow.python.framework.config"
+    ].is_op_determinism_enabled(),
     "tensor_float_32": lambda tf: tf.config.experimental.tensor_float_32_execution_enabled(),
     "inter_op_threads": lambda tf: tf.config.threading.get_inter_op_parallelism_threads(),
     "intra_op_threads": lambda tf: tf.config.threading.get_intra_op_parallelism_threads(),

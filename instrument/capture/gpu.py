@@ -1,6 +1,5 @@
 """GPUs as NVIDIA's driver sees them, without starting CUDA."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -8,15 +7,16 @@ from typing import Any, Final
 
 from instrument.capture.parts import NotKnown
 from instrument.guard import one_line
-from instrument.nvml import Device, NoGpuAccess, Nvml, usable
+from instrument.nvml import Device, NoGpuAccess, Nvml
 
 _IDS: Final = ("uuid", "pci_bus_id")
 
 
 def names() -> list[str]:
-    """Name of each GPU of this machine."""
+    """Name of each GPU of this machine that can be asked."""
     with _session() as nvml:
-        return [_text(nvml.api.nvmlDeviceGetName(handle)) for handle in nvml.handles()]
+        gpus = [device for device in nvml.devices() if "." not in device.name]
+        return [_text(nvml.ask(nvml.api.nvmlDeviceGetName, gpu.handle)) for gpu in gpus]
 
 
 def devices() -> dict[str, Any]:
@@ -35,15 +35,14 @@ def devices() -> dict[str, Any]:
 def ids() -> dict[str, Any]:
     """Which GPUs these are, and which of them CUDA_VISIBLE_DEVICES leaves to this process.
 
-    ``visible`` lists UUIDs in CUDA's order; it is None where the order cannot be known.
+    ``visible`` lists UUIDs in the order of CUDA_VISIBLE_DEVICES. It is None where an index may mean
+    another GPU to CUDA than to NVML.
     """
     told = _ask()
-    unordered = _order_is_unknown(told["devices"])
-    mine = None if unordered else [device.uuid for device in _usable(told["found"])]
     return {
         "devices": [{key: device.get(key) for key in _IDS} for device in told["devices"]],
-        "visible": mine,
-        "reasons": {"visible": unordered} if unordered else {},
+        "visible": None if told["doubt"] else [device.uuid for device in told["usable"]],
+        "reasons": {"visible": told["doubt"]} if told["doubt"] else {},
     }
 
 
@@ -53,9 +52,7 @@ def usable_memory_bytes() -> list[int]:
     Where the order of unlike GPUs is not known, all GPUs count.
     """
     told = _ask()
-    everything = told["found"]
-    mine = everything if _order_is_unknown(told["devices"]) else _usable(everything)
-    names = {device.name for device in mine}
+    names = {device.name for device in told["usable"]}
     return [
         device["memory_total_bytes"]
         for device in told["devices"]
@@ -70,22 +67,20 @@ def _ask() -> dict[str, Any]:
         api = nvml.api
         version = nvml.ask(api.nvmlSystemGetCudaDriverVersion_v2)
         found = nvml.devices()
+        missing = [{"index": index, "reason": why} for index, why in nvml.missing.items()]
         return {
             "driver": _text(nvml.ask(api.nvmlSystemGetDriverVersion)),
             "driver_cuda": f"{version // 1000}.{version % 1000 // 10}" if version else None,
-            "devices": [_device(nvml, device) for device in found],
-            "found": found,
+            "devices": [*(_device(nvml, device) for device in found), *missing],
+            "usable": nvml.usable_devices(),
+            "doubt": nvml.doubt,
         }
-
-
-def _usable(found: list[Device]) -> list[Device]:
-    return usable(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def _device(nvml: Nvml, device: Device) -> dict[str, Any]:
     try:
         return _facts(nvml, device)
-    except nvml.api.NVMLError as error:  # such as a GPU that has fallen off the bus
+    except (nvml.api.NVMLError, ValueError) as error:  # such as a GPU that fell off the bus
         return {"index": device.name, "uuid": device.uuid, "reason": one_line(error)}
 
 
@@ -113,18 +108,6 @@ def _facts(nvml: Nvml, device: Device) -> dict[str, Any]:
         "power_limit_watts": limit / 1000 if limit is not None else None,
         "vbios": _text(ask("nvmlDeviceGetVbiosVersion")),
     }
-
-
-def _order_is_unknown(found: list[dict[str, Any]]) -> str | None:
-    """Why an index of CUDA may be another one of NVML; None where they are the same."""
-    if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
-        return None
-    if len({device.get("name") for device in found if "." not in device["index"]}) <= 1:
-        return None
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and not any(each.strip().isdigit() for each in visible.split(",")):
-        return None
-    return "CUDA numbers unlike GPUs by their speed; with CUDA_DEVICE_ORDER=PCI_BUS_ID it is known"
 
 
 @contextmanager

@@ -97,7 +97,10 @@ int nvmlSystemGetCudaDriverVersion_v2(int *version)
 
 int nvmlDeviceGetName(struct device *device, char *text, unsigned length)
 {
-    snprintf(text, length, "Stub GPU %c", 'A' + (setting("STUB_UNLIKE", 1) ? device->number : 0));
+    if (device->number >= 100)
+        snprintf(text, length, "Stub GPU A MIG %d", device->number - 100);
+    else
+        snprintf(text, length, "Stub GPU %c", 'A' + (setting("STUB_UNLIKE", 1) ? device->number : 0));
     return OK;
 }
 
@@ -236,5 +239,37 @@ int nvmlDeviceGetComputeRunningProcesses_v3(struct device *device, unsigned *cou
         return INSUFFICIENT_SIZE;
     processes[0] = (struct process){(unsigned)getpid(), 700000000ULL, 0, 0};
     processes[1] = (struct process){1, 300000000ULL, 0, 0};
+    return OK;
+}
+
+struct place { char legacy[16]; unsigned domain, bus, device, ids, more_ids; char id[32]; };
+
+int nvmlDeviceGetPciInfo_v3(struct device *device, struct place *place)
+{
+    snprintf(place->id, sizeof place->id, "00000000:%02X:00.0", device->number + 1);
+    return OK;
+}
+
+int nvmlDeviceGetEccMode(struct device *device, unsigned *now, unsigned *next)
+{
+    if (device->number == 1)
+        return NOT_SUPPORTED;
+    *now = 1;
+    *next = 0;
+    return OK;
+}
+
+int nvmlDeviceGetMaxClockInfo(struct device *device, unsigned clock, unsigned *megahertz)
+{
+    (void)device;
+    *megahertz = clock == 1 ? 1980 : clock == 2 ? 2619 : 0;
+    return OK;
+}
+
+int nvmlDeviceGetPowerManagementLimit(struct device *device, unsigned *milliwatts)
+{
+    if (setting("STUB_LOST", -1) == device->number)
+        return LOST;
+    *milliwatts = 700000;
     return OK;
 }

@@ -151,3 +151,97 @@ def test_a_half_imported_torch_is_no_torch(python: str) -> None:
         "print(json.dumps([set_seeds(1), sorted(read_seeds(1, ()).states)]))"
     )
     assert in_fresh_process(python, program) == [["random"], ["random"]]
+
+
+@pytest.mark.parametrize("name", ["jax", "tensorflow"])
+def test_other_frameworks_are_read_without_a_trace(name: str, python: str) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    program = f"""
+import json, sys, {name}
+from instrument.capture.determinism import read_seeds, set_seeds
+set_in = set_seeds(7)
+modules = set(sys.modules)
+first, second = read_seeds(7, set_in), read_seeds(7, set_in)
+flags = {{key: value for key, value in first.flags.items() if key.startswith("{name}.")}}
+told = [first == second, set(sys.modules) == modules, set_in, flags, sorted(first.states)]
+print(json.dumps(told))
+"""
+    same, nothing_imported, set_in, flags, states = in_fresh_process(python, program)
+    assert (same, nothing_imported) == (True, True)
+    assert flags
+    has_state = name == "tensorflow"  # JAX's keys are values of the program
+    assert (name in set_in, name in states) == (has_state, has_state)
+
+
+def test_looking_at_torch_starts_none_of_its_thread_pools(python: str) -> None:
+    pytest.importorskip("torch")
+    program = (
+        "import json, torch; from instrument.capture.determinism import read_seeds;"
+        "read_seeds(None, ()); torch.set_num_interop_threads(3); torch.set_num_threads(1);"
+        "flags = read_seeds(None, ()).flags;"
+        "print(json.dumps([flags['torch.num_interop_threads'], flags['torch.num_threads'],"
+        " torch.cuda.is_initialized()]))"
+    )
+    assert in_fresh_process(python, program) == [3, 1, False]
+
+
+def test_looking_warns_of_nothing_and_leaves_the_flags(python: str) -> None:
+    pytest.importorskip("torch")
+    program = """
+import json, warnings, torch
+from instrument.capture.determinism import read_seeds
+torch.set_default_dtype(torch.float64)
+torch.backends.cudnn.allow_tf32 = False
+with warnings.catch_warnings(record=True) as seen, torch.autocast("cpu", torch.bfloat16):
+    warnings.simplefilter("always")
+    flags = read_seeds(None, ()).flags
+    again = read_seeds(None, ()).flags
+    inside = [torch.is_autocast_enabled("cpu"), str(torch.get_autocast_dtype("cpu"))]
+names = ("default_dtype", "cudnn.allow_tf32", "autocast.cpu")
+unknown = [name for name, value in flags.items() if name.startswith("torch.") and value is None]
+told = [flags["torch." + name] for name in names]
+print(json.dumps([len(seen), flags == again, inside, told, unknown]))
+"""
+    warned, same, inside, told, unknown = in_fresh_process(python, program)
+    assert (warned, same) == (0, True)
+    assert inside == [True, "torch.bfloat16"]
+    assert told == ["torch.float64", False, "torch.bfloat16"]
+    assert unknown == []
+
+
+def test_math_libraries_that_are_loaded(python: str) -> None:
+    pytest.importorskip("numpy")
+    program = """
+import json
+from instrument.capture.math_libraries import math_libraries
+before = math_libraries()
+import numpy
+after = math_libraries()
+import threadpoolctl
+more = math_libraries()
+print(json.dumps([before, after, more, threadpoolctl.threadpool_info()]))
+"""
+    pytest.importorskip("threadpoolctl")
+    before, after, more, told = in_fresh_process(python, program)
+    assert before == []
+    assert {each["filepath"].rpartition("/")[2] for each in told} == {
+        each["file"] for each in after
+    }
+    assert [each["kind"] for each in after] == [each["kind"] for each in more]
+    by_file = {each["filepath"].rpartition("/")[2]: each for each in told}
+    for library in more:
+        assert library.get("architecture") == by_file[library["file"]].get("architecture")
+
+
+def test_numpy_with_a_generator_of_another_kind(python: str) -> None:
+    pytest.importorskip("numpy")
+    program = """
+import json, numpy
+from instrument.capture.determinism import read_seeds
+numpy.random.set_bit_generator(numpy.random.PCG64(3))
+first = read_seeds(None, ()).states["numpy"]
+same = read_seeds(None, ()).states["numpy"]
+numpy.random.rand()
+print(json.dumps([first == same, first == read_seeds(None, ()).states["numpy"]]))
+"""
+    assert in_fresh_process(python, program) == [True, False]

@@ -31,7 +31,7 @@ class Hostile(dict[str, Any]):
     def __iter__(self) -> Any:
         raise RuntimeError("do not look")
 
-    items = keys = values = __iter__  # type: ignore[assignment]
+    items = keys = values = __iter__
 
 
 def nested(depth: int) -> Any:
@@ -61,10 +61,10 @@ def sleep_in_c() -> None:
 
 
 @pytest.fixture
-def blocked_pipe(tmp_path: Path) -> Callable[[], None]:
+def blocked_pipe(tmp_path: Path) -> Callable[[], str]:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    return lambda: path.read_text() and None
+    return path.read_text
 
 
 def replaced(monkeypatch: pytest.MonkeyPatch, part: Part, function: Callable[..., Any]) -> None:
@@ -108,7 +108,7 @@ def test_a_part_that_hangs_in_native_code(part: Part, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("part", ALL, ids=lambda part: f"{part.name}-{part.level}")
 def test_a_part_that_waits_for_a_pipe(
-    part: Part, monkeypatch: pytest.MonkeyPatch, blocked_pipe: Callable[[], None]
+    part: Part, monkeypatch: pytest.MonkeyPatch, blocked_pipe: Callable[[], str]
 ) -> None:
     replaced(monkeypatch, part, blocked_pipe)
     assert captured(part)[1].status == "timed_out"
