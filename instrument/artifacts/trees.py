@@ -51,7 +51,7 @@ def files_under(root: Path) -> dict[str, str]:
     Raises:
         UsageError: There is a symlink to a directory, a FIFO, a socket or a device, or a name that
             is not UTF-8, or a directory cannot be read.
-        NotFoundError: A symlink points to nothing.
+        NotFoundError: A symlink points to nothing, or in a ring.
     """
     found = {}
     waiting = [("", str(root))]
@@ -61,7 +61,7 @@ def files_under(root: Path) -> dict[str, str]:
             path = prefix + _checked_name(entry)
             if entry.is_dir(follow_symlinks=False):
                 waiting.append((f"{path}/", entry.path))
-            elif entry.is_file():
+            elif _is_file(entry):
                 found[path] = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
             else:
                 _refuse(entry)
@@ -95,8 +95,15 @@ def _checked_name(entry: "os.DirEntry[str]") -> str:
     return entry.name
 
 
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a ring of symlinks
+        return False
+
+
 def _refuse(entry: "os.DirEntry[str]") -> None:
-    if entry.is_dir():
+    if os.path.isdir(entry.path):  # noqa: PTH112 - a DirEntry is no Path
         raise UsageError(
             f"{entry.path} is a symlink to a directory; put the directory itself in its place"
         )

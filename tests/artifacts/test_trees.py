@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from instrument import ExperimentContext, registry
 from instrument.artifacts import use
 from instrument.artifacts.trees import listing
+from instrument.clock import SystemClock
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
+from instrument_local import ingest
 
 NAMES = [
     "plain.txt",
@@ -110,16 +113,19 @@ def test_symlinks_to_files_are_their_content(log: Any, store: Store, tmp_path: P
 
 
 def test_what_is_no_file_is_refused_by_name(log: Any, tmp_path: Path) -> None:
-    roots = {name: tmp_path / name / "tree" for name in ("loop", "gone", "pipe", "socket")}
+    roots = {name: tmp_path / name / "tree" for name in ("loop", "ring", "gone", "pipe", "socket")}
     for root in roots.values():
         root.mkdir(parents=True)
         (root / "file").write_text("x")
     (roots["loop"] / "up").symlink_to("..")
+    (roots["ring"] / "one").symlink_to("two")
+    (roots["ring"] / "two").symlink_to("one")
     (roots["gone"] / "to").symlink_to("nowhere")
     os.mkfifo(roots["pipe"] / "fifo")
     bind(roots["socket"] / "server")
     for name, reason in [
         ("loop", "up is a symlink to a directory"),
+        ("ring", "(one|two) is a symlink that points to nothing"),
         ("gone", "to is a symlink that points to nothing"),
         ("pipe", "fifo is neither a file nor a directory"),
         ("socket", "server is neither a file nor a directory"),
@@ -131,6 +137,42 @@ def test_what_is_no_file_is_refused_by_name(log: Any, tmp_path: Path) -> None:
 def bind(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
+
+
+def test_a_file_that_cannot_be_read_is_named(log: Any, store: Store, tmp_path: Path) -> None:
+    if store.location == "memory":
+        pytest.skip("a store in memory lets the error through as it is")
+    root = tmp_path / "tree"
+    root.mkdir()
+    for number in range(100):
+        (root / f"{number}.txt").write_text("x")
+    (root / "secret").symlink_to("/proc/self/mem")  # of which not even root can read the start
+    with pytest.raises(OSError, match=r"/proc/.*mem: Input/output error"):
+        log(file_path=root)
+
+
+def test_a_tree_that_is_written_to_is_no_version_and_the_run_says_so(
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "still").write_text("x")
+    (root / "moving").write_text("y")
+    copy = ingest.copy_and_hash
+
+    def append_after(*arguments: Any) -> tuple[str, int]:
+        with (root / "moving").open("a") as stream:
+            stream.write("more")
+        return copy(*arguments)
+
+    monkeypatch.setattr(ingest, "copy_and_hash", append_after)
+    with ExperimentContext(capture_level=1) as run:
+        version = run.log_artifact("data", file_path=root)
+    assert version.version is None
+    local = registry.open_store("local", store_path, SystemClock())
+    problems = " ".join(local.run(run.id).recording.problems)
+    assert "moving changed while it was read, 3 times" in problems
+    assert list(local.artifacts()) == []
 
 
 def test_a_name_that_is_not_utf8_is_refused(log: Any, tmp_path: Path) -> None:

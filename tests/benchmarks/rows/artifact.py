@@ -81,7 +81,7 @@ _COLUMNS = {
 FILE = Row(
     name="artifact_file",
     title="A file of 256 MiB (2 GiB with --full) as an artifact, and again unchanged",
-    entrants=_ENTRANTS,
+    entrants=(Entrant("sha256sum", "floor"), Entrant("cp", "floor"), *_ENTRANTS),
     columns=_COLUMNS,
     targets=(
         Target("first_call_s", "instrument_basic", 1.15, "floor"),
@@ -95,11 +95,17 @@ FILE = Row(
 TREE = Row(
     name="artifact_tree",
     title="A tree of 2 000 files of 10 KiB (10 000 with --full), and again with one changed",
-    entrants=_ENTRANTS,
+    entrants=(
+        Entrant("git_hash_object", "floor"),
+        *_ENTRANTS[:-1],
+        Entrant("dvc_add", "dvclive"),
+        _ENTRANTS[-1],
+    ),
     columns=_COLUMNS,
     targets=(
         Target("first_call_s", "instrument_basic", 1.6, "floor"),
         Target("again_call_s", "instrument_basic", 0.15),
+        Target("peak_mb", "instrument_basic", 60),
     ),
     measure=one_by_one(_measure_tree),
     warm_up=False,

@@ -3,8 +3,10 @@
 import hashlib
 import mmap
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def _floor_file(path: Path) -> None:
 def _floor_tree(path: Path) -> None:
     def keep(file: Path) -> None:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        _copy(file, STORE / digest, durable=False)
+        _copy(file, STORE / digest, durable=True)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(keep, path.rglob("*.bin")))
@@ -43,8 +45,58 @@ def _copy(source: Path, target: Path, *, durable: bool) -> None:
             os.fsync(writer.fileno())
 
 
+def sha256sum(path: Path) -> None:
+    _run("sha256sum", str(path))
+
+
+def cp(path: Path) -> None:
+    _run("cp", str(path), str(STORE / "copy"))
+    _run("sync", str(STORE / "copy"))
+
+
+def git_hash_object(path: Path) -> None:
+    _run("git", "init", "--quiet", "--bare", str(STORE / "git"))
+    names = "".join(f"{file}\n" for file in path.rglob("*.bin"))
+    repository = f"--git-dir={STORE / 'git'}"
+    _run("git", repository, "hash-object", "-w", "--stdin-paths", given=names)
+
+
+def dvc_add(path: Path) -> None:
+    _run(str(Path(sys.executable).with_name("dvc")), "add", "--quiet", path.name, where=path.parent)
+
+
+def _prepare_dvc(path: Path) -> None:
+    dvc = str(Path(sys.executable).with_name("dvc"))
+    _run(dvc, "init", "--no-scm", "--quiet", "--force", where=path.parent)
+    _run(dvc, "config", "cache.dir", str(STORE / "dvc"), where=path.parent)
+
+
+def _run(*command: str, given: str | None = None, where: Path | None = None) -> None:
+    done = subprocess.run(
+        command, input=given, text=True, cwd=where, check=False, capture_output=True
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr}")
+
+
+COMMANDS: dict[str, Callable[[Path], None]] = {
+    command.__name__: command for command in (sha256sum, cp, git_hash_object, dvc_add)
+}
+
+
+def _command(name: str) -> Callable[[Params, Body], None]:
+    """A tracker that is one command."""
+
+    def tracker(params: Params, body: Body) -> None:
+        if name == "dvc_add":
+            _prepare_dvc(Path(sys.argv[2]))
+        body(Log(lambda step, loss: None, COMMANDS[name]))
+
+    return tracker
+
+
 def main(name: str, path: Path) -> None:
-    tracker = floor if name == "floor" else TRACKERS[name]
+    tracker = floor if name == "floor" else TRACKERS.get(name) or _command(name)
     started = 0.0
 
     def body(log: Log) -> None:
