@@ -58,6 +58,8 @@ def test_every_changed_byte_of_every_file_is_found(store_path: Path) -> None:
     assert _fill(store_path).verify().problems == ()
     missed = []
     for file in _files(store_path):
+        if file.is_relative_to(store_path / "ledger"):
+            continue  # tests/ledger does the same there
         data = file.read_bytes()
         for position in range(len(data)):
             changed = bytearray(data)

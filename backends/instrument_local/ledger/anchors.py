@@ -69,14 +69,12 @@ def given(since: str) -> Checkpoint:
     Raises:
         UsageError: There is none in it.
     """
-    path = Path(since)
     try:
-        if "\n" in since or not path.is_file():
-            return parse_line(since)
-        data = read_file(path)
-        if data.count(b"\n") <= 1:
-            return parse_line(data.decode())
-        return parse_note(data).checkpoint
+        is_file = "\n" not in since and Path(since).is_file()
+        data = read_file(Path(since)) if is_file else since.encode()
+        if b"\n" in data.strip():
+            return parse_note(data).checkpoint
+        return parse_line(data.decode())
     except (IntegrityError, UnicodeDecodeError, OSError, ValueError) as error:
         raise UsageError(
             f"{since!r:.80} is no checkpoint ({error}); use the line or the file that "

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from instrument_local.ledger.log import WIDTH, Block, Log, load_head, read_lines
 from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import unstamp
+
+REDACTION: Final = "redaction"
 
 
 class LedgerChecker:
@@ -149,10 +152,18 @@ class LedgerChecker:
             case RunDropped(run_id=run_id):
                 self._seals.pop(run_id, None)
                 self.dropped_runs.add(run_id)
+                self._tell_redaction(index, event)
             case ObjectsDropped(digests=digests):
                 self.dropped_objects.update(digests)
             case KeyRotated():
                 self.rotations.append((index, event))
+
+    def _tell_redaction(self, index: int, event: RunDropped) -> None:
+        if event.rule == REDACTION:
+            expected = event.digest or "a run"
+            found = f"entry {index}: removed on purpose: {event.why or 'no reason given'}"
+            path = self._layout.run_path(event.run_id)
+            self._findings.add("redacted", path, expected, found, "note")
 
     def _compare(self, head: Range, blocks: list[tuple[Block, list[bytes]]]) -> None:
         """Compare the tree of the entries with the one that the head tells of."""

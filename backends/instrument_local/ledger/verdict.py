@@ -106,8 +106,8 @@ class Result(NamedTuple):
         if self.verdict == "tampered":
             return [f"Compared with {each.source}. {each.way_out}" for each in self.anchors]
         said = [
-            f"It begins with the {_entries(each.checkpoint.size)} that {each.source} stands for: "
-            "none of those was changed, moved or dropped, whoever tried."
+            f"It begins with the {_entries(each.checkpoint.size)} that {each.source} stands "
+            "for: none of those was changed, moved or dropped, whoever tried."
             for each in self.anchors
         ]
         behind = self.checkpoint.size - self.anchored
