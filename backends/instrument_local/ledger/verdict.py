@@ -96,8 +96,8 @@ class Result(NamedTuple):
 
     def _waiting(self) -> str:
         return (
-            f"Events that are not in the ledger yet: {self.pending}; until they are, they can vanish "
-            "unseen."
+            f"Events that are not in the ledger yet: {self.pending}; until they are, they can "
+            "vanish unseen."
             if self.pending
             else ""
         )
