@@ -59,9 +59,8 @@ class HashCache:
         self._open: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
-    def get(self, statuses: Sequence[os.stat_result]) -> list[str | None]:
+    def get(self, keys: Sequence[Key]) -> list[str | None]:
         """For each file its digest, where it is known."""
-        keys = [key_of(status) for status in statuses]
         found: dict[Key, str] = {}
         with suppress(Exception):
             database = self._database()
@@ -69,14 +68,13 @@ class HashCache:
                 found.update(_ask(database, keys[start : start + _ASKED_AT_ONCE]))
         return [found.get(key) for key in keys]
 
-    def put(self, rows: Iterable[tuple[os.stat_result, str]]) -> None:
+    def put(self, rows: Iterable[tuple[Key, str]]) -> None:
         """Remember the digests of files, all at once."""
-        values = [(*key_of(status), digest) for status, digest in rows]
         with suppress(Exception):
             database = self._database()
             with self._lock, database:
                 database.execute("BEGIN")
-                database.executemany(_ROW, values)
+                database.executemany(_ROW, ((*key, digest) for key, digest in rows))
 
     def _database(self) -> "sqlite3.Connection":
         if self._open is None or self._pid != os.getpid():  # a connection must not cross a fork

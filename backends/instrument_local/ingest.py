@@ -19,7 +19,7 @@ from instrument.errors import NotFoundError, StoreError
 from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
 from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
-from instrument_local.hashes import HashCache, is_settled
+from instrument_local.hashes import HashCache, Key, is_settled, key_of
 from instrument_local.layout import Layout
 from instrument_local.mounts import mount_of
 
@@ -34,19 +34,23 @@ _Result = TypeVar("_Result")
 
 
 class _Source(NamedTuple):
-    """A file to store: what it was like, and when that was looked up."""
+    """A file to store, and what it was like before it was read."""
 
     path: StrPath
-    status: os.stat_result
-    seen_ns: int
+    key: Key
+    size: int
 
 
 class _Stored(NamedTuple):
-    """What became of a source: `read_as` is the source as it was read, None if it moved then."""
+    """What became of a source, and whether it held still while it was read.
+
+    `key` is that of the source where its next change will show, else None.
+    """
 
     digest: str
     size: int
-    read_as: _Source | None
+    is_steady: bool
+    key: Key | None
 
 
 class _Copy:
@@ -92,34 +96,34 @@ class Ingest:
 
     def put(self, paths: Sequence[StrPath], told: Told, *, steady: bool) -> list[File]:
         """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
-        seen_ns = time.time_ns()
-        sources = [_Source(path, self._status_of_source(path), seen_ns) for path in paths]
+        sources = [self._source(path) for path in paths]
         stored = self._known(sources)
         told(sum(known.size for known in stored if known is not None))
         new = [source for source, known in zip(sources, stored, strict=True) if known is None]
         made = iter(self._store(new, told, steady=steady))
         files = []
         for path, known in zip(paths, stored, strict=True):
-            digest, size, _ = known or next(made)
+            digest, size, *_ = known or next(made)
             name = os.path.basename(path)  # noqa: PTH119 - as `os.stat` below
             files.append(File(path=name, digest=digest, size_bytes=size))
         return files
 
     def identify(self, path: Path) -> File:
         """See `instrument.protocols.Objects.identify`."""
-        status = self._status_of_source(path)
-        (digest,) = self._hashes.get([status])
+        source = self._source(path)
+        (digest,) = self._hashes.get([source.key])
+        size = source.size
         if digest is None:
             fd = os.open(path, _READ_SOURCE)
             try:
-                seen_ns, status = time.time_ns(), os.fstat(fd)
-                digest = f"sha256:{hash_file(fd)}"
-                is_same = _changes(status) == _changes(os.fstat(fd))
+                seen_ns, before = time.time_ns(), os.fstat(fd)
+                digest, size = f"sha256:{hash_file(fd)}", before.st_size
+                is_steady = _changes(before) == _changes(os.fstat(fd))
             finally:
                 os.close(fd)
-            if is_same and is_settled(status, seen_ns):
-                self._hashes.put([(status, digest)])
-        return File(path=path.name, digest=digest, size_bytes=status.st_size)
+            if is_steady and is_settled(before, seen_ns):
+                self._hashes.put([(key_of(before), digest)])
+        return File(path=path.name, digest=digest, size_bytes=size)
 
     def has_good(self, digest: str) -> bool:
         """Whether the object is there, whole and durable; every byte of it is read."""
@@ -143,7 +147,7 @@ class Ingest:
             self._files.disk.rename(temporary, target)
         return {target.parent, *above}
 
-    def _status_of_source(self, path: StrPath) -> os.stat_result:
+    def _source(self, path: StrPath) -> _Source:
         try:
             status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
             if self._is_network(path, status.st_dev) and stat.S_ISREG(status.st_mode):
@@ -155,7 +159,7 @@ class Ingest:
             raise NotFoundError(f"{path} does not exist; give the path of a file") from None
         if not stat.S_ISREG(status.st_mode):
             raise NotFoundError(f"{path} is no regular file; give the path of a file")
-        return status
+        return _Source(path, key_of(status), status.st_size)
 
     def _is_network(self, path: StrPath, device: int) -> bool:
         if device not in self._networks:
@@ -164,22 +168,22 @@ class Ingest:
 
     def _known(self, sources: Sequence[_Source]) -> list[_Stored | None]:
         """For each source its object, where neither has changed since it was hashed."""
-        digests = self._hashes.get([source.status for source in sources])
+        digests = self._hashes.get([source.key for source in sources])
         wanted = {digest for digest in digests if digest is not None}
-        objects = {digest: status for digest in wanted if (status := self._status(digest))}
+        objects = {digest: key for digest in wanted if (key := self._key(digest))}
         hashed = dict(zip(objects, self._hashes.get(list(objects.values())), strict=True))
         return [
-            _Stored(digest, source.status.st_size, None)
+            _Stored(digest, source.size, is_steady=True, key=source.key)
             if digest is not None and hashed.get(digest) == digest
             else None
             for source, digest in zip(sources, digests, strict=True)
         ]
 
-    def _status(self, digest: str) -> os.stat_result | None:
+    def _key(self, digest: str) -> Key | None:
         """What the object `digest`, which is one, is like."""
         name = digest[7:]
         try:
-            return os.lstat(f"{self._objects}/{name[:2]}/{name}")
+            return key_of(os.lstat(f"{self._objects}/{name[:2]}/{name}"))
         except OSError:
             return None
 
@@ -228,7 +232,7 @@ class Ingest:
             except BaseException:
                 copy.discard()
                 raise
-            if stored.read_as is not None or not steady:
+            if stored.is_steady or not steady:
                 return copy, stored
             copy.discard()
         raise StoreError(
@@ -243,21 +247,17 @@ class Ingest:
             finish = self._files.sync if before.st_size > COPY_BYTES else start_writing
             found, size = copy_and_hash(self._files.disk, fd, copy.fd, finish, told)
             make_read_only(copy.fd)
-            is_same = _changes(before) == _changes(os.fstat(fd))
+            is_steady = _changes(before) == _changes(os.fstat(fd))
         finally:
             os.close(fd)
-        read_as = _Source(source.path, before, seen_ns) if is_same else None
-        return _Stored(f"sha256:{found}", size, read_as)
+        key = key_of(before) if is_steady and is_settled(before, seen_ns) else None
+        return _Stored(f"sha256:{found}", size, is_steady, key)
 
     def _remember(self, stored: Sequence[_Stored]) -> None:
         """Let the hash cache know the objects, and the sources whose next change will show."""
-        sources = [
-            (made.read_as.status, made.digest)
-            for made in stored
-            if made.read_as is not None and is_settled(made.read_as.status, made.read_as.seen_ns)
-        ]
-        statuses = {made.digest: self._status(made.digest) for made in stored}
-        objects = [(status, digest) for digest, status in statuses.items() if status is not None]
+        sources = [(made.key, made.digest) for made in stored if made.key is not None]
+        digests = {made.digest for made in stored}
+        objects = [(key, digest) for digest in digests if (key := self._key(digest)) is not None]
         self._hashes.put([*sources, *objects])
 
 
@@ -272,10 +272,10 @@ def _batches(sources: Sequence[_Source]) -> Iterator[list[_Source]]:
     batch: list[_Source] = []
     size = 0
     for source in sources:
-        size += source.status.st_size
+        size += source.size
         if batch and (len(batch) == _BATCH_FILES or size > COPY_BYTES):
             yield batch
-            batch, size = [], source.status.st_size
+            batch, size = [], source.size
         batch.append(source)
     yield batch
 

@@ -16,7 +16,7 @@ from instrument.artifacts.trees import listing
 from instrument.clock import SystemClock
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
-from instrument_local import ingest
+from instrument_local import copying
 
 NAMES = [
     "plain.txt",
@@ -158,14 +158,14 @@ def test_a_tree_that_is_written_to_is_no_version_and_the_run_says_so(
     root.mkdir()
     (root / "still").write_text("x")
     (root / "moving").write_text("y")
-    copy = ingest.copy_and_hash
+    copy = copying.copy_and_hash
 
     def append_after(*arguments: Any) -> tuple[str, int]:
         with (root / "moving").open("a") as stream:
             stream.write("more")
         return copy(*arguments)
 
-    monkeypatch.setattr(ingest, "copy_and_hash", append_after)
+    monkeypatch.setattr("instrument_local.ingest.copy_and_hash", append_after)
     with ExperimentContext(capture_level=1) as run:
         version = run.log_artifact("data", file_path=root)
     assert version.version is None
