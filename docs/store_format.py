@@ -20,6 +20,7 @@ import msgspec
 from instrument import records, summary, vocabulary
 from instrument.capture import manifest
 from instrument_local import summaries, versions
+from instrument_local.packs import contents
 
 HERE: Final = Path(__file__).parent
 TEMPLATE: Final = HERE / "store-format.template.md"
@@ -58,6 +59,8 @@ def store_format() -> str:
         "journal": field_table(summaries.SealedJournal),
         "summary": field_table(summary.RunSummary),
         "recording": field_table(summary.Recording),
+        "group": field_table(contents.Group),
+        "member": field_table(contents.Member),
         "format": str(records.FORMAT_VERSION),
     }
     text = TEMPLATE.read_text(encoding="utf-8")

@@ -168,17 +168,14 @@ class Layout:
         dated = _DATED.match(run_id)
         return self.runs / (dated[1] if dated else f"{self._clock.now():%Y%m}") / run_id
 
-    def run_ids(self) -> Iterator[str]:
-        """Ids of all runs, each once."""
-        seen: set[str] = set()
-        for month in self.months():
-            found = {name for name in os.listdir(month) if "." not in name}  # noqa: PTH208 - as above
-            yield from sorted(found - seen)
-            seen |= found
-        for run_id in self.packs.run_ids():
-            if run_id not in seen:
-                seen.add(run_id)
-                yield run_id
+    def run_ids(self) -> list[str]:
+        """Ids of all runs, sorted."""
+        return sorted({*self.loose_run_ids(), *self.packs.run_ids()})
+
+    def loose_run_ids(self) -> set[str]:
+        """Ids of the runs that have a directory."""
+        names = {name for month in self.months() for name in os.listdir(month)}  # noqa: PTH208 - as above
+        return {name for name in names if "." not in name}
 
     def run_files(self, run_id: str) -> RunFiles:
         """The files of a run, none where there is none; of two equal ones the loose is meant.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from instrument.errors import NotFoundError, StoreError
 from instrument.naming import LATEST, Reference, check_run_id
-from instrument.protocols import Clock, Draft, Packing, Records, Store, Verification
+from instrument.protocols import Clock, Draft, Packing, Records, Store, Usage, Verification
 from instrument.query import Condition
 from instrument.records import FORMAT_VERSION, Entry, ProcessStarted
 from instrument.summary import RunSummary
@@ -176,6 +176,19 @@ class LocalStore:
         from instrument_local.packs.moving import Packer
 
         return Packer(self._layout, self._markers, self._summaries).pack(everything=everything)
+
+    def usage(self) -> Usage:
+        """See `instrument.protocols.Packs`."""
+        from instrument_local.usage import types_of, usage_of
+
+        loose = set(self._layout.loose_run_ids())
+        packed = set(self._layout.packs.run_ids())
+        return Usage(
+            runs=len(loose | packed),
+            packed_runs=len(packed - loose),
+            parts=usage_of(self._layout),
+            artifacts=types_of(self.artifacts()),
+        )
 
     def info(self) -> Mapping[str, Any]:
         """See `instrument.protocols.Store`."""

@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "env": "instrument.cli.env:env",
     "doctor": "instrument.cli.doctor:doctor",
     "sync": "instrument.cli.sync:sync",
+    "store": "instrument.cli.store:store",
 }
 
 

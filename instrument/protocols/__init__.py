@@ -6,7 +6,7 @@ the store's journals and confirms nothing that it does not have.
 """
 
 from instrument.protocols.mirror import Mirror, MirrorRecords
-from instrument.protocols.packing import Packing, Packs
+from instrument.protocols.packing import Packing, Packs, Part, Usage
 from instrument.protocols.store import (
     Catalogue,
     Clock,
@@ -30,9 +30,11 @@ __all__ = [
     "Objects",
     "Packing",
     "Packs",
+    "Part",
     "Recorder",
     "Records",
     "Store",
+    "Usage",
     "Verification",
     "Versions",
 ]

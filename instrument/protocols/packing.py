@@ -25,6 +25,35 @@ class Packing(msgspec.Struct, frozen=True, kw_only=True):
     left: dict[str, int]
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Files of one kind.
+
+    Attributes:
+        files: How many.
+        size_bytes: How long they are together.
+    """
+
+    files: int
+    size_bytes: int
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies in a store.
+
+    Attributes:
+        runs: How many runs there are.
+        packed_runs: How many of them lie in packs only.
+        parts: The files by what they are: ``journals``, ``seals``, ``packs``, ``objects``, …
+        artifacts: By type of artifact how many versions there are (`files`), and the length of what
+            they name; content that several name is stored once and counted for each.
+    """
+
+    runs: int
+    packed_runs: int
+    parts: dict[str, Part]
+    artifacts: dict[str, Part]
+
+
 @runtime_checkable
 class Packs(Protocol):
     """A store that can be packed."""
@@ -42,3 +71,6 @@ class Packs(Protocol):
         Raises:
             StoreError: Somebody else maintains the store, or it cannot be written.
         """
+
+    def usage(self) -> Usage:
+        """How much lies in the store; looks at every file."""

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from instrument import ExperimentContext
+from instrument.clock import SystemClock
 from instrument.records import KINDS
+from instrument_local import open_store
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "store-format.md").read_text(encoding="utf-8")
@@ -107,9 +109,24 @@ def test_the_checks_find_a_line_cut_off_the_end(recorded: Path) -> None:
 @needs_tools
 def test_metrics_and_bytes_can_be_read_by_hand(recorded: Path) -> None:
     (run,) = (path.name for path in recorded.glob("runs/*/*"))
-    metrics, content = commands("Read by hand")
+    metrics, content, _ = commands("Read by hand")
     assert output(recorded, f"RUN={run}; {metrics}") == '[0,{"loss":0.5}]\n'
     assert "text of one" in output(recorded, f"NAME=one; {content}")
+
+
+@needs_tools
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs zstd")
+def test_packs_can_be_checked_and_unpacked_by_hand(recorded: Path) -> None:
+    files = {path: path.read_bytes() for path in recorded.glob("runs/*/*/*")}
+    assert len(files) == 2
+    open_store(recorded, SystemClock()).pack(everything=True)
+    assert not list(recorded.glob("runs/*/*"))
+    assert output(recorded, commands("Read by hand")[-1]) == ""
+    assert {path: path.read_bytes() for path in recorded.glob("runs/*/*/*")} == files
+    assert checks(recorded) == dict.fromkeys(commands("Check by hand"), "")
+    (pack,) = recorded.glob("packs/*")
+    pack.write_bytes(pack.read_bytes()[:-1] + b" ")
+    assert "FAILED" in "".join(checks(recorded).values())
 
 
 def commands(heading: str) -> list[str]:

@@ -4,7 +4,6 @@ First the pack is there, durable and read back; then the event is noted; then wh
 removed, file by file. Whatever stops it, each run can be read, and the next time it goes on.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -108,7 +107,7 @@ class Packer:
 
     def _packable(self, grace_seconds: float) -> Iterator[_Run]:
         now, alive = server_time(self._layout), self._markers.alive_run_ids()
-        for run_id in self._loose_run_ids():
+        for run_id in sorted(self._layout.loose_run_ids()):
             if run_id in alive:
                 self._left["still recording"] += 1
                 continue
@@ -118,10 +117,6 @@ class Packer:
                 self._left[str(reason)] += 1
             except (InstrumentError, OSError):
                 self._left["damaged or unreadable: `instrument verify` tells"] += 1
-
-    def _loose_run_ids(self) -> list[str]:
-        names = {name for month in self._layout.months() for name in os.listdir(month)}  # noqa: PTH208 - names are enough
-        return sorted(name for name in names if "." not in name)
 
     def _examine(self, run_id: str, newest: float, newest_unclosed: float) -> _Run:
         """The run, if it can be packed.
