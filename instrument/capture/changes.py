@@ -213,7 +213,7 @@ class Gathering:
         self, prefix: bytes, repository: Repository, status: Status, filters: Sequence[str]
     ) -> list[bytes]:
         """Untracked files that are not ignored; repositories among them end in a slash."""
-        if all(change.tracked for change in status.changes):
+        if not status.changes:  # of what lies where a file was, a status does not always tell
             return []
         listed = self._ask(repository, *_UNTRACKED, filters=filters).split(b"\0")
         paths = [path for path in listed if path and not _is_ours(path)]

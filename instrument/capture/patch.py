@@ -42,6 +42,10 @@ _NO_SECRET_FILES: Final = (".env.example", ".env.sample", ".env.template", ".env
 _SECTION: Final = re.compile(rb"^(?=diff --git )", re.MULTILINE)
 _CHANGED_LINE: Final = re.compile(rb"^[-+](.*\n?)", re.MULTILINE)
 _HUNK_CONTEXT: Final = re.compile(rb"^(@@ [-+0-9, ]+ @@).*", re.MULTILINE)
+_RENAMED: Final = re.compile(
+    rb"diff --git .*\n(?:similarity .*\n|(?:old|new) mode .*\n)*"
+    rb"rename from .*\nrename to (.*)"
+)
 _NAMED: Final = 5
 _BEFORE: Final = "refs/heads/before"
 _AFTER: Final = "refs/heads/after"
@@ -346,12 +350,16 @@ def _text_of(section: bytes) -> bytes:
 
 
 def _path_of(section: bytes) -> bytes:
-    """The path in ``diff --git a/PATH b/PATH``; only a rename, which adds nothing, has two."""
+    """The path that a section makes, changes or deletes."""
+    renamed = _RENAMED.match(section)
+    if renamed:
+        return _unquoted(renamed[1])
     header = section.partition(b"\n")[0].removeprefix(b"diff --git ")
-    name = header[: (len(header) - 1) // 2]
-    if name.startswith(b'"'):
-        name = name[1:-1].decode("unicode_escape").encode("latin-1")
-    return name.removeprefix(b"a/")
+    return _unquoted(header[: (len(header) - 1) // 2]).removeprefix(b"a/")
+
+
+def _unquoted(name: bytes) -> bytes:
+    return name[1:-1].decode("unicode_escape").encode("latin-1") if name[:1] == b'"' else name
 
 
 def _is_sha256(trees: Sequence[Tree]) -> bool:

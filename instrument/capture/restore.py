@@ -375,16 +375,19 @@ def _is_as_recorded(file: ChangedFile, directory: Path) -> bool:
     path = directory / os.fsdecode(path_bytes(file.path))
     try:
         found = path.lstat()
+        is_here = path.parent.resolve() == directory.resolve() / path.parent.relative_to(directory)
     except OSError:
         return file.mode is None
-    if file.mode is None:
-        return stat.S_ISDIR(found.st_mode)  # a directory may have taken the place of a file
+    if file.mode is None:  # a directory, or a link on the way, may have taken its place
+        return stat.S_ISDIR(found.st_mode) or not is_here
     if stat.S_ISLNK(found.st_mode):
         mode, chunks = LINK, iter([os.fsencode(path.readlink())])
     elif stat.S_ISREG(found.st_mode):
         mode = EXECUTABLE if found.st_mode & stat.S_IXUSR else REGULAR
         chunks = _chunks(path)
     else:
+        return False
+    if not is_here:
         return False
     digest = hashlib.sha256()
     for chunk in chunks:

@@ -51,7 +51,7 @@ def kept(root: Path) -> Kept:
     return found
 
 
-def given_back(what: Kept, to: Path, repository: Path) -> Restored:
+def given_back(what: Kept, to: Path, repository: Path | str) -> Restored:
     """The code that `what` keeps, restored in `to`."""
     manifest = read_manifest(what.objects["manifest"])
     code = Recorded(manifest, what.objects.get("patch"), what.objects.get("script"))
