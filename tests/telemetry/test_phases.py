@@ -13,7 +13,13 @@ import pytest
 
 from instrument import ExperimentContext
 from instrument.errors import UsageError
-from instrument.records import PhaseFinished, PhaseStarted, Record
+from instrument.records import (
+    PhaseFinished,
+    PhaseStarted,
+    ProcessStarted,
+    Record,
+    TelemetrySampled,
+)
 
 
 def phases_of(run: ExperimentContext) -> dict[str, Any]:
@@ -147,3 +153,40 @@ def test_the_user_s_cuda_is_not_started() -> None:
         pass
     assert not torch.cuda.is_initialized()
     assert len(records_of(run, PhaseStarted)) == 1
+
+
+RANK = """
+import os, time
+from instrument import ExperimentContext
+with ExperimentContext(name="ranks") as run:
+    with run.phase("train"):
+        time.sleep(2.2)
+"""
+
+
+def test_a_node_is_watched_by_one_of_its_ranks(python: str) -> None:
+    nodes = {"0": "0", "1": "1", "2": "0"}  # rank 2 is the first one of a second node
+    common = {"WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+    ranks = [
+        subprocess.Popen(
+            [python, "-c", RANK], env={**os.environ, **common, "RANK": rank, "LOCAL_RANK": local}
+        )
+        for rank, local in nodes.items()
+    ]
+    assert [rank.wait() for rank in ranks] == [0, 0, 0]
+    store = ExperimentContext().store
+    assert store is not None
+    run = store.run("latest")
+    rank_of: dict[str, str] = {}
+    readings: dict[str, set[str]] = {}
+    for entry in store.entries(run.id):
+        if isinstance(entry.record, ProcessStarted):
+            rank_of[entry.writer] = str(entry.record.rank)
+        elif isinstance(entry.record, TelemetrySampled):
+            readings.setdefault(rank_of[entry.writer], set()).update(entry.record.values)
+    watching = {rank for rank, names in readings.items() if "host.memory_used_bytes" in names}
+    assert readings.keys() == {"0", "1", "2"}
+    assert watching == {"0", "2"}
+    assert all("process.memory_bytes" in names for names in readings.values())
+    assert run.telemetry["phases"]["train"]["processes"] == 3
+    assert "host.memory_used_bytes" in run.telemetry["readings"]

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from benchmarks.launch import Launched, reap_orphans
 from benchmarks.row import Entrant, Numbers, Row, Target
 from benchmarks.workplace import Workplace
+from capture.stub_gpus import build_stub
+
+_SAMPLES_A_MINUTE = {"_1_s": 60, "_10_s": 6, "_15_s": 4, "_8_gpus": 60}
 
 
 def _measure(place: Workplace, entrants: Sequence[Entrant]) -> dict[str, Numbers]:
     seconds = 60 if place.full else 20
+    build_stub(place.directory / "nvml")
     running = {e.label: place.start(e.environment, "telemetry", e.label) for e in entrants}
     _wait_until_settled(list(running.values()))
     before = {label: _cpu_seconds(launched) for label, launched in running.items()}
@@ -19,7 +23,19 @@ def _measure(place: Workplace, entrants: Sequence[Entrant]) -> dict[str, Numbers
         launched.end()
     for _ in reap_orphans():
         pass
-    return {label: {"cpu_s_a_minute": cpu * 60 / seconds} for label, cpu in used.items()}
+    return _numbers({label: cpu * 60 / seconds for label, cpu in used.items()})
+
+
+def _numbers(a_minute: dict[str, float]) -> dict[str, Numbers]:
+    """Of each entrant also what one sample costs: what is more than without telemetry."""
+    found = {}
+    for label, cpu in a_minute.items():
+        found[label] = {"cpu_s_a_minute": cpu, "cpu_s_an_hour": cpu * 60, "ms_a_sample": 0.0}
+        without = a_minute.get(f"{label.partition('_')[0]}_off")
+        samples = next((n for end, n in _SAMPLES_A_MINUTE.items() if label.endswith(end)), None)
+        if without is not None and samples is not None:
+            found[label]["ms_a_sample"] = max(0.0, cpu - without) / samples * 1000
+    return found
 
 
 def _wait_until_settled(running: Sequence[Launched]) -> None:
@@ -45,14 +61,25 @@ ROW = Row(
         Entrant("wandb_off", "wandb"),
         Entrant("wandb_15_s", "wandb"),
         Entrant("wandb_1_s", "wandb"),
+        Entrant("mlflow_off", "mlflow"),
+        Entrant("mlflow_10_s", "mlflow"),
+        Entrant("mlflow_1_s", "mlflow"),
         Entrant("instrument_off", "instrument"),
         Entrant("instrument_1_s", "instrument"),
+        Entrant("instrument_8_gpus", "instrument"),
     ),
-    columns={"cpu_s_a_minute": "CPU s a minute"},
+    columns={
+        "cpu_s_a_minute": "CPU s a minute",
+        "cpu_s_an_hour": "CPU s an hour",
+        "ms_a_sample": "CPU ms a sample",
+    },
     targets=(
         Target("cpu_s_a_minute", "instrument_1_s", 0.06),
         Target("cpu_s_a_minute", "instrument_1_s", 1, "wandb_15_s"),
         Target("cpu_s_a_minute", "instrument_1_s", 1, "wandb_1_s"),
+        Target("cpu_s_a_minute", "instrument_8_gpus", 0.15),
+        Target("ms_a_sample", "instrument_1_s", 1, "wandb_1_s"),
+        Target("ms_a_sample", "instrument_1_s", 1, "mlflow_1_s"),
     ),
     measure=_measure,
     warm_up=False,

@@ -1,10 +1,11 @@
 """An idle run with its telemetry on or off, until standard input closes: ``telemetry.py KIND``."""
 
+import os
 import sys
 import time
 
 from benchmarks.scenarios.tell import tell_now
-from benchmarks.scenarios.trackers import Log, bare, instrument_basic, wandb
+from benchmarks.scenarios.trackers import STORE, Log, bare, instrument_basic, mlflow_file, wandb
 
 SETTLED_SECONDS = 3
 
@@ -15,6 +16,24 @@ def idle(log: Log) -> None:
     sys.stdin.read()
 
 
+def mlflow(seconds: int | None) -> None:
+    if seconds is not None:
+        import mlflow
+
+        mlflow.enable_system_metrics_logging()
+        mlflow.set_system_metrics_sampling_interval(seconds)
+    mlflow_file({}, idle)
+
+
+def beside_8_gpus() -> None:
+    """Ours beside eight stub GPUs: the dynamic linker looks for NVML where it was told first."""
+    if "STUB_GPUS" not in os.environ:
+        library = STORE.parents[2] / "nvml"
+        told = {"STUB_GPUS": "8", "LD_LIBRARY_PATH": str(library)}
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **told})  # noqa: S606 - once more
+    instrument_basic({}, idle)
+
+
 KINDS = {
     "bare": lambda: bare({}, idle),
     "wandb_off": lambda: wandb({}, idle, x_disable_stats=True),
@@ -22,6 +41,10 @@ KINDS = {
     "wandb_1_s": lambda: wandb({}, idle, x_stats_sampling_interval=1),
     "instrument_off": lambda: instrument_basic({}, idle, monitor_hardware=False),
     "instrument_1_s": lambda: instrument_basic({}, idle),
+    "instrument_8_gpus": beside_8_gpus,
+    "mlflow_off": lambda: mlflow(None),
+    "mlflow_10_s": lambda: mlflow(10),
+    "mlflow_1_s": lambda: mlflow(1),
 }
 
 if __name__ == "__main__":
