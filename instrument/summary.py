@@ -21,6 +21,8 @@ from instrument.records import (
     EnvironmentCaptured,
     ExceptionRaised,
     Metrics,
+    ModelIdentified,
+    ModelLoaded,
     Params,
     PhaseFinished,
     PhaseStarted,
@@ -78,7 +80,10 @@ class RunSummary(msgspec.Struct, kw_only=True):
         rank_count: Number of processes it was started with.
         inputs: References of the artifacts it used, in order of first use.
         outputs: References of the artifacts it logged, in order.
-        models: Models it loaded; None while nothing watches model loads.
+        models: What it loaded (models, tokenizers, weights), by content, in order: ``what, loader,
+            requested, commit, digest, size_bytes`` and what else `ModelLoaded.facts` tells; a load
+            that failed is left out. None while nothing watches loads, as in a command that does not
+            use the recorder.
         seeds: The last `SeedsRecorded` of its owner.
         exception: ``type`` and ``message`` of what ended it.
         exit_code: Exit code of the recorded command.
@@ -141,6 +146,7 @@ class _Fold:
         self.summary = RunSummary(id=run_id)
         self._metric_times: dict[str, datetime] = {}
         self._processes: dict[str, ProcessStarted] = {}
+        self._models: dict[tuple[str, int], dict[str, Any]] = {}
         self._closed: set[str] = set()
         self._code: CodeCaptured | None = None
         self._samples = 0
@@ -299,6 +305,22 @@ class _Fold:
         if record.ref not in self.summary.inputs:
             self.summary.inputs.append(record.ref)
 
+    def model_loaded(self, record: ModelLoaded) -> None:
+        if record.error is not None:
+            return
+        told = {"what": record.what, "loader": record.loader, "requested": record.requested}
+        model = {**told, "commit": record.commit, "digest": None, "size_bytes": None}
+        self._models[self._entry.writer, record.load_id] = model | record.facts
+        self.summary.models = list(self._models.values())
+
+    def model_identified(self, record: ModelIdentified) -> None:
+        model = self._models.get((self._entry.writer, record.load_id))
+        if model is not None:
+            model["digest"] = record.digest
+            model["size_bytes"] = sum(file.size_bytes for file in record.files)
+            if record.reason is not None:
+                model["reason"] = record.reason
+
     def call_started(self, record: CallStarted) -> None:
         if self.summary.function is None and record.parent_call_id is None:
             self.summary.function = record.function
@@ -378,6 +400,8 @@ _HANDLERS: dict[type, Any] = {
     Metrics: _Fold.metrics,
     ArtifactLogged: _Fold.artifact_logged,
     ArtifactUsed: _Fold.artifact_used,
+    ModelLoaded: _Fold.model_loaded,
+    ModelIdentified: _Fold.model_identified,
     CallStarted: _Fold.call_started,
     TelemetrySampled: _Fold.telemetry_sampled,
     TelemetrySummarised: _Fold.telemetry_summarised,
