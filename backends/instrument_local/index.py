@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -43,6 +44,7 @@ CREATE TABLE IF NOT EXISTS field (field INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS value (field INTEGER, run INTEGER, number REAL, truth INTEGER,
   text BLOB, list BLOB, PRIMARY KEY (field, run)) WITHOUT ROWID;
 """
+_MANY_ROWS: Final = 20_000
 _UNFINISHED: Final = "SELECT id FROM run WHERE final = 0"
 _IN_PACK: Final = "FROM packed WHERE pack=(SELECT pack FROM pack WHERE name=?)"
 # Runs of a pack that the index has not read, or of which there is more elsewhere: one that only
@@ -64,6 +66,7 @@ class Index:
         self._markers = markers
         self._summaries = summaries
         self._fields: dict[str, int] = {}
+        self._rows: list[tuple[Any, ...]] = []
 
     def runs(self, where: Condition | None, limit: int | None) -> list[RunSummary]:
         """See `instrument.protocols.Catalogue`."""
@@ -127,6 +130,7 @@ class Index:
             return
         database.execute("BEGIN IMMEDIATE")
         self._fields = dict(database.execute("SELECT name, field FROM field"))
+        self._rows = []
         gone = set[str]()
         for month, modified in months.items():
             new, old = self._changed_names(database, month)
@@ -137,6 +141,7 @@ class Index:
         stale |= {run_id for run_id in gone if not _is_packed(database, run_id)}
         for run_id in sorted(stale):
             self._read_run(database, run_id, alive=run_id in alive)
+        self._put_values(database)
         database.execute("COMMIT")
 
     def _changed_months(self, database: "sqlite3.Connection") -> dict[str, int]:
@@ -215,11 +220,18 @@ class Index:
             "INSERT INTO run (id, started, final, signature, summary) VALUES (?,?,?,?,?)",
             (run.id, started, reading.is_final, signature, msgspec.json.encode(run)),
         )
-        rows = [
+        self._rows += [
             (self._field(database, field), cursor.lastrowid, *rest)
             for field, *rest in values_of(run)
         ]
-        database.executemany("INSERT INTO value VALUES (?,?,?,?,?,?)", rows)
+        if len(self._rows) > _MANY_ROWS:
+            self._put_values(database)
+
+    def _put_values(self, database: "sqlite3.Connection") -> None:
+        """Write the rows that wait, in the order in which they will lie."""
+        self._rows.sort(key=itemgetter(0, 1))
+        database.executemany("INSERT INTO value VALUES (?,?,?,?,?,?)", self._rows)
+        self._rows = []
 
     def _field(self, database: "sqlite3.Connection", name: str) -> int:
         if name not in self._fields:

@@ -23,7 +23,6 @@ from instrument_local.liveness import Markers
 from instrument_local.mounts import mount_of
 from instrument_local.objects import LocalObjects
 from instrument_local.summaries import Summaries
-from instrument_local.verify import Verifier
 from instrument_local.versions import LocalVersions
 
 if TYPE_CHECKING:
@@ -162,6 +161,8 @@ class LocalStore:
         Raises:
             NotFoundError: `selector` is neither a run nor an artifact.
         """
+        from instrument_local.verify import Verifier
+
         verifier = Verifier(self._layout, self._versions)
         if selector is None:
             verifier.check_everything()
