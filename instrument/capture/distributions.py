@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _HEAD_BYTES: Final = 1024  # name and version stand in the first lines
+_USUAL = re.compile(rb"Metadata-Version: [\d.]+\nName: (\S+)\nVersion: (\S+)\n")
 _SEPARATORS = re.compile(r"[-_.]+")
 _LEFT_BY_PIP: Final = "~"  # of a package that could not be removed
 
@@ -53,7 +54,11 @@ def distributions() -> Iterator[Found]:
 
 def read_head(found: Found) -> tuple[str, str | None]:
     """Name and version as the metadata spells them, else as its directory does."""
-    text = b"\n" + _head(found).replace(b"\r\n", b"\n")
+    start = _head(found)
+    usual = _USUAL.match(start)
+    if usual:
+        return usual[1].decode(errors="replace"), usual[2].decode(errors="replace")
+    text = b"\n" + start.replace(b"\r\n", b"\n")
     head = text.partition(b"\n\n")[0] + b"\n"
     return (
         _field(head, b"\nName:") or found.name,

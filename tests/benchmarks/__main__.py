@@ -19,9 +19,12 @@ from benchmarks.row import Entrant, Row
 from benchmarks.rows import (
     artifact,
     decorated_call,
+    first_line,
     imports,
+    ledger,
     many_runs,
     metric_call,
+    packages,
     telemetry,
     tracked_run,
 )
@@ -32,12 +35,15 @@ ROWS: dict[str, Row] = {
     for row in (
         imports.ROW,
         tracked_run.ROW,
+        first_line.ROW,
+        packages.ROW,
         metric_call.ROW,
         decorated_call.ROW,
         many_runs.ROW,
         artifact.FILE,
         artifact.TREE,
         telemetry.ROW,
+        ledger.ROW,
     )
 }
 

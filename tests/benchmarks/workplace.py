@@ -39,25 +39,30 @@ class Workplace:
         self.directory = directory
         self.full = full
         self._python_of = python_of
-        self._repository = directory / "repository"
-        _make_repository(self._repository)
+        self._repository(FILES)
 
-    def start(self, environment: str, script: str, *arguments: str) -> Launched:
-        """Start scenario `script` (its first argument names the tracker) and do not wait."""
+    def start(self, environment: str, script: str, *arguments: str, files: int = FILES) -> Launched:
+        """Start scenario `script` (its first argument names the tracker) and do not wait.
+
+        Its repository has `files` files.
+        """
         tracker = arguments[0]
         store = self.store(script, tracker)
         store.mkdir(parents=True, exist_ok=True)
-        path = self._repository / "benchmarks" / "scenarios" / f"{script}.py"
+        repository = self._repository(files)
+        path = repository / "benchmarks" / "scenarios" / f"{script}.py"
         return Launched(
             [str(self._python_of(environment)), str(path), *arguments],
-            directory=self._repository,
-            environment=_variables(store, self._repository),
+            directory=repository,
+            environment=_variables(store, repository),
             told=self.directory / f"{script}-{tracker.replace(':', '.')}.told",
         )
 
-    def run(self, environment: str, script: str, *arguments: str) -> dict[str, float]:
+    def run(
+        self, environment: str, script: str, *arguments: str, files: int = FILES
+    ) -> dict[str, float]:
         """Run scenario `script`: what it told and what it cost."""
-        return self.start(environment, script, *arguments).wait()
+        return self.start(environment, script, *arguments, files=files).wait()
 
     def store(self, script: str, tracker: str) -> Path:
         """Where `tracker` keeps everything in scenario `script`, its home and caches included."""
@@ -67,6 +72,12 @@ class Workplace:
         """Empty a store, and wait until the disk is idle."""
         shutil.rmtree(self.store(script, tracker), ignore_errors=True)
         os.sync()
+
+    def _repository(self, files: int) -> Path:
+        path = self.directory / f"repository-{files}"
+        if not path.exists():
+            _make_repository(path, files)
+        return path
 
 
 def _variables(store: Path, repository: Path) -> dict[str, str]:
@@ -84,14 +95,14 @@ def _variables(store: Path, repository: Path) -> dict[str, str]:
     }
 
 
-def _make_repository(path: Path) -> None:
-    """A project of `FILES` files and the scenarios, all committed, one file changed since."""
+def _make_repository(path: Path, files: int) -> None:
+    """A project of so many files and the scenarios, all committed, one file changed since."""
     shutil.copytree(
         SCENARIOS,
         path / "benchmarks" / "scenarios",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    for number in range(FILES):
+    for number in range(files):
         file = path / f"package{number // 50}" / f"module{number}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text(f'"""Module {number}."""\n\nVALUE = {number}\n' * 20)

@@ -133,6 +133,10 @@ def instrument_standard(params: Params, body: Body) -> None:
     _instrument(params, body, capture_level=2)
 
 
+def instrument_complete(params: Params, body: Body) -> None:
+    _instrument(params, body, capture_level=3)
+
+
 def _instrument(params: Params, body: Body, **options: Any) -> None:
     from instrument import ExperimentContext
 
@@ -157,5 +161,6 @@ TRACKERS: dict[str, Callable[[Params, Body], None]] = {
         dvclive,
         instrument_basic,
         instrument_standard,
+        instrument_complete,
     )
 }
