@@ -143,6 +143,8 @@ def test_a_killed_run_is_packed_after_a_week(store: LocalStore, store_path: Path
     assert store.pack(everything=True).runs == 1
     assert store.runs(where=parse("params.lr == 99")) == before
     assert before[0].state is RunState.INTERRUPTED
+    # No public face: a run that is not final is read again for each list.
+    assert store._summaries.read("20260101-dead").is_final
     assert not list(store_path.glob("runs/*/*"))
 
 
