@@ -143,9 +143,9 @@ def test_a_file_that_grows_while_it_is_packed_stays(
         monkeypatch.undo()
         return write_pack(*arguments)  # type: ignore[arg-type]
 
-    from instrument_local.packs import moving
+    from instrument_local.packs import moving, writing
 
-    write_pack = moving.write_pack
+    write_pack = writing.write_pack
     monkeypatch.setattr(moving, "write_pack", grow)
     with pytest.raises(StoreError, match="cannot be read back"):
         store.pack(everything=True)
