@@ -17,9 +17,10 @@ from typing import Any, Final
 
 import msgspec
 
-from instrument import records, summary, vocabulary
+from instrument import audit, records, summary, vocabulary
 from instrument.capture import manifest
 from instrument_local import summaries, versions
+from instrument_local.ledger import log
 from instrument_local.packs import contents
 
 HERE: Final = Path(__file__).parent
@@ -61,6 +62,9 @@ def store_format() -> str:
         "recording": field_table(summary.Recording),
         "group": field_table(contents.Group),
         "member": field_table(contents.Member),
+        "head": field_table(log.Head),
+        "events": "\n".join(map(event_section, audit.EVENTS.items())),
+        "who": field_table(audit.Who),
         "format": str(records.FORMAT_VERSION),
     }
     text = TEMPLATE.read_text(encoding="utf-8")
@@ -73,6 +77,13 @@ def record_section(item: tuple[str, type]) -> str:
     return f"### `{kind}`\n{description(cls)}\n\n{field_table(cls)}"
 
 
+def event_section(item: tuple[str, type]) -> str:
+    """The section of one kind of event, without the fields that all have."""
+    name, cls = item
+    common = audit.Event.__struct_fields__
+    return f"#### `{name}`\n{description(cls)}\n\n{field_table(cls, leave_out=common)}"
+
+
 def value_section(cls: type) -> str:
     """The section of a value that stands inside records."""
     return f"### {cls.__name__}\n{description(cls)}\n\n{field_table(cls)}"
@@ -83,7 +94,7 @@ def field_table(cls: type, leave_out: tuple[str, ...] = ()) -> str:
     meanings = dict(attributes(cls))
     hints = typing.get_type_hints(cls)
     names = [field.name for field in msgspec.structs.fields(cls)]
-    if set(names) != set(meanings):
+    if set(names) - set(leave_out) != set(meanings) - set(leave_out):
         raise SystemExit(f"{cls.__name__}: fields {names}, described {sorted(meanings)}")
     rows = [
         f"| `{name}` | {json_type(hints[name])} | {meanings[name]} |"
