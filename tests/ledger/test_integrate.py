@@ -93,16 +93,13 @@ def test_a_crash_at_any_step_loses_nothing_and_enters_nothing_twice(
     assert step > 20
 
 
-def test_a_crash_between_entries_and_their_head_is_a_note(
-    store_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_between_entries_and_their_head_is_a_note(store_path: Path) -> None:
     store = filled(store_path)
     store.ledger.integrate()
     add_run(store, "20260304-050609-000000000003")
     disk = FaultyDisk(3, errno.EIO, forever=True, only=("link",))  # lock, entries, head
     with pytest.raises(StoreError):
         store_at(store_path, disk).ledger.integrate()
-    monkeypatch.setattr("instrument_local.ledger.local._WAIT_SECONDS", 0.0)
     with maintenance(Layout(store_path, SystemClock(), Disk()), "something else"):
         result = verify(store)
     assert kinds(result) == {"ledger_unfinished"}

@@ -25,6 +25,7 @@ from instrument_local.ledger.verdict import Anchor, Result
 from instrument_local.maintenance import Maintenance, maintenance
 
 _WAIT_SECONDS = 30.0
+_SHORT_WAIT_SECONDS = 1.0
 _AT_MOST = 1024
 
 
@@ -39,11 +40,14 @@ class LocalLedger:
         self._layout = layout
         self._log = Log(layout)
 
-    def integrate(self, held: Maintenance | None = None) -> int:
+    def integrate(
+        self, held: Maintenance | None = None, wait_seconds: float = _WAIT_SECONDS
+    ) -> int:
         """See `instrument.protocols.ledger.Ledger`.
 
         Args:
             held: The maintenance lock, if the caller holds it.
+            wait_seconds: How long to wait for it otherwise.
         """
         if self._layout.format is None:
             return 0
@@ -52,7 +56,7 @@ class LocalLedger:
             return 0
         if held is not None:
             return integrate(self._layout, held)
-        with maintenance(self._layout, "ledger", wait_seconds=_WAIT_SECONDS) as own:
+        with maintenance(self._layout, "ledger", wait_seconds=wait_seconds) as own:
             return integrate(self._layout, own)
 
     def integrate_some(self) -> None:
@@ -80,8 +84,8 @@ class LocalLedger:
 
     def verify(self, evidence: Evidence) -> LedgerVerification:
         """See `instrument.protocols.ledger.Ledger`."""
-        with suppress(InstrumentError, OSError):
-            self.integrate()  # where that cannot be done, what waits is told
+        with suppress(InstrumentError, OSError):  # where that cannot be, what waits is told
+            self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
         findings = Findings(self._layout)
         result, checker = self._check(findings, evidence)
         signature = result.signature
@@ -101,7 +105,7 @@ class LocalLedger:
     def check_into(self, findings: Findings) -> LedgerChecker:
         """The same as a part of a check of the whole store."""
         with suppress(InstrumentError, OSError):
-            self.integrate()
+            self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
         return self._check(findings, Evidence())[1]
 
     def checkpoint(self) -> str:

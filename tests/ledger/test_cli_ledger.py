@@ -1,0 +1,142 @@
+"""``instrument ledger`` as people and programs use it, and as docs/ledger.md shows it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cli.support import Result, call
+from ledger.making import RUNS, filled, forget
+
+from instrument_local.stamps import stamp
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/ledger.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def store(store_path: Path) -> Path:
+    filled(store_path)
+    return store_path
+
+
+def ledger(*arguments: object, code: int = 0, **options: Any) -> Result:
+    done = call("ledger", *arguments, **options)
+    assert done.code == code, done
+    assert "Traceback" not in done.err
+    return done
+
+
+def test_the_log_tells_what_who_when_and_why() -> None:
+    events = ledger("log", "--json").json
+    assert [event["event"] for event in events].count("run_sealed") == 2
+    assert all(event["index"] is None for event in events)
+    ledger("verify")
+    events = ledger("log", "--json").json
+    assert [event["index"] for event in events] == [0, 1, 2]
+    assert {event.get("run_id") for event in events} == {*RUNS, None}
+    page = ledger("log").out
+    assert f"run {RUNS[0]} closed" in page
+    assert "model:best is v1" in page
+
+
+def test_the_verdict_decides_the_exit_code(store: Path) -> None:
+    first = ledger("verify", "--json").json
+    assert (first["verdict"], first["size"], first["problems"]) == ("ok-unanchored", 3, [])
+    assert "this check cannot know" in " ".join(first["says"])
+    assert ledger("verify").out.splitlines()[-1].startswith("ok: ")
+    (directory,) = store.glob(f"runs/*/{RUNS[0]}")
+    shutil.rmtree(directory)
+    result = ledger("verify", "--json", code=1).json
+    assert result["verdict"] == "tampered"
+    assert [each["kind"] for each in result["problems"]] == ["seal_missing"]
+    assert "seal missing" in ledger("verify", code=1).out
+    assert call("verify").code == 1
+
+
+def test_what_cannot_be_taken_in_is_incomplete(store: Path) -> None:
+    lock = {"host": "elsewhere", "boot_id": None, "pid": 1, "process_start": None}
+    lock |= {"pid_namespace": None, "at": "2026-01-02T03:04:05Z", "doing": "gc"}
+    (store / "maintenance").mkdir()
+    (store / "maintenance/1.json").write_bytes(stamp(msgspec.json.encode(lock)))
+    result = ledger("verify", "--json", code=3).json
+    assert (result["verdict"], result["pending"]) == ("incomplete", 3)
+
+
+def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "garbage").write_bytes(b"\xff\x00")
+    for arguments in (
+        ("verify", "--since", "nonsense"),
+        ("verify", "--since", str(tmp_path / "garbage")),
+        ("verify", "--key", "nonsense"),
+        ("verify", "--key", str(tmp_path / "garbage")),
+        ("verify", "--allowed-signers", str(tmp_path / "nothing")),
+        ("sign", "--key", str(tmp_path / "nothing")),
+        ("sign", "--key", "a", "--ssh", "b"),
+        ("key", "show"),
+        ("proof", "nothing"),
+        ("check-proof", str(tmp_path / "nothing")),
+    ):
+        done = ledger(*arguments, code=2)
+        assert done.err.startswith("error: "), arguments
+        assert done.err.count("\n") == 1, arguments
+    assert ledger("check-proof", tmp_path / "garbage", code=1).err.startswith("error: ")
+
+
+def test_a_passphrase_comes_from_the_environment() -> None:
+    pytest.importorskip("cryptography", reason="makes a key")
+    locked = {"INSTRUMENT_LEDGER_PASSPHRASE": "open sesame"}
+    ledger("key", "new", "--passphrase", env=locked)
+    assert "has a passphrase" in ledger("sign", code=2).err
+    wrong = {"INSTRUMENT_LEDGER_PASSPHRASE": "open barley"}
+    assert "passphrase is wrong" in ledger("sign", code=2, env=wrong).err
+    assert "— " in ledger("sign", env=locked).out
+
+
+def test_the_commands_of_the_document_do_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, store: Path
+) -> None:
+    pytest.importorskip("cryptography", reason="makes a key")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        done = subprocess.run(
+            ["bash", "-e", "-c", block], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (block, done.stderr)
+    assert "signed by ann@lab" in done.stdout
+
+
+def test_the_script_of_the_document_follows_a_proof(tmp_path: Path) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    line = ledger("checkpoint").out.strip()
+    proof = tmp_path / "run.tlog-proof"
+    for run_id in RUNS:
+        ledger("proof", run_id, "--output", proof)
+        command = [sys.executable, "-I", "-c", script, str(proof)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        event, where = done.stdout.splitlines()
+        assert json.loads(event)["run_id"] == run_id
+        assert where == f"is in {line}"
+        text = proof.read_text()
+        index = int(text.partition("\nindex ")[2].partition("\n")[0])
+        proof.write_text(text.replace(f"\nindex {index}\n", f"\nindex {(index + 1) % 3}\n"))
+        changed = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "does not hold" in changed.stderr
+
+
+def test_somebody_without_the_store_checks_a_proof(store: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "run.tlog-proof"
+    ledger("proof", RUNS[0], "--output", proof)
+    shutil.rmtree(store)
+    forget(store)
+    result = ledger("check-proof", proof, "--json").json
+    assert result["event"]["run_id"] == RUNS[0]
+    assert not store.exists()
+    assert "no given key signed it" in ledger("check-proof", proof).out
