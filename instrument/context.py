@@ -7,6 +7,7 @@ Contexts nest (the inner one is a child run), work in threads, tasks and ``async
 exactly what they changed.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -14,10 +15,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from instrument import identity, intercept, registry, settings, stack
+from instrument import given, identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.errors import UsageError
+from instrument.given import (
+    MAX_METRIC_NAME,
+    MAX_STEP,
+    Referring,
+    metric_name,
+    number,
+    numbers_by_name,
+)
 from instrument.guard import one_line, say, traceback_text
 from instrument.identity import Identity
 from instrument.naming import check_run_id, checkpoint_name
@@ -25,7 +34,7 @@ from instrument.protocols import Store
 from instrument.recording import Recording, open_store
 from instrument.records import ExceptionRaised, Metrics, Params, Record, RunFinished, RunStarted
 from instrument.redaction import redact_text
-from instrument.run_artifacts import Content, RunArtifacts, number, numbers_by_name
+from instrument.run_artifacts import Content, RunArtifacts
 from instrument.signals import TerminationHook
 from instrument.vocabulary import ArtifactVersion, RunState
 
@@ -48,10 +57,11 @@ class ExperimentContext:
             or the path of a JSON or YAML file. Nested names become dotted.
         name: What to call the run; the script's name by default.
         project: The group it belongs to.
-        tags: Words to find it by.
+        tags: Words to find it by, or one.
         capture_level: 1 basic, 2 standard, 3 complete (`EnvironmentCaptureLevel`).
         monitor_hardware: Sample CPU, memory, disk, network and GPU while it runs.
-        offline: True: not one network system call.
+        offline: True: not one network system call. False: not offline, whatever the environment
+            says.
         backend: ``"local"`` (always there), or a list of names that adds mirrors; or a `Store`.
         store: Directory of the local store.
         strict: Raise the recorder's own failures instead of recording them.
@@ -70,7 +80,7 @@ class ExperimentContext:
         *,
         name: str | None = None,
         project: str | None = None,
-        tags: Iterable[str] = (),
+        tags: str | Iterable[str] = (),
         capture_level: int | None = None,
         monitor_hardware: bool = True,
         offline: bool | None = None,
@@ -82,21 +92,21 @@ class ExperimentContext:
     ) -> None:
         self._given_store, backends = _split_backend(backend)
         self._settings = settings.resolve(
-            project=project,
-            capture_level=int(capture_level) if capture_level is not None else None,
-            mode="offline" if offline else None,
+            project=given.text("project", project) if project is not None else None,
+            capture_level=_level(capture_level),
+            mode=_mode(offline),
             backends=backends,
-            store=store,
-            strict=strict,
+            store=_path(store),
+            strict=_flag("strict", strict),
         )
         if backends is not None:
             _check_mirrors(backends)
         self._params = config_values(config) if config is not None else {}
         self._run_id = check_run_id(run_id) if run_id is not None else None
-        self._name = name
-        self._tags = tuple(str(tag) for tag in tags)
-        self._monitor_hardware = monitor_hardware
-        self._seed = seed
+        self._name = given.text("name", name) if name is not None else None
+        self._tags = given.texts("tags", tags)
+        self._monitor_hardware = bool(_flag("monitor_hardware", monitor_hardware))
+        self._seed = _seed(seed)
         self._seeded: tuple[str, ...] = ()
         self._recording: Recording | None = None
         self._artifacts = RunArtifacts(self)
@@ -136,10 +146,15 @@ class ExperimentContext:
             state: What became of it; derived from `error` when None.
             error: The exception that ended it.
             exit_code: Exit code of a recorded command.
+
+        Raises:
+            UsageError: An argument is not usable; the run stays open.
         """
+        code = given.exit_code(exit_code)
+        ended = _end_state(state) if state is not None else state_after(error)
         if self.state is not RunState.RUNNING:
             return
-        self.state = RunState(state) if state is not None else state_after(error)
+        self.state = ended
         stack.leave(self, self._token)
         recording = self._recording
         if recording is None:
@@ -148,7 +163,7 @@ class ExperimentContext:
         intercept.uninstall()
         with recording.guard.protect("identify what was loaded"):
             intercept.complete(recording)
-        end = RunFinished(state=self.state, duration_seconds=duration, exit_code=exit_code)
+        end = RunFinished(state=self.state, duration_seconds=duration, exit_code=code)
         recording.finish(end, lambda: self._record_end(error))
         if self._hook is not None:
             self._hook.remove()
@@ -190,20 +205,27 @@ class ExperimentContext:
         """Record numbers at one step. On return they survive ``kill -9``.
 
         Args:
-            metrics: Numbers by name: Python, numpy or torch scalars; NaN is allowed.
-            step: Where in the run they belong, from 0.
+            metrics: Numbers by name: Python, numpy or torch scalars; NaN is allowed. A float of 32
+                bits is kept as the decimal that people see, 0.9 and not 0.8999999761581421.
+            step: Where in the run they belong: an integer from 0.
 
         Raises:
-            UsageError: A value is not a number.
+            UsageError: A name, a value or the step is not usable; nothing is recorded.
         """
         if self._recording is None:
             return
+        if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEP):
+            step = given.step_number(step)
+        if type(metrics) is not dict:
+            metrics = numbers_by_name(metrics)
         values: dict[str, float | str] = {}
         for name, value in metrics.items():
+            if not (type(name) is str and name.isascii() and 0 < len(name) <= MAX_METRIC_NAME):
+                name = metric_name(name)  # noqa: PLW2901 - as it is recorded
             if type(value) is float and -_INFINITY < value < _INFINITY:
                 values[name] = value
             else:
-                values[str(name)] = number(name, value)
+                values[name] = number(name, value)
         try:
             self._recording.take(Metrics(values=values, step=step), _now(UTC))
         except Exception as error:
@@ -216,7 +238,7 @@ class ExperimentContext:
         data: Any = None,
         file_path: str | Path | None = None,
         metadata: Mapping[str, Any] | None = None,
-        parent_artifacts: Iterable[str] | None = None,
+        parent_artifacts: Referring | Iterable[Referring] | None = None,
         *,
         pickle: bool = False,
     ) -> ArtifactVersion:
@@ -228,8 +250,8 @@ class ExperimentContext:
             data: A value: serialised by what it is (docs/artifacts.md).
             file_path: A file or directory, in place of `data`.
             metadata: Anything to say about it.
-            parent_artifacts: References of what it was made from; by default everything that this
-                run has used so far.
+            parent_artifacts: What it was made from: references, artifacts or versions; by default
+                everything that this run has used so far.
             pickle: Allow pickle for a value that has no other form.
 
         Returns:
@@ -242,7 +264,7 @@ class ExperimentContext:
         content = Content(data, file_path, metadata, parent_artifacts, pickle)
         return self._artifacts.log(name, str(type), content)
 
-    def use_artifact(self, reference: str) -> "Artifact":
+    def use_artifact(self, reference: Referring) -> "Artifact":
         """The artifact that `reference` means now, recorded as an input of the run.
 
         Works offline and with recording disabled.
@@ -294,7 +316,8 @@ class ExperimentContext:
             kind: What is checkpointed; part of the artifact's name.
         """
         name = checkpoint_name(kind, self.id or "disabled")
-        numbers = numbers_by_name(metrics or {})
+        numbers = numbers_by_name({} if metrics is None else metrics)
+        step = given.step_number(step) if step is not None else None
         return self._artifacts.checkpoint(name, Content(data, file_path), step, numbers, best=best)
 
     def phase(self, name: str) -> "Phase":
@@ -448,7 +471,49 @@ def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:
         return None, (backend,)
     if isinstance(backend, Store):
         return backend, None
-    return None, tuple(backend)
+    return None, given.texts("backend", backend)
+
+
+def _end_state(state: Any) -> RunState:
+    """What the user says became of the run."""
+    if state not in (RunState.COMPLETED, RunState.FAILED, RunState.INTERRUPTED):
+        raise UsageError(f"state={state!r:.80} is no end; use COMPLETED, FAILED or INTERRUPTED")
+    return RunState(state)
+
+
+def _level(level: Any) -> int | None:
+    if level is not None and (isinstance(level, bool) or level not in (1, 2, 3)):
+        raise UsageError(f"capture_level={level!r:.80} is unknown; use 1, 2 or 3")
+    return int(level) if level is not None else None
+
+
+def _flag(option: str, value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise UsageError(f"{option}={value!r:.80} is neither True nor False")
+    return value
+
+
+def _mode(offline: Any) -> str | None:
+    """The mode that the argument asks for; what is disabled stays so."""
+    if _flag("offline", offline) is None:
+        return None
+    if os.environ.get("INSTRUMENT_MODE") == "disabled":
+        return None
+    return "offline" if offline else "online"
+
+
+def _path(store: Any) -> str | Path | None:
+    if store is not None and not (isinstance(store, (str, os.PathLike)) and str(store)):
+        raise UsageError(
+            f"store={store!r:.80} is no directory; use a path, or backend= for a Store"
+        )
+    return os.fspath(store) if store is not None else None
+
+
+def _seed(seed: Any) -> int | None:
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        raise UsageError(f"seed={seed!r:.80} cannot be set; use an integer from 0")
+    return seed
 
 
 def _check_mirrors(names: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from instrument import handover, settings, stack
 from instrument.context import ExperimentContext
 from instrument.errors import UsageError
+from instrument.given import Referring
 from instrument.guard import say
 from instrument.handover import Handover, received
 from instrument.identity import Identity, part_of
@@ -111,14 +112,16 @@ def log_artifact(  # noqa: PLR0913 - as the method
     data: Any = None,
     file_path: str | Path | None = None,
     metadata: Mapping[str, Any] | None = None,
-    parent_artifacts: Iterable[str] | None = None,
+    parent_artifacts: Referring | Iterable[Referring] | None = None,
+    *,
+    pickle: bool = False,
 ) -> ArtifactVersion:
     """`ExperimentContext.log_artifact` of the current run."""
     run = _required("log_artifact")
-    return run.log_artifact(name, type, data, file_path, metadata, parent_artifacts)
+    return run.log_artifact(name, type, data, file_path, metadata, parent_artifacts, pickle=pickle)
 
 
-def use_artifact(reference: str) -> "Artifact":
+def use_artifact(reference: Referring) -> "Artifact":
     """`ExperimentContext.use_artifact` of the current run."""
     return _required("use_artifact").use_artifact(reference)
 

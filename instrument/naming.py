@@ -53,7 +53,8 @@ def check_artifact_name(name: str) -> str:
 
 def check_alias(alias: str) -> str:
     """`alias`, if it can be one (``vN`` is taken by the versions themselves)."""
-    if not _ALIAS.fullmatch(alias) or len(alias) > MAX_NAME_LENGTH or _VERSION.fullmatch(alias):
+    is_word = isinstance(alias, str) and _ALIAS.fullmatch(alias) and len(alias) <= MAX_NAME_LENGTH
+    if not is_word or _VERSION.fullmatch(alias):
         raise UsageError(
             f"{alias!r:.80} cannot be an alias: use letters, digits and . _ + -, and not vN"
         )
@@ -62,7 +63,7 @@ def check_alias(alias: str) -> str:
 
 def check_run_id(run_id: str) -> str:
     """`run_id`, if it can be one: it becomes the name of a directory."""
-    if not _RUN_ID.fullmatch(run_id):
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"{run_id!r:.80} cannot be a run id: use 4 to 64 letters, digits, - and _")
     return run_id
 
@@ -73,6 +74,8 @@ def parse_reference(text: str) -> Reference:
     Raises:
         UsageError: `text` is not ``name``, ``name:vN`` or ``name:alias``.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r:.80} is no reference; use name, name:vN or name:alias")
     name, colon, rest = text.partition(":")
     check_artifact_name(name)
     if not colon:

@@ -320,15 +320,14 @@ class Recording:
         with self.guard.protect("close the journal"):
             records.close()
         self._write_to(Ended(self.identity.run_id))
-        if not records.lost:
-            self._seal()
+        self._seal(quiet=records.lost > 0)
         if records.lost:
             say(
-                f"{records.lost} records of run {self.identity.run_id} were lost: the store "
-                f"{self._where()} could not take them; `instrument doctor` looks for the cause"
+                f"{records.lost} records of run {self.identity.run_id} were lost in the store "
+                f"{self._where()}: {records.reason}; `instrument doctor` looks for the cause"
             )
 
-    def _seal(self) -> None:
+    def _seal(self, *, quiet: bool) -> None:
         """Seal the run: its owner does, and of the ranks of a launch the last one."""
         run_id, is_rank = self.identity.run_id, self.identity.is_rank
         if self.store is None or not (self._owner or is_rank):
@@ -337,7 +336,8 @@ class Recording:
             if not (is_rank and self.store.is_open(run_id)):
                 self.store.seal(run_id)
         except InstrumentError as error:
-            say(f"the run is recorded but not sealed: {error}")
+            if not quiet:
+                say(f"the run is recorded but not sealed: {error}")
 
     def _finish_mirrors(self) -> None:
         for follower in self._followers:

@@ -1,13 +1,14 @@
 """The artifacts of one run: what it used, what it made, and that the one came from the other."""
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from instrument.canonical import plain_float
 from instrument.errors import StoreError, UsageError
-from instrument.naming import parse_reference
+from instrument.given import reference, references
+from instrument.naming import check_artifact_name, parse_reference
 from instrument.protocols import Store
 from instrument.recording import Recording
 from instrument.records import ArtifactLogged, ArtifactUsed, CheckpointSaved, Record
@@ -23,7 +24,7 @@ class Content(NamedTuple):
     data: Any = None
     file_path: str | Path | None = None
     metadata: Mapping[str, Any] | None = None
-    parents: Iterable[str] | None = None
+    parents: Any = None
     pickle: bool = False
 
 
@@ -56,19 +57,20 @@ class RunArtifacts:
         """References of what the run has used, in order of first use."""
         return tuple(self._used)
 
-    def use(self, reference: str) -> "Artifact":
+    def use(self, wanted: Any) -> "Artifact":
         """See `ExperimentContext.use_artifact`."""
         from instrument.artifacts import use
 
+        requested = reference(wanted)
         store = self._run.store
         if store is None:
-            raise StoreError(f"{reference!r} cannot be read: the store is not usable")
-        artifact = use(store, reference)
+            raise StoreError(f"{requested!r} cannot be read: the store is not usable")
+        artifact = use(store, requested)
         version = artifact.version
         self._used.setdefault(version.ref)
         self._run.record(
             ArtifactUsed(
-                ref=version.ref, type=version.type, digest=version.digest, requested=str(reference)
+                ref=version.ref, type=version.type, digest=version.digest, requested=requested
             )
         )
         return artifact
@@ -79,6 +81,10 @@ class RunArtifacts:
         """See `ExperimentContext.log_artifact`."""
         from instrument.artifacts import log_value, unrecorded
 
+        check_artifact_name(name)
+        _check_path(content.file_path)
+        given = content.parents
+        parents = references("parent_artifacts", given) if given is not None else self.used
         version = unrecorded(name, kind)
         recording = self._run.recording
         if recording is None or recording.store is None:
@@ -91,7 +97,7 @@ class RunArtifacts:
                 data=content.data,
                 file_path=Path(content.file_path) if content.file_path is not None else None,
                 metadata=content.metadata,
-                parents=self.used if content.parents is None else tuple(content.parents),
+                parents=parents,
                 run_id=self._run.id,
                 clock=recording.clock,
                 pickle=content.pickle,
@@ -122,24 +128,9 @@ class RunArtifacts:
         return version
 
 
-def number(name: object, value: Any) -> float | str:
-    """`value` as a number that JSON can hold (see `instrument.canonical.plain_float`).
-
-    Raises:
-        UsageError: It is not a number.
-    """
-    try:
-        return plain_float(float(value))
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise UsageError(
-            f"metric {str(name)[:80]!r} is a {type(value).__name__}, not a number; "
-            "log_params takes words, log_artifact anything"
-        ) from None
-
-
-def numbers_by_name(metrics: Mapping[str, Any]) -> dict[str, float | str]:
-    """`metrics` with string names and numbers that JSON can hold."""
-    return {str(name): number(name, value) for name, value in metrics.items()}
+def _check_path(path: Any) -> None:
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise UsageError(f"file_path={path!r:.80} is no path; use data= for a value")
 
 
 def _logged(version: ArtifactVersion, role: str) -> ArtifactLogged:

@@ -12,6 +12,7 @@ class Nowhere:
     """There is no store: everything is lost, and counted."""
 
     lost = 0
+    reason = "there is no store"
 
     def take(self, record: Record, at: datetime) -> None:  # noqa: ARG002 - the protocol's signature
         """Count the record as lost."""
@@ -93,6 +94,11 @@ class Lent:
     def lost(self) -> int:
         """See `instrument.protocols.Records`."""
         return self._records.lost
+
+    @property
+    def reason(self) -> str:
+        """See `instrument.protocols.Records`."""
+        return self._records.reason
 
     @property
     def spool(self) -> str | None:

@@ -90,6 +90,11 @@ class Journal:
         """See `instrument.protocols.Records`; the first record is lost until a file holds it."""
         return self._lost + (self._segments == 0)
 
+    @property
+    def reason(self) -> str:
+        """See `instrument.protocols.Records`."""
+        return self._reason
+
     def take(self, record: Record, at: datetime) -> None:
         """See `instrument.protocols.Records`."""
         with self._lock:

@@ -14,6 +14,7 @@ from instrument.artifacts.serialisers import PICKLE, Serialiser, serialiser_for
 from instrument.artifacts.trees import listing, put_tree, put_with_progress
 from instrument.canonical import to_plain
 from instrument.errors import NotFoundError, UsageError
+from instrument.given import references
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.protocols import Clock, Draft, Store
 from instrument.redaction import redact_plain
@@ -137,9 +138,8 @@ def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _pinned(store: Store, parents: Iterable[str]) -> tuple[str, ...]:
     """The versions that `parents` mean now, each once: ``latest`` may move later."""
-    if isinstance(parents, str):
-        raise UsageError(f"parents is the text {parents!r:.80}; give a list of references")
-    refs = (store.resolve(parse_reference(str(parent))).ref for parent in parents)
+    given = references("parents", parents)
+    refs = (store.resolve(parse_reference(parent)).ref for parent in given)
     return tuple(dict.fromkeys(refs))
 
 

@@ -1,22 +1,29 @@
 """One child process, as if it had been started by the shell: same terminal, same signals, same end.
 
-Signals for the child are blocked in every thread and taken by one thread that passes them on. A
-signal that the terminal sent has reached the child already, as it goes to the whole foreground
-group; it is not passed on a second time.
+Signals for the child are blocked in every thread and taken by one thread that passes them on. The
+child stays in our process group, so that whoever ends the group ends it too. What the group was
+sent, by a terminal, a scheduler or `kill -- -PGID`, has therefore reached the child already and is
+not passed on a second time; nor is what comes to us alone at the same moment, as from `timeout`, which
+signals its command and then the group.
 """
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
+
+from instrument.cli.witness import Witness
 
 FORWARDED: Final = frozenset(
     {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 )
 INTERRUPTING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 SIGNALLED: Final = 128
+_AT_ONCE_SECONDS: Final = 0.05
+"""Signals of one number that come within it are one, as those that are pending are."""
 _FROM_KERNEL: Final = 0x80  # SI_KERNEL of sigaction(2); kill(2) gives another
 # Python ignores these; a program that the shell starts does not.
 _DEFAULT_IN_CHILD: Final = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -50,6 +57,7 @@ class Child:
         self._ended = False
         self._lock = threading.Lock()
         self.interrupted = False
+        self._witness = Witness()
         self._early = signal.sigpending() & FORWARDED  # sent before there was a child to get them
         self.pid = os.posix_spawnp(
             command[0], list(command), environment, setsigmask=(), setsigdef=_DEFAULT_IN_CHILD
@@ -62,19 +70,25 @@ class Child:
         with self._lock:  # from here on the number may belong to another process
             self._ended = True
             _, status = os.waitpid(self.pid, 0)
+            self._witness.close()
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else SIGNALLED - code
 
     def _forward(self) -> None:
-        """Pass on what another process sent; runs in a thread."""
+        """Pass on what was sent to us alone; runs in a thread."""
         while True:
             received = signal.sigwaitinfo(FORWARDED)
             number = signal.Signals(received.si_signo)
-            has_it = received.si_code == _FROM_KERNEL and number not in self._early
-            self._early.discard(number)
+            self.interrupted |= number in INTERRUPTING
+            from_terminal = received.si_code == _FROM_KERNEL
+            time.sleep(_AT_ONCE_SECONDS)
+            while again := signal.sigtimedwait({number}, 0):
+                from_terminal |= again.si_code == _FROM_KERNEL
             with self._lock:
                 if self._ended:
                     return
-                self.interrupted |= number in INTERRUPTING
-                if not has_it:
+                to_group = self._witness.saw(number) or from_terminal
+                early = number in self._early
+                self._early.discard(number)
+                if early or not to_group or os.getpgid(self.pid) != os.getpgrp():
                     os.kill(self.pid, number)

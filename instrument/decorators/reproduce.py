@@ -6,6 +6,7 @@ from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.decorators.target import Aspect
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
+from instrument.given import text
 
 if TYPE_CHECKING:
     from instrument.decorators.calls import Call
@@ -98,8 +99,8 @@ def reproducible(
 
 
 def _check(name: Any, capture_level: Any, seed: Any, deterministic: Any) -> None:
-    if name is not None and not isinstance(name, str):
-        raise UsageError(f"name={name!r:.80} is not a string; write @reproducible(name='…')")
+    if name is not None:
+        text("name", name)
     if capture_level not in (None, 1, 2, 3):
         raise UsageError(f"capture_level={capture_level!r:.80} is unknown; use 1, 2 or 3")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):

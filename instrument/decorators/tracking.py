@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from instrument.decorators.target import Aspect, Target
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
+from instrument.given import Referring, references, texts
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.vocabulary import ArtifactType
 
@@ -87,9 +88,15 @@ class Tracking(Aspect):
 @overload
 def track_artifacts(function: F, /) -> F: ...
 @overload
-def track_artifacts(*, inputs: Iterable[str] = (), outputs: Iterable[str] = ()) -> Decorator: ...
 def track_artifacts(
-    function: Any = None, /, *, inputs: Iterable[str] = (), outputs: Iterable[str] = ()
+    *, inputs: Referring | Iterable[Referring] = (), outputs: str | Iterable[str] = ()
+) -> Decorator: ...
+def track_artifacts(
+    function: Any = None,
+    /,
+    *,
+    inputs: Referring | Iterable[Referring] = (),
+    outputs: str | Iterable[str] = (),
 ) -> Any:
     """Record what a function reads and makes; what it makes gets what it reads as parents.
 
@@ -114,21 +121,15 @@ def track_artifacts(
         UsageError: A reference or name is not usable, or what is decorated is not a function.
         NotFoundError: On the call: an input does not exist; the function has not run.
     """
-    references = _listed("inputs", inputs)
-    names = _listed("outputs", outputs)
-    for reference in references:
+    inputs_given = references("inputs", inputs)
+    names = texts("outputs", outputs)
+    for reference in inputs_given:
         parse_reference(reference)
     for name in names:
         check_artifact_name(name)
     if len(set(names)) < len(names):
         raise UsageError(f"outputs={list(names)!r:.200} has a name twice; give each part its own")
-    return decorator("track_artifacts", function, Tracking(references, names), {})
-
-
-def _listed(option: str, given: Any) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UsageError(f"{option}={given!r:.80} is not a list; write {option}=[…]")
-    return tuple(given)
+    return decorator("track_artifacts", function, Tracking(inputs_given, names), {})
 
 
 def _log(call: "Call", name: str, value: Any) -> None:

@@ -55,6 +55,10 @@ class Records(Protocol):
     def lost(self) -> int:
         """How many records could not be written."""
 
+    @property
+    def reason(self) -> str:
+        """Why the last of them could not; empty when all were."""
+
 
 class Objects(Protocol):
     """Bytes named by their SHA-256. Immutable, stored once, verified when read."""

@@ -27,6 +27,8 @@ _READ_TRIES = 3
 class MemoryRecords:
     """One journal, as a list."""
 
+    reason = ""
+
     def __init__(self, writer: str) -> None:
         self.writer = writer
         self.entries: list[Entry] = []

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +219,89 @@ def test_ctrl_c_at_a_terminal_reaches_the_command_once(cli: Cli) -> None:
     assert os.waitstatus_to_exitcode(status) == 0
     assert Path("got").read_text() == "x"
     assert latest(cli)["state"] == "COMPLETED"
+
+
+COUNTING = (
+    "import os, signal, sys, time\n"
+    "def got(number, _): open('got', 'a').write(f'{number} ')\n"
+    "for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):\n"
+    "    signal.signal(number, got)\n"
+    "open('ready', 'w').write(str(os.getpid()))\n"
+    "end = time.monotonic() + 2.5\n"
+    "while time.monotonic() < end and not os.path.exists('enough'): time.sleep(0.02)\n"
+)
+
+
+def _let_it_end(process: "subprocess.Popen[bytes]") -> str:
+    time.sleep(0.4)  # a second one would come by now
+    Path("enough").touch()
+    process.wait(timeout=30)
+    return Path("got").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_for_the_group_reaches_the_command_once(number: signal.Signals) -> None:
+    with started("--", sys.executable, "-c", COUNTING, start_new_session=True) as process:
+        wait_for("ready")
+        os.killpg(process.pid, number)
+        assert _let_it_end(process) == f"{number:d} "
+
+
+def test_signals_one_after_another_for_the_group_and_for_one_process_each_reach_it_once() -> None:
+    with started("--", sys.executable, "-c", COUNTING, start_new_session=True) as process:
+        wait_for("ready")
+        for send in (os.killpg, os.kill, os.killpg, os.kill):
+            send(process.pid, signal.SIGTERM)
+            time.sleep(0.25)
+        assert _let_it_end(process) == f"{signal.SIGTERM:d} " * 4
+
+
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs coreutils")
+def test_under_timeout_the_command_gets_the_signal_once(cli: Cli) -> None:
+    done = subprocess.run(
+        ["timeout", "2", *INSTRUMENT, "run", "--", sys.executable, "-c", COUNTING],
+        check=False,
+        timeout=60,
+    )
+    assert Path("got").read_text() == f"{signal.SIGTERM:d} "
+    assert done.returncode == 124
+    assert latest(cli)["recording"]["complete"]
+
+
+def test_a_command_that_left_the_group_gets_what_the_group_was_sent() -> None:
+    script = "import os; os.setsid()\n" + COUNTING
+    with started("--", sys.executable, "-c", script, start_new_session=True) as process:
+        wait_for("ready")
+        os.killpg(process.pid, signal.SIGTERM)
+        assert _let_it_end(process) == f"{signal.SIGTERM:d} "
+
+
+def test_nothing_of_the_recorder_stays_behind_when_it_is_killed() -> None:
+    with started("--", "sleep", "60", start_new_session=True) as process:
+        deadline = time.monotonic() + 20
+        while len(_members(process.pid)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "cat" in _members(process.pid)
+        process.kill()
+        process.wait()
+        while "cat" in _members(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert _members(process.pid) == ["sleep"]
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _members(group: int) -> list[str]:
+    """Names of the processes of a group."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        fields = text.rpartition(")")[2].split()
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(text[text.index("(") + 1 : text.rindex(")")])
+    return found
 
 
 def test_the_command_starts_with_clean_signals(cli: Cli) -> None:

@@ -1,0 +1,199 @@
+"""What users give, checked where they give it: steps, names, numbers, lists.
+
+A record that the store cannot write, or could not read again, is never made: who gave it hears of
+it at the call, in one line, with the way out.
+"""
+
+import operator
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol, TypeAlias
+
+from instrument.canonical import plain_float
+from instrument.errors import UsageError
+
+MAX_STEP: Final = 2**63 - 1
+MAX_METRIC_NAME: Final = 250
+"""It is a part of every line that tells the metric, and mirrors take no longer ones."""
+MAX_TEXT: Final = 1000
+
+
+class Named(Protocol):
+    """An artifact or a version of one."""
+
+    @property
+    def ref(self) -> str:
+        """``name:vN``."""
+
+
+Referring: TypeAlias = str | Named
+# How a float of fewer bits is packed, and how many digits tell any two of them apart.
+_SHORT_FLOATS: Final = {"float32": ("f", 9), "float16": ("e", 5)}
+
+
+def step_number(step: object) -> int:
+    """`step` as an int: Python's, numpy's or torch's, from 0.
+
+    Raises:
+        UsageError: It is no integer, or is not one of an int64 from 0.
+    """
+    try:
+        number = operator.index(step)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        number = -1
+    if isinstance(step, bool) or not 0 <= number <= MAX_STEP:
+        raise UsageError(f"step={_shown(step)} is no step; use an integer from 0 to 2**63 - 1")
+    return number
+
+
+def metric_name(name: object) -> str:
+    """`name`, if it can name a metric: any text of 1 to 250 characters.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_METRIC_NAME or not _encodes(name):
+        raise UsageError(
+            f"{_shown(name)} cannot name a metric; use a text of 1 to {MAX_METRIC_NAME} characters"
+        )
+    return str.__str__(name)
+
+
+def number(name: object, value: Any) -> float | str:
+    """`value` as a number that JSON can hold (see `instrument.canonical.plain_float`).
+
+    A float of 32 or 16 bits becomes the shortest decimal that means it, the one that people see:
+    0.9 and not 0.8999999761581421. Converted back it is the same float.
+
+    Raises:
+        UsageError: It is not a number.
+    """
+    try:
+        kind = str(getattr(value, "dtype", "")).removeprefix("torch.")
+        if kind:
+            value = getattr(value, "detach", lambda: value)().item()
+        # `float` itself would take words such as "1.5".
+        return plain_float(_shortest(float(value) if kind else value.__float__(), kind))
+    except (TypeError, ValueError, OverflowError, RuntimeError, AttributeError):
+        raise UsageError(
+            f"metric {_shown(name)} is a {type(value).__name__}, not a number; "
+            "log_params takes words, log_artifact anything"
+        ) from None
+
+
+def numbers_by_name(metrics: object) -> dict[str, float | str]:
+    """`metrics` with names and numbers that a record can hold.
+
+    Raises:
+        UsageError: It is no mapping, or a name or a value is not usable.
+    """
+    if not isinstance(metrics, Mapping):
+        raise UsageError(f"metrics={_shown(metrics)} has no names; use {{'loss': 0.1}}")
+    return {metric_name(name): number(name, value) for name, value in metrics.items()}
+
+
+def text(what: str, value: Any) -> str:
+    """`value`, if it is a text that a record can hold, up to 1000 characters.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not _encodes(value):
+        raise UsageError(f"{what}={_shown(value)} is not usable; use a text that is not empty")
+    return str.__str__(value)
+
+
+def texts(what: str, value: Any) -> tuple[str, ...]:
+    """A list of texts; a single one is a list of one.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    return tuple(text(what, item) for item in items(what, value))
+
+
+def references(what: str, value: Any) -> tuple[str, ...]:
+    """References of artifacts, given as texts, artifacts or versions; a single one is one.
+
+    Raises:
+        UsageError: One is something else.
+    """
+    return tuple(reference(item) for item in items(what, value))
+
+
+def reference(value: Any) -> str:
+    """The reference that `value` is, or that the artifact or version `value` has.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(value, str):
+        return value
+    ref = getattr(value, "ref", None)
+    if not isinstance(ref, str):
+        raise UsageError(
+            f"{_shown(value)} is no artifact; use its name, name:vN, name:alias, or what "
+            "log_artifact or use_artifact gave"
+        )
+    return ref
+
+
+def items(what: str, value: Any) -> tuple[Any, ...]:
+    """The items of a list; a single text, artifact or version is a list of one.
+
+    Raises:
+        UsageError: It is no list.
+    """
+    if isinstance(value, str) or hasattr(value, "ref"):
+        return (value,)
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray, Mapping)):
+        raise UsageError(f"{what}={_shown(value)} is not a list; write {what}=[…]")
+    return tuple(value)
+
+
+def exit_code(value: Any) -> int | None:
+    """`value`, if it can be the exit code of a command.
+
+    Raises:
+        UsageError: It is neither an integer of 32 bits nor None.
+    """
+    if value is None:
+        return None
+    if type(value) is not int or not -(2**31) <= value < 2**32:
+        raise UsageError(f"exit_code={_shown(value)} is none; use an integer, or None")
+    return value
+
+
+def _shortest(value: float, kind: str) -> float:
+    """The shortest decimal that is `value` among the floats of `kind`."""
+    if kind not in _SHORT_FLOATS:
+        return value
+    form, digits = _SHORT_FLOATS[kind]
+    exact = struct.pack(form, value)
+    for precision in range(1, digits):
+        short = float(f"{value:.{precision}g}")
+        try:
+            if struct.pack(form, short) == exact:
+                return short
+        except OverflowError:  # rounded up beyond the largest one
+            continue
+    return value
+
+
+def _encodes(value: str) -> bool:
+    """Whether it has a UTF-8 form."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: object) -> str:
+    """`value` for a message, on one line; its ``repr`` may fail."""
+    try:
+        return ascii(value)[:80]
+    except Exception:
+        return f"a {type(value).__name__}"
