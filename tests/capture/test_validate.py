@@ -87,3 +87,24 @@ def test_versions_compare_as_versions() -> None:
     for bad in ("", "12.x", "twelve"):
         with pytest.raises(UsageError):
             version_key(bad)
+
+
+def test_without_packaging_a_version_counts_as_unknown(
+    installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("packaging", "packaging.requirements", "packaging.version"):
+        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+    assert check("my-lib") == {"is_valid": True, "errors": [], "warnings": []}
+    assert check("gone>=1")["errors"] == [
+        "'gone>=1' cannot be checked without packaging; pip install packaging"
+    ]
+
+
+@pytest.mark.usefixtures("installed")
+def test_errors_are_one_line_each() -> None:
+    pytest.importorskip("packaging")
+    assert check("my-lib>=11.8", "not_There>=1", "odd>=1")["errors"] == [
+        "my-lib 9.2 is installed; >=11.8 is needed",
+        "not-there is not installed; >=1 is needed",
+        "odd not-a-version is installed; >=1 is needed",
+    ]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.support import Cli, Writer
@@ -89,3 +90,30 @@ def test_env_says_no(cli: Cli) -> None:
     assert page.code == 1
     assert "error: " in page.err
     assert "python" in page.out
+
+
+@pytest.mark.parametrize("level", ["1", "2", "3"])
+def test_env_shows_every_part_and_why_others_are_unknown(cli: Cli, level: str) -> None:
+    told = cli("env", "--level", level, "--json").json
+    parts = {**told["environment"], **told["place"]}
+    page = cli("env", "--level", level)
+    assert page.code == 0
+    for line in told["health"]:
+        title = line["part"].replace("_", " ")
+        if line["status"] == "done" and flattened(
+            {**told["environment"], **told["place"]}[line["part"]]
+        ):
+            assert f"\n{title}\n" in f"\n{page.out}"
+        elif line["status"] != "done":
+            [row] = [each for each in page.out.splitlines() if each.startswith(f"  {title}  ")]
+            assert line["reason"] in row
+    for version in told["environment"]["packages"].values():
+        assert str(version) in page.out
+
+
+def flattened(part: Any) -> list[Any]:
+    """What a part says, without what is empty."""
+    values = part.values() if isinstance(part, dict) else part if isinstance(part, list) else [part]
+    nested = isinstance(part, (dict, list))
+    found = [each for value in values for each in (flattened(value) if nested else [value])]
+    return [each for each in found if each]

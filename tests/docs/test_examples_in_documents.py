@@ -13,7 +13,10 @@ import instrument
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = (README, ROOT / "docs" / "artifacts.md", ROOT / "docs" / "telemetry.md")
+DOCUMENTS = (
+    README,
+    *(ROOT / "docs" / name for name in ("artifacts.md", "environment.md", "telemetry.md")),
+)
 COMMAND = [sys.executable, "-m", "instrument"]
 
 
