@@ -93,7 +93,7 @@ def test_without_packaging_a_version_counts_as_unknown(
     installed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("packaging", "packaging.requirements", "packaging.version"):
-        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, name, None)
     assert check("my-lib") == {"is_valid": True, "errors": [], "warnings": []}
     assert check("gone>=1")["errors"] == [
         "'gone>=1' cannot be checked without packaging; pip install packaging"
