@@ -3,8 +3,8 @@
 Objects against their names, journals against their chains and seals, versions and aliases against
 their checks, and that what is referred to is there.
 
-Found is what changed by accident, or by somebody who does not know how the store works. Somebody
-who may write to the store and knows can make it look whole again after a change.
+Found is what changed by accident, or by somebody who does not know how the store works. What
+somebody can do unseen who knows and may write to it, `instrument_local.ledger.verdict` says.
 """
 
 import os
