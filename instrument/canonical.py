@@ -24,7 +24,6 @@ from instrument.errors import UsageError
 
 ALGORITHM: Final = "sha256"
 MAX_DEPTH: Final = 64
-_MAX_BITS_SHOWN: Final = 1024
 _BYTES: Final = (bytes, bytearray, memoryview)
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -75,7 +74,7 @@ def _plain(value: Any, fallback: Any, path: str, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         return _plain(value.value, fallback, path, depth)
     if isinstance(value, int):
-        return _plain_integer(int(value))
+        return int(value)
     if isinstance(value, float):
         return plain_float(float(value))
     if depth > MAX_DEPTH:
@@ -91,14 +90,6 @@ def _plain(value: Any, fallback: Any, path: str, depth: int) -> Any:
         ]
         return sorted(items, key=_encoder.encode) if isinstance(value, AbstractSet) else items
     return _plain_object(value, fallback, path, depth)
-
-
-def _plain_integer(value: int) -> int | str:
-    """`value`, or a text where it has more bits than a record can hold."""
-    bits = value.bit_length()
-    if bits < 64:  # noqa: PLR2004 - those of an int64 without its sign
-        return value
-    return str(value) if bits <= _MAX_BITS_SHOWN else f"an integer of {bits} bits"
 
 
 def _plain_mapping(

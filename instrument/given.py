@@ -16,6 +16,7 @@ MAX_STEP: Final = 2**63 - 1
 MAX_METRIC_NAME: Final = 250
 """It is a part of every line that tells the metric, and mirrors take no longer ones."""
 MAX_TEXT: Final = 1000
+_MAX_BITS_SHOWN: Final = 1024
 
 
 class Named(Protocol):
@@ -164,13 +165,25 @@ def exit_code(value: Any) -> int | None:
     return value
 
 
+def storable(value: Any) -> Any:
+    """Plain values as a record can hold them: integers of more than 64 bits become texts."""
+    if isinstance(value, int):
+        bits = value.bit_length()
+        if bits < 64:  # noqa: PLR2004 - those of an int64 without its sign
+            return value
+        return str(value) if bits <= _MAX_BITS_SHOWN else f"an integer of {bits} bits"
+    if isinstance(value, dict):
+        return {name: storable(part) for name, part in value.items()}
+    return [storable(part) for part in value] if isinstance(value, list) else value
+
+
 def _shortest(value: float, kind: str) -> float:
     """The shortest decimal that is `value` among the floats of `kind`."""
     if kind not in _SHORT_FLOATS:
         return value
     form, digits = _SHORT_FLOATS[kind]
     exact = struct.pack(form, value)
-    for precision in range(1, digits):
+    for precision in range(1, digits + 1):
         short = float(f"{value:.{precision}g}")
         try:
             if struct.pack(form, short) == exact:

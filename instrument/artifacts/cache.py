@@ -1,7 +1,7 @@
-"""Artifacts as readable paths in the user's cache directory: symlinks into the store, mostly.
+"""Artifacts as readable paths in the user's cache directory: symlinks into the store, or copies.
 
-``artifacts/<hex of the digest>/<name>``: nothing here is the only copy of anything, and what is
-found is checked before it is handed out, so the directory can be deleted at any time.
+``artifacts/<hex of the digest>/<name>`` and ``copies/…``: nothing here is the only copy of anything,
+and what is found is checked before it is handed out, so the directory can be deleted at any time.
 """
 
 import os
@@ -14,15 +14,21 @@ from instrument.protocols import Store
 from instrument.vocabulary import ArtifactVersion
 
 
-def cached(store: Store, version: ArtifactVersion) -> Path:
-    """A path with the content of `version`, verified; it must not be written to.
+def cached(store: Store, version: ArtifactVersion, *, linked: bool) -> Path:
+    """A path with the content of `version`, verified.
+
+    Args:
+        store: The store that has it.
+        version: The version.
+        linked: Make symlinks to the store's own files, which must not be written to. False: a copy.
 
     Raises:
         IntegrityError: The content is damaged.
         StoreError: It could not be read, or the cache cannot be written.
     """
     own_name = version.name if version.is_tree else Path(version.files[0].path).name
-    target = cache_directory() / "artifacts" / version.digest.partition(":")[2] / own_name
+    kind = "artifacts" if linked else "copies"
+    target = cache_directory() / kind / version.digest.partition(":")[2] / own_name
     if os.path.lexists(target):
         if holds_content(target, version):
             return target
@@ -34,7 +40,7 @@ def cached(store: Store, version: ArtifactVersion) -> Path:
             f"{target.parent} cannot be made: {error.strerror}; set XDG_CACHE_HOME"
         ) from error
     try:
-        make(store, version, target, linked=True)
+        make(store, version, target, linked=linked)
     except InstrumentError:  # another process may have been faster
         if not (os.path.lexists(target) and holds_content(target, version)):
             raise

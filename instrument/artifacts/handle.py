@@ -1,12 +1,13 @@
 """An artifact in the hand: what it is, where it lies, the value it holds."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from instrument.artifacts.cache import cached
 from instrument.artifacts.checkout import check, copy_out, verify
 from instrument.artifacts.serialisers import PICKLE, serialiser_named
-from instrument.errors import UsageError
+from instrument.errors import StoreError, UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Store
 from instrument.vocabulary import ArtifactVersion, File
@@ -42,6 +43,7 @@ class Artifact:
         self.version = version
         self._store = store
         self._path: Path | None = None
+        self._read_from: Path | None = None
 
     @property
     def ref(self) -> str:
@@ -72,14 +74,15 @@ class Artifact:
         """A file, or for a tree a directory, with the content. It must not be written to.
 
         It lies in the store itself or in the user's cache and stays there; `copy_to` makes a copy
-        to keep. Verified once for each `Artifact`.
+        to keep. Verified once for each `Artifact`. Where this process could write to the store's
+        own files, as root can, it is a copy in the cache, so that the store stays whole.
 
         Raises:
             IntegrityError: The content is damaged.
             StoreError: It could not be read, or the cache cannot be written.
         """
         if self._path is None:
-            self._path = self._locate()
+            self._path = self._locate(linked=not self._could_write())
         return self._path
 
     def load(self, *, allow_pickle: bool = False) -> Any:
@@ -93,6 +96,7 @@ class Artifact:
         Raises:
             UsageError: It is a pickle and that is not allowed, or its serialiser is not registered.
             IntegrityError: The content is damaged.
+            StoreError: It could not be read.
             MissingDependencyError: The library that reads it is not installed.
         """
         if self.version.format is None:
@@ -102,7 +106,12 @@ class Artifact:
                 f"{self.ref} is a pickle, which runs code when it is loaded; "
                 "pass allow_pickle=True if you trust who wrote it"
             )
-        return serialiser_named(self.version.format).read(self.path())
+        serialiser, path = serialiser_named(self.version.format), self._to_read()
+        try:
+            return serialiser.read(path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreError(f"{self.ref} cannot be read: {reason} ({path})") from error
 
     def copy_to(self, path: str | Path) -> Path:
         """Copy the content to `path`: verified, whole or not at all, over nothing.
@@ -123,11 +132,22 @@ class Artifact:
     def __repr__(self) -> str:
         return f"<Artifact {self.ref} {self.type} {self.digest[:19]}>"
 
-    def _locate(self) -> Path:
-        only = self.files[0] if not self.version.is_tree else None
+    def _to_read(self) -> Path:
+        """As `path`, for ourselves: in place also where this process could write there."""
+        if self._read_from is None:
+            self._read_from = self._path or self._locate(linked=True)
+        return self._read_from
+
+    def _could_write(self) -> bool:
+        """Whether the permissions of the store's own files do not stop this process."""
+        places = (self._store.path_of(file.digest) for file in self.files)
+        return any(place is not None and os.access(place, os.W_OK) for place in places)
+
+    def _locate(self, *, linked: bool) -> Path:
+        only = self.files[0] if linked and not self.version.is_tree else None
         if only is not None and not Path(only.path).suffix:
             lies = self._store.path_of(only.digest)
             if lies is not None:
                 verify(self._store, only)
                 return lies
-        return cached(self._store, self.version)
+        return cached(self._store, self.version, linked=linked)

@@ -14,7 +14,7 @@ from instrument.artifacts.serialisers import PICKLE, Serialiser, serialiser_for
 from instrument.artifacts.trees import listing, put_tree, put_with_progress
 from instrument.canonical import to_plain
 from instrument.errors import NotFoundError, UsageError
-from instrument.given import references
+from instrument.given import references, storable
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.protocols import Clock, Draft, Store
 from instrument.redaction import redact_plain
@@ -132,7 +132,7 @@ def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     plain = to_plain(metadata or {})
     if not isinstance(plain, dict):
         raise UsageError(f"metadata is a {type(metadata).__name__}; give a dict")
-    redacted: dict[str, Any] = redact_plain(plain)
+    redacted: dict[str, Any] = storable(redact_plain(plain))
     return redacted
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from instrument.canonical import MAX_DEPTH, dataclass_fields, is_dataclass, to_plain
 from instrument.errors import MissingDependencyError, NotFoundError, UsageError
+from instrument.given import storable
 from instrument.redaction import REDACTED, is_secret_name, printable, redact_plain
 
 MAX_FILE_BYTES: Final = 16_000_000
@@ -105,7 +106,7 @@ def _from_omegaconf(value: Any) -> Mapping[Any, Any] | None:
 def _plain(value: Any) -> Any:
     """A leaf as plain values: lists stay lists, their secrets go too."""
     try:
-        return redact_plain(to_plain(value, fallback=_unserialisable))
+        return storable(redact_plain(to_plain(value, fallback=_unserialisable)))
     except Exception:  # a user's object may fail in any way; the others are still worth keeping
         return _unserialisable(value)
 

@@ -1,5 +1,7 @@
 """An artifact in the hand: paths, copies, verification."""
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,13 @@ def test_a_path_keeps_its_name_and_stays(log: Any, store: Store, rows: Path) -> 
     assert artifact.load() == path
 
 
+@pytest.fixture
+def ordinary_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not root: the permissions of the store's files hold."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+
+@pytest.mark.usefixtures("ordinary_user")
 def test_a_file_without_suffix_lies_in_the_store_itself(
     log: Any, store: Store, tmp_path: Path
 ) -> None:
@@ -82,6 +91,7 @@ def test_a_file_without_suffix_lies_in_the_store_itself(
         assert not (cache_directory() / "artifacts").exists()
 
 
+@pytest.mark.usefixtures("ordinary_user")
 def test_the_cache_holds_no_second_copy(log: Any, store: Store, rows: Path) -> None:
     artifact = use(store, log(file_path=rows).ref)
     lies = store.path_of(artifact.digest)
@@ -279,3 +289,42 @@ def test_a_serialiser_that_writes_nothing_is_said(log: Any) -> None:
     register_serialiser(Silent, suffix=".x", write=lambda value, path: None, read=print)
     with pytest.raises(InstrumentError, match="wrote no file"):
         log(Silent())
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "LICENSE"])
+def test_what_is_handed_out_cannot_be_used_to_damage_the_store(
+    log: Any, store: Store, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("1,2\n")
+    version = log(file_path=tmp_path / name)
+    path = use(store, version.ref).path()
+    with contextlib.suppress(PermissionError), path.open("a") as file:  # root is not stopped
+        file.write("written by mistake")
+    assert store.verify().ok
+    assert use(store, version.ref).path().read_text() == "1,2\n"
+
+
+def test_in_a_tree_neither(log: Any, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a.txt").write_text("a")
+    version = log(file_path=tmp_path / "tree")
+    with (
+        contextlib.suppress(PermissionError),
+        use(store, version.ref).path().joinpath("a.txt").open("a") as file,
+    ):
+        file.write("b")
+    assert store.verify().ok
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root could write to the store's own files")
+def test_a_value_is_read_in_place_and_a_copy_is_made_once(
+    log: Any, store: Store, rows: Path
+) -> None:
+    assert use(store, log(data={"n": 1}).ref).load() == {"n": 1}
+    assert not (cache_directory() / "copies").exists()
+    version = log(file_path=rows, name="rows")
+    path = use(store, version.ref).path()
+    before = path.stat().st_ino
+    assert use(store, version.ref).path().stat().st_ino == before
+    lies = store.path_of(version.digest)
+    assert lies is None or not path.samefile(lies)

@@ -256,3 +256,20 @@ def test_the_reason_for_lost_records_is_the_real_one(
     assert list(store_path.glob(f"runs/*/{run.id}/run.json")), "it is sealed all the same"
     assert store.run(run.id).metrics == {"loss": 0.5}
     assert store.verify().ok
+
+
+def test_integers_of_many_bits_are_kept_as_texts_and_lose_nothing(store_path: Path) -> None:
+    @instrument.reproducible
+    def call(number: int, numbers: list[int]) -> int:
+        return number + numbers[0]
+
+    with ExperimentContext({"seed": 2**64, "inner": [10**30]}, **QUIET) as run:
+        run.log_artifact("a", data=1, metadata={"big": 10**30})
+        call(10**30, [10**40])
+    store = open_store("local", store_path, SystemClock())
+    found = store.run(run.id)
+    assert found.params["seed"] == str(2**64)
+    assert found.params["inner"] == [str(10**30)]
+    assert found.recording.complete, found.recording.problems
+    (version,) = store.artifacts("a")
+    assert version.metadata == {"big": str(10**30)}
