@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from instrument.telemetry import Sampler
 
 BACKGROUND_DEADLINE_SECONDS: Final = 10.0
+_GLANCE_SECONDS: Final = 0.2
 _now: Final = datetime.now
 MIRROR_DEADLINE_SECONDS: Final = 30.0
 TELEMETRY_DELAY_SECONDS: Final = 0.25
@@ -81,6 +82,7 @@ class Recording:
         self._started_at = 0.0
         self._finishing = threading.Lock()
         self._ending = threading.Event()
+        self._unanswered: str | None = None
 
     # --- start -------------------------------------------------------------------------------
 
@@ -299,14 +301,27 @@ class Recording:
 
     def _stop_background(self) -> None:
         if self._background is not None:
-            self._background.join(BACKGROUND_DEADLINE_SECONDS)
+            self._wait_for(self._background)
             if self._background.is_alive():
-                late = TimeoutError(f"not done after {BACKGROUND_DEADLINE_SECONDS:g} seconds")
+                reason = (
+                    "the store does not answer"
+                    if self._records.spool
+                    else f"not done after {BACKGROUND_DEADLINE_SECONDS:g} seconds"
+                )
+                late = TimeoutError(reason)
                 self.problem("finish the capture of the environment", late)
         if self._sampler is not None:
             with self.guard.protect("stop telemetry"):
                 self._sampler.stop()
                 self._telemetry_cpu_seconds = self._sampler.cpu_seconds
+
+    def _wait_for(self, background: threading.Thread) -> None:
+        """Until it is done, the deadline is over, or the store turns out to hang."""
+        if background.is_alive():
+            self._records.flush()
+        deadline = time.monotonic() + BACKGROUND_DEADLINE_SECONDS
+        while background.is_alive() and not self._records.spool and time.monotonic() < deadline:
+            background.join(_GLANCE_SECONDS)
 
     def _close(self) -> None:
         records = self._records
@@ -320,6 +335,14 @@ class Recording:
         with self.guard.protect("close the journal"):
             records.close()
         self._write_to(Ended(self.identity.run_id))
+        self._unanswered = records.spool
+        if self._unanswered:
+            say(
+                f"the store {self._where()} does not answer: what run {self.identity.run_id} "
+                f"recorded since then waits in {self._unanswered}; when it answers again, "
+                f"`cp -rn {self._unanswered}/runs {self._where()}` adds it"
+            )
+            return
         self._seal(quiet=records.lost > 0)
         if records.lost:
             say(
@@ -341,7 +364,7 @@ class Recording:
 
     def _finish_mirrors(self) -> None:
         for follower in self._followers:
-            if follower.wait(MIRROR_DEADLINE_SECONDS):
+            if follower.wait(0 if self._unanswered else MIRROR_DEADLINE_SECONDS):
                 continue
             why = "goes on by itself" if follower.running else f"has failed: {follower.failure}"
             say(

@@ -13,6 +13,7 @@ class Nowhere:
 
     lost = 0
     reason = "there is no store"
+    spool: str | None = None
 
     def take(self, record: Record, at: datetime) -> None:  # noqa: ARG002 - the protocol's signature
         """Count the record as lost."""

@@ -13,12 +13,14 @@ at any moment leaves a store that is whole up to the last record that was acknow
     flusher.py     the background thread      liveness.py   who is recording now
     summaries.py   runs, sealed or derived    verify.py     checks every byte
     index.py       many runs, in SQLite       search.py     conditions as SQL
-    mounts.py      network or local disk
+    mounts.py      network or local disk      patient_store.py  a store that may hang
+    patience.py    waiting, not for ever      spool.py       records that wait on a local disk
 """
 
 from pathlib import Path
 
 from instrument.protocols import Clock
+from instrument_local.mounts import may_hang
 from instrument_local.store import LocalStore
 
 __all__ = ["LocalStore", "open_store"]
@@ -31,4 +33,8 @@ def open_store(path: Path, clock: Clock) -> LocalStore:
         StoreVersionError: A newer version wrote the store.
         StoreError: `path` cannot be read.
     """
+    if may_hang(path):
+        from instrument_local.patient_store import PatientStore
+
+        return PatientStore(path, clock)
     return LocalStore(path, clock)

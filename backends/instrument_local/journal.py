@@ -44,16 +44,22 @@ class Journal:
         markers: Who is recording.
         clock: The time.
         process: First record of each of the journal's files.
+        name: Of the files; by default that of the process.
     """
 
     def __init__(
-        self, layout: Layout, markers: Markers, clock: Clock, process: ProcessStarted
+        self,
+        layout: Layout,
+        markers: Markers,
+        clock: Clock,
+        process: ProcessStarted,
+        name: str | None = None,
     ) -> None:
         self._layout = layout
         self._markers = markers
         self._clock = clock
         self._process = process
-        self._name = writer_name(process)
+        self._name = name or writer_name(process)
         self._disk = layout.files.disk
         self._locks()
         self._closed = False
@@ -78,12 +84,14 @@ class Journal:
         self._write = self._disk.write
         with self._lock:
             self._go_on(urgent=False)
-        flusher.watch(self)
 
     def _locks(self) -> None:
         # Both may be entered again by a signal handler that records something.
         self._lock = threading.RLock()  # what a record changes
         self._sync_lock = threading.RLock()  # held while syncing; taken before the other
+
+    spool: str | None = None
+    """See `instrument.protocols.Records`: what it cannot write is lost, and waits nowhere."""
 
     @property
     def lost(self) -> int:

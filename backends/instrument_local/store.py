@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from instrument.errors import NotFoundError, StoreError
 from instrument.naming import LATEST, Reference, check_run_id
-from instrument.protocols import Clock, Draft, Packing, Records, Store, Usage, Verification
+from instrument.protocols import Clock, Draft, Packing, Store, Usage, Verification
 from instrument.query import Condition
 from instrument.records import FORMAT_VERSION, Entry, ProcessStarted
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion, File
 from instrument_local.copying import Told
-from instrument_local.files import Disk
+from instrument_local.files import Disk, store_errors
 from instrument_local.flusher import flusher
 from instrument_local.index import Index
 from instrument_local.journal import Journal
@@ -107,7 +107,7 @@ class LocalStore:
         """See `instrument.protocols.Versions`."""
         return self._versions.artifacts(name)
 
-    def begin(self, process: ProcessStarted) -> Records:
+    def begin(self, process: ProcessStarted) -> Journal:
         """See `instrument.protocols.Store`."""
         self._begun.add(check_run_id(process.run_id))
         journal = Journal(self._layout, self._markers, self._clock, process)
@@ -142,7 +142,9 @@ class LocalStore:
             if not newest:
                 raise NotFoundError("there is no run yet")
             return newest[0]
-        return self._summaries.read(self._run_id(selector)).summary
+        with store_errors(f"look for run {selector}"):
+            run_id = self._run_id(selector)
+        return self._summaries.read(run_id).summary
 
     def entries(self, run_id: str) -> Iterator[Entry]:
         """See `instrument.protocols.Catalogue`."""

@@ -1,14 +1,29 @@
 """What a mirror promises: it repeats what the store has."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from instrument.protocols.store import Objects, Records, Versions
+from instrument.protocols.store import Objects, Versions
+from instrument.records import Record
 from instrument.summary import RunSummary
 
 
-class MirrorRecords(Records, Protocol):
+class MirrorRecords(Protocol):
     """The records of one run, on their way to a mirror."""
+
+    def take(self, record: Record, at: datetime) -> None:
+        """Take one record."""
+
+    def flush(self) -> None:
+        """Send what was taken so far. Idempotent."""
+
+    def close(self) -> None:
+        """Flush, and take no more. Idempotent; records taken afterwards count as lost."""
+
+    @property
+    def lost(self) -> int:
+        """How many records could not be taken."""
 
     @property
     def offline_directory(self) -> Path | None:

@@ -59,6 +59,10 @@ class Records(Protocol):
     def reason(self) -> str:
         """Why the last of them could not; empty when all were."""
 
+    @property
+    def spool(self) -> str | None:
+        """Where records wait while the store does not answer; None where none does."""
+
 
 class Objects(Protocol):
     """Bytes named by their SHA-256. Immutable, stored once, verified when read."""

@@ -27,6 +27,7 @@ _READ_TRIES = 3
 class MemoryRecords:
     """One journal, as a list."""
 
+    spool = None
     reason = ""
 
     def __init__(self, writer: str) -> None:
@@ -85,11 +86,11 @@ class MemoryBackend:
         self, paths: Sequence[str | Path], told: Callable[[int], None] | None = None
     ) -> list[File]:
         """See `instrument.protocols.Objects`."""
-        if missing := [path for path in paths if not path.is_file()]:
+        if missing := [path for path in paths if not Path(path).is_file()]:
             raise NotFoundError(f"{missing[0]} is no regular file")
         files = []
         for path in paths:
-            file = self._put_steady(path)
+            file = self._put_steady(Path(path))
             files.append(file)
             if told is not None:
                 told(file.size_bytes)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from instrument.protocols import Mirror, Records, Store
+from instrument.protocols import Mirror, MirrorRecords, Store
 from instrument.records import ArtifactLogged, Metrics, Params, Record, UnknownRecord
 from instrument.testing.memory import MemoryBackend
 from instrument.testing.samples import AT, draft, record_run, run_started
@@ -63,7 +63,7 @@ class MirrorContract:
         record_run(store, self.RUN_ID, *records)
         return store
 
-    def feed(self, mirror: Mirror, store: Store) -> Records:
+    def feed(self, mirror: Mirror, store: Store) -> MirrorRecords:
         """Hand every entry of the run to `mirror`, as ``sync`` does, and close it."""
         records = mirror.begin(store.run(self.RUN_ID), store, store)
         for entry in store.entries(self.RUN_ID):

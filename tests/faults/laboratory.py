@@ -177,7 +177,7 @@ def check(store_path: Path, outcome: Outcome, *, killed: bool) -> None:
             assert store.resolve(parse_reference(words[1])).version == int(words[2])
         if words[0] == "unrecorded":
             assert "could not log artifact" in outcome.stderr or "lost" in outcome.stderr
-    for path in [store_path, *store_path.rglob("*")]:
+    for path in [*store_path.parent.glob(store_path.name), *store_path.rglob("*")]:
         assert path.lstat().st_mode & 0o077 in {0, 0o044}, path
 
 
