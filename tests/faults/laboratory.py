@@ -29,7 +29,7 @@ from instrument.protocols import Store
 from instrument.records import Metrics, RecordsLost
 from instrument.vocabulary import RunState
 
-ERRORS: Final = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ESTALE, errno.EINTR)
+ERRORS: Final = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ESTALE, errno.EROFS, errno.EINTR)
 FOR_EVER: Final = 1_000_000
 # Interrupted calls are tried again, by Python and by us: not even a broken system does it for ever.
 EINTR_TIMES: Final = 50

@@ -1,0 +1,120 @@
+"""Real file systems that fill up, lose their inodes or turn read-only: nothing is lost silently."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from instrument.clock import SystemClock
+from instrument.protocols import Records
+from instrument.records import Metrics, ProcessFinished, RecordsLost, RunFinished
+from instrument.registry import open_store
+from instrument.testing.samples import AT, process_started
+from instrument.vocabulary import RunState
+
+RUN = "20260304-050607-0123456789ab"
+SIZE_MIB = 20
+
+
+def mounted(place: Path, *options: str) -> Path:
+    place.mkdir()
+    command = ["mount", *options, str(place)]
+    if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
+    return place
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 20 MiB."""
+    place = tmp_path / "disk"
+    if request.param == "tmpfs":
+        mounted(place, "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs")
+    else:
+        image = tmp_path / "image"
+        with image.open("wb") as file:
+            file.truncate(SIZE_MIB << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+        mounted(place, "-o", "loop", str(image))
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    """Use every last byte."""
+    filler = place / "filler"
+    size = 1 << 20
+    with filler.open("wb", buffering=0) as stream:
+        while size:
+            try:
+                stream.write(b"\0" * size)
+            except OSError:
+                size //= 2
+    return filler
+
+
+def take(records: Records, first: int, count: int) -> int:
+    for step in range(first, first + count):
+        records.take(Metrics(values={"loss": 0.5}, step=step), AT)
+    return first + count
+
+
+def fill_free_continue(disk: Path, passes: int) -> None:
+    store = open_store("local", disk / "store", SystemClock())
+    records = store.begin(process_started(RUN))
+    taken = take(records, 0, 10)
+    for _ in range(passes):
+        filler = fill(disk)
+        taken = take(records, taken, 200)
+        filler.unlink()
+        records.flush()
+        taken = take(records, taken, 20)
+    records.take(RunFinished(state=RunState.COMPLETED, duration_seconds=1.0), AT)
+    records.take(ProcessFinished(lost=records.lost, overhead={}), AT)
+    records.close()
+    found = [entry.record for entry in store.entries(RUN)]
+    steps = [record.step for record in found if isinstance(record, Metrics)]
+    told = sum(record.count for record in found if isinstance(record, RecordsLost))
+    assert len(steps) == len(set(steps))
+    # What a failed sync made doubtful may be there all the same: told, never silent.
+    assert told >= taken - len(steps) > 0
+    assert told == records.lost
+    assert store.run(RUN).state is RunState.COMPLETED
+    assert store.verify().ok
+    print(f"\n{passes} passes: {taken} records, {taken - len(steps)} missing, {told} told as lost")
+
+
+@pytest.mark.faults
+def test_three_passes_of_a_full_disk(disk: Path) -> None:
+    fill_free_continue(disk, 3)
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_hundred_passes_of_a_full_disk(disk: Path) -> None:
+    fill_free_continue(disk, 100)
+
+
+@pytest.mark.faults
+def test_t19_without_inodes_the_open_journal_goes_on(tmp_path: Path) -> None:
+    place = mounted(tmp_path / "few", "-t", "tmpfs", "-o", "size=8m,nr_inodes=64", "tmpfs")
+    try:
+        store = open_store("local", place / "store", SystemClock())
+        records = store.begin(process_started(RUN))
+        with suppress(OSError):
+            for number in range(64):
+                (place / str(number)).touch()
+        with pytest.raises(OSError, match="No space left"):
+            store.put_bytes(b"needs a new file")
+        take(records, 0, 100)
+        records.take(RunFinished(state=RunState.COMPLETED, duration_seconds=1.0), AT)
+        records.close()
+        assert records.lost == 0
+        assert store.run(RUN).state is RunState.COMPLETED
+        assert store.verify().ok
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
