@@ -16,7 +16,7 @@ def idle(log: Log) -> None:
     sys.stdin.read()
 
 
-def mlflow(seconds: int | None) -> None:
+def mlflow_monitor(seconds: int | None) -> None:
     if seconds is not None:
         import mlflow
 
@@ -42,9 +42,9 @@ KINDS = {
     "instrument_off": lambda: instrument_basic({}, idle, monitor_hardware=False),
     "instrument_1_s": lambda: instrument_basic({}, idle),
     "instrument_8_gpus": beside_8_gpus,
-    "mlflow_off": lambda: mlflow(None),
-    "mlflow_10_s": lambda: mlflow(10),
-    "mlflow_1_s": lambda: mlflow(1),
+    "mlflow_off": lambda: mlflow_monitor(None),
+    "mlflow_10_s": lambda: mlflow_monitor(10),
+    "mlflow_1_s": lambda: mlflow_monitor(1),
 }
 
 if __name__ == "__main__":
