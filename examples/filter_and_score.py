@@ -95,7 +95,10 @@ def main() -> None:
             parent_artifacts=[raw.ref],
         )
     print(f"{len(kept)} documents are {dataset.ref}, made from {raw.ref}")
-    print(f"next: python examples/train.py --mode sft --dataset {dataset.ref}")
+    print(
+        f"next: python examples/train.py --mode sft --dataset {dataset.ref}"
+        "  (needs pip install '.[torch,transformers]')"
+    )
 
 
 def _sequences(words: list[str], length: int) -> list[tuple[str, ...]]:

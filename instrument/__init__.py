@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from instrument.errors import InstrumentError as InstrumentError
     from instrument.lineage.tracker import LineageTracker as LineageTracker
+    from instrument.past import metric_history as metric_history, run as run, runs as runs
     from instrument.telemetry import HardwareMonitor as HardwareMonitor
     from instrument.telemetry.columns import run_telemetry as run_telemetry
     from instrument.vocabulary import (
@@ -68,9 +69,12 @@ _HOME = {
     "log_artifact": "instrument.current",
     "log_metrics": "instrument.current",
     "log_params": "instrument.current",
+    "metric_history": "instrument.past",
     "register_serialiser": "instrument.artifacts",
     "reproducible": "instrument.decorators",
+    "run": "instrument.past",
     "run_telemetry": "instrument.telemetry.columns",
+    "runs": "instrument.past",
     "track_artifacts": "instrument.decorators",
     "use_artifact": "instrument.current",
 }

@@ -5,18 +5,20 @@
 
 Fields are ``params.NAME``, ``metrics.NAME``, ``git.NAME`` and the plain fields of a run in JSON
 (`FIELDS`). Operators: ``== != < <= > >=``, ``~`` (the text contains), ``contains`` (the list has).
+A name with spaces stands in quotes: ``metrics."val acc"``.
 Words: ``and or not true false null``. A run that lacks the field meets no comparison with it but
 ``== null`` and ``!=`` anything else (``!= null`` is met by every run that has it).
 """
 
 import re
-from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple, NoReturn, TypeAlias, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias, cast
 
 import msgspec
 
 from instrument.errors import QueryError
 from instrument.summary import RunSummary
+from instrument.vocabulary import RunState
 
 FIELDS: Final = (
     "id", "name", "project", "state", "started_at", "ended_at", "duration_seconds", "attempts",
@@ -85,6 +87,108 @@ def matches(condition: Condition, run: RunSummary) -> bool:
             return _compare(value_of(run, field), operator, value)
 
 
+class Order(NamedTuple):
+    """By which field runs stand, and which way."""
+
+    field: str
+    descending: bool
+
+
+def parse_order(text: str) -> Order:
+    """The order that ``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` spells.
+
+    Raises:
+        QueryError: It is none of these, or the field is unknown.
+    """
+    field, _, way = text.rpartition(":") if text.endswith((":asc", ":desc")) else (text, "", "asc")
+    return Order(parse_field(field), way == "desc")
+
+
+def parse_field(text: str) -> str:
+    """The field that `text` spells, without quotes.
+
+    Raises:
+        QueryError: It is none.
+    """
+    return _Parser(text).field()
+
+
+def in_order(runs: Iterable[RunSummary], order: Order) -> list[RunSummary]:
+    """`runs` by `order`: numbers before texts; those without the field, and NaN, come last."""
+    placed: list[tuple[RunSummary, object]] = []
+    last: list[RunSummary] = []
+    for run in runs:
+        found, _ = _comparable(value_of(run, order.field), 0)
+        if found is None or found != found or isinstance(found, (list, dict)):  # noqa: PLR0124 - NaN
+            last.append(run)
+        else:
+            placed.append((run, found))
+    placed.sort(key=lambda pair: _sort_key(pair[1]), reverse=order.descending)
+    return [run for run, _ in placed] + last
+
+
+def _sort_key(value: object) -> tuple[int, Any]:
+    return (0, float(value)) if isinstance(value, (int, float)) else (1, str(value))
+
+
+def hints(condition: Condition, runs: Sequence[RunSummary]) -> list[str]:
+    """Why `condition`, which none of `runs` meets, can hardly ever be met; one line each."""
+    match condition:
+        case All(conditions) | Some(conditions):
+            return [hint for part in conditions for hint in hints(part, runs)]
+        case Not(inner):
+            return hints(inner, runs)
+        case Comparison():
+            hint = _hint(condition, runs)
+            return [hint] if hint else []
+
+
+def _hint(comparison: Comparison, runs: Sequence[RunSummary]) -> str | None:
+    field, operator, value = comparison
+    found = [one for one in (value_of(run, field) for run in runs) if one is not None]
+    group, dot, name = field.partition(".")
+    if dot and not found and value is not None:
+        return _missing(group, name, runs)
+    if field == "state" and isinstance(value, str) and value not in set(RunState):
+        return f"state is one of {', '.join(RunState)}, in capital letters; not {value!r}"
+    if field in LIST_FIELDS and operator != "contains" and value is not None:
+        return f"{field} is a list; write {field} contains {value!r}"
+    if operator == "contains" and field not in LIST_FIELDS:
+        return f"{field} is no list; {field} ~ {value!r} looks for a part of a text"
+    kinds = {_kind(one) for one in found}
+    if value is None or operator in {"~", "contains"} or not kinds or _kind(value) in kinds:
+        return None
+    quotes = "with" if isinstance(value, str) else "without"
+    return (
+        f"{field} is a {kinds.pop()} here and is compared with a {_kind(value)}, {value!r}; "
+        f"texts are written with quotes, numbers without (this one is {quotes})"
+    )
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, (int, float)) or value in ("NaN", "Infinity", "-Infinity"):
+        return "number"
+    return "text" if isinstance(value, str) else "list"
+
+
+def _missing(group: str, name: str, runs: Sequence[RunSummary]) -> str:
+    """No run has this parameter or metric: what is it called?"""
+    from difflib import get_close_matches
+
+    names = [
+        f"{kind}.{known}"
+        for kind in ("metrics", "params")
+        for run in runs
+        for known in cast("dict[str, object]", getattr(run, kind))
+    ]
+    same = [known for known in names if known.partition(".")[2] == name]
+    close = same or get_close_matches(f"{group}.{name}", names, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"no run has {group}.{name}{hint}"
+
+
 def value_of(run: RunSummary, field: str) -> object:
     """The value of `field` in `run`; None where it has none."""
     group, dot, name = field.partition(".")
@@ -135,6 +239,7 @@ _TOKEN = re.compile(
         (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))
       | (?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
       | (?P<operator>==|!=|<=|>=|<|>|~|\(|\))
+      | (?P<quoted>(?:params|metrics)\.(?:"[^"]+"|`[^`]+`|'[^']+'))
       | (?P<word>[A-Za-z_][\w./\-]*)
     )""",
     re.VERBOSE,
@@ -162,6 +267,13 @@ class _Parser:
         if self._peek().kind != "end":
             self._fail("expected `and`, `or` or the end")
         return condition
+
+    def field(self) -> str:
+        """The whole expression as the name of a field."""
+        field = self._field()
+        if self._peek().kind != "end":
+            self._fail("expected the end of the field")
+        return field
 
     def _scan(self) -> Iterator[_Token]:
         position = 0
@@ -236,13 +348,15 @@ class _Parser:
     def _field(self) -> str:
         token = self._peek()
         group, dot, name = token.text.partition(".")
+        if token.kind == "quoted":
+            return f"{group}.{self._take().text.partition('.')[2][1:-1]}"
         if token.kind == "word" and (token.text in FIELDS or (dot and name and group in GROUPS)):
             return self._take().text
         if token.kind != "word":
             self._fail("expected a field such as params.lr or state")
         raise QueryError(
-            f"unknown field {token.text!r}; use params.NAME, metrics.NAME, git.NAME or one of "
-            + ", ".join(FIELDS),
+            f"unknown field {token.text!r}; did you mean metrics.{token.text} or "
+            f"params.{token.text}? Else use git.NAME or one of " + ", ".join(FIELDS),
             self._expression,
             token.position,
         )

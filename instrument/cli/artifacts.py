@@ -1,7 +1,10 @@
 """``instrument artifacts``: list, show, fetch and log artifacts."""
 
+import shutil
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -9,8 +12,12 @@ import msgspec
 from instrument.cli.opening import Options, find_artifact, open_any_store, open_store
 from instrument.cli.output import emit, emit_json, is_narrow, say, show, table
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
-from instrument.errors import StoreError
+from instrument.errors import StoreError, UsageError
+from instrument.naming import LATEST, Reference, check_alias, check_artifact_name
+from instrument.protocols import Store
 from instrument.vocabulary import ArtifactVersion
+
+_STDOUT: Final = Path("-")
 
 
 @click.group()
@@ -74,7 +81,7 @@ def show_artifact(options: Options, ref: str, as_json: bool) -> None:
     "--output",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The file or directory to make. [default: the artifact's own name, here]",
+    help="The file or directory to make; - writes a file to stdout. [default: its own name, here]",
 )
 @click.pass_obj
 def get_artifact(options: Options, ref: str, output: Path | None) -> None:
@@ -86,6 +93,9 @@ def get_artifact(options: Options, ref: str, output: Path | None) -> None:
 
     store = open_store(options)
     artifact = Artifact(store, find_artifact(store, ref))
+    if output == _STDOUT:
+        _write_out(store, artifact.version)
+        return
     emit(visible(artifact.copy_to(_target(artifact.version, output))))
 
 
@@ -145,6 +155,47 @@ def _log(
         run_id=None,
         clock=SystemClock(),
     )
+
+
+@artifacts.command("tag")
+@click.argument("ref")
+@click.argument("alias")
+@click.pass_obj
+def tag_artifact(options: Options, ref: str, alias: str) -> None:
+    """Point ALIAS at the version that REF means; prints the version.
+
+    A new fact: where the alias pointed before stays on the record.
+    """
+    store = open_store(options)
+    version = find_artifact(store, ref)
+    check_alias(alias)
+    emit(_pointed(store, version, alias))
+
+
+@artifacts.command("rollback")
+@click.argument("name")
+@click.argument("version")
+@click.pass_obj
+def rollback_artifact(options: Options, name: str, version: str) -> None:
+    """Point `latest` of NAME at an earlier VERSION (N, vN or an alias). Later ones stay."""
+    store = open_store(options)
+    word = f"v{version}" if version.isdigit() else version
+    found = find_artifact(store, f"{check_artifact_name(name)}:{word}")
+    emit(_pointed(store, found, LATEST))
+
+
+def _pointed(store: Store, version: ArtifactVersion, alias: str) -> str:
+    reference = Reference(version.name, version.version, None)
+    return store.tag(reference, alias, datetime.now(UTC)).ref
+
+
+def _write_out(store: Store, version: ArtifactVersion) -> None:
+    """Write the one file of `version` to stdout."""
+    if version.is_tree:
+        raise UsageError(f"{version.ref} is a directory; give -o a path, since - takes one file")
+    sys.stdout.flush()
+    with store.open(version.files[0].digest) as source:
+        shutil.copyfileobj(source, sys.stdout.buffer)
 
 
 def _target(version: ArtifactVersion, output: Path | None) -> Path:

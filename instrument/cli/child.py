@@ -3,8 +3,8 @@
 Signals for the child are blocked in every thread and taken by one thread that passes them on. The
 child stays in our process group, so that whoever ends the group ends it too. What the group was
 sent, by a terminal, a scheduler or `kill -- -PGID`, has therefore reached the child already and is
-not passed on a second time; nor is what comes to us alone at the same moment, as from `timeout`, which
-signals its command and then the group.
+not passed on a second time; nor is what comes to us alone at the same moment, as from `timeout`,
+which signals its command and then the group.
 """
 
 import os

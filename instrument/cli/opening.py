@@ -27,13 +27,12 @@ class Options(msgspec.Struct):
     debug: bool = False
 
 
-def open_store(options: Options, *, must_exist: bool = False) -> Store:
+def open_store(options: Options, *, must_exist: bool = True) -> Store:
     """The store that the command line and the settings lead to, to read from it.
 
     Args:
-        options: A store that they name must exist.
-        must_exist: The one that the settings lead to must exist too; else it may be empty, as
-            before the first run.
+        options: They may name a store.
+        must_exist: False: the one that the settings lead to may not be there yet.
 
     Raises:
         StoreError: There is no store.
@@ -44,7 +43,10 @@ def open_store(options: Options, *, must_exist: bool = False) -> Store:
 
     path = settings.resolve(store=options.store).store
     if (must_exist or options.store is not None) and not is_store(path):
-        raise StoreError(f"there is no store at {path}; `instrument doctor` shows which is used")
+        raise StoreError(
+            f"there is no store at {path}; `instrument run -- COMMAND` records a first run, "
+            "`instrument doctor` shows which store is used"
+        )
     return open_any_store(options)
 
 

@@ -109,7 +109,9 @@ def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
 def _values(values: Mapping[str, Any]) -> "RenderableType":
     """Names and values; long lists are cut, and say so."""
     names = sorted(values)
-    lines = [(name, value_text(values[name])) for name in names[:_MOST_LINES]]
+    lines = [
+        (visible(name, _MOST_OF_LINES), value_text(values[name])) for name in names[:_MOST_LINES]
+    ]
     if len(names) > _MOST_LINES:
         lines.append(("…", f"and {len(names) - _MOST_LINES} more; --json shows all"))
     return facts(lines)
@@ -138,7 +140,7 @@ def _code(store: Store, run: RunSummary) -> str:
     captured = _captured_code(store, run.id)
     if run.git is None:
         return f"unknown: {captured.reason}" if captured and captured.reason else "unknown"
-    commit = (run.git.commit or "no commit yet")[:12]
+    commit = run.git.commit[:12] if run.git.commit else "no commit yet"
     branch = run.git.branch or "detached"
     changed = {True: "with uncommitted changes", False: "clean", None: "changes unknown"}
     kept = ", kept as a patch" if captured and captured.patch else ""

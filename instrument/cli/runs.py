@@ -1,24 +1,32 @@
 """``instrument runs``: list, show and compare runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from instrument.cli.opening import Options, find_run, open_store
 from instrument.cli.output import emit_json, is_narrow, say, show, state_text, table, write_text
+from instrument.cli.run_results import patch_of, run_metrics, run_packages, run_patch
 from instrument.cli.words import ago, duration, json_text, moment, short_ids, value_text, visible
 from instrument.errors import UsageError
+from instrument.protocols import Store
+from instrument.query import value_of
 from instrument.summary import RunSummary
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from instrument.cli.output import Cell
+    from instrument.query import Condition
 
 DEFAULT_LIMIT = 50
 _MOST_METRICS = 3
+_MOST_OF_NAME = 40
+_MOST_FOR_HINTS = 200
 
 
 @click.group()
@@ -38,28 +46,58 @@ def runs() -> None:
     metavar="N",
     help=f"How many at most, newest first. [default: {DEFAULT_LIMIT}; with --json all]",
 )
+@click.option(
+    "--sort",
+    metavar="FIELD[:desc]",
+    help="Smallest first, or largest: `--sort metrics.accuracy:desc --limit 1` is the best.",
+)
+@click.option(
+    "--columns", metavar="FIELD,…", help="What to show of each run: params.lr,metrics.loss,state."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.pass_obj
-def list_runs(options: Options, where: str | None, limit: int | None, as_json: bool) -> None:
+def list_runs(  # noqa: PLR0913 - one parameter for each option
+    options: Options,
+    where: str | None,
+    limit: int | None,
+    sort: str | None,
+    columns: str | None,
+    as_json: bool,
+) -> None:
     """List runs, newest first."""
-    from instrument.query import parse
+    from instrument import past
+    from instrument.query import parse, parse_field, parse_order
 
+    fields = [parse_field(field.strip()) for field in columns.split(",")] if columns else []
     condition = parse(where) if where is not None else None
+    if sort is not None:
+        parse_order(sort)
     store = open_store(options)
-    if as_json:
-        emit_json(store.runs(condition, limit))
-        return
     most = limit or DEFAULT_LIMIT
-    found = store.runs(condition, most + 1)
+    found = past.runs(where, sort=sort, limit=limit if as_json else most + 1, store=store)
     if not found:
         what = (
             "no run meets that" if where else "no run yet; `instrument run -- COMMAND` records one"
         )
         say(f"{what} (store {visible(store.location)})")
+        if condition is not None:
+            _say_hints(store, condition)
+    if as_json:
+        emit_json(found)
         return
-    show(runs_table(found[:most]))
+    if not found:
+        return
+    show(runs_table(found[:most], fields))
     if len(found) > most and limit is None:
         say(f"the newest {most}; --limit N shows more")
+
+
+def _say_hints(store: Store, condition: "Condition") -> None:
+    """Tell why nothing was found, where the condition shows it."""
+    from instrument.query import hints
+
+    for hint in hints(condition, store.runs(limit=_MOST_FOR_HINTS)):
+        say(f"hint: {visible(hint)}")
 
 
 @runs.command("show")
@@ -71,7 +109,7 @@ def show_run(options: Options, run: str, as_json: bool) -> None:
     store = open_store(options)
     summary = find_run(store, run)
     if as_json:
-        emit_json(summary)
+        emit_json({**msgspec.structs.asdict(summary), "patch": patch_of(store, summary.id)})
         return
     from instrument.cli.run_page import run_page
 
@@ -136,8 +174,12 @@ def diff_runs(options: Options, a: str, b: str, as_json: bool) -> None:
     show(differences_page(comparison))
 
 
-def runs_table(found: Sequence[RunSummary]) -> "Table":
-    """The table of `runs list`."""
+for _command in (run_metrics, run_patch, run_packages):
+    runs.add_command(_command)
+
+
+def runs_table(found: Sequence[RunSummary], fields: Sequence[str] = ()) -> "Table":
+    """The table of `runs list`, with `fields` in place of what it shows by itself."""
     shown_ids = short_ids([run.id for run in found])
     columns: dict[str, list[Cell]] = {
         "run": [shown_ids[run.id] for run in found],
@@ -147,8 +189,17 @@ def runs_table(found: Sequence[RunSummary]) -> "Table":
         "started": [moment(run.started_at) for run in found],
         "age": [ago(run.started_at) for run in found],
         "took": [duration(run.duration_seconds) for run in found],
-        "metrics": [_first_metrics(run) for run in found],
+        "params": [_first(run.params) for run in found],
+        "metrics": [_first(run.metrics) for run in found],
     }
+    if fields:
+        shown: dict[str, list[Cell]] = {
+            field: [_field_text(run, field) for run in found] for field in fields
+        }
+        columns = {"run": columns["run"], "name": columns["name"], **shown}
+        return table(list(columns), zip(*columns.values(), strict=True))
+    if is_narrow() or not any(run.params for run in found):
+        del columns["params"]
     if not any(run.project for run in found):
         del columns["project"]
     if is_narrow():
@@ -158,8 +209,16 @@ def runs_table(found: Sequence[RunSummary]) -> "Table":
     )
 
 
-def _first_metrics(run: RunSummary) -> str:
-    """A few metrics and how many more there are."""
-    texts = [f"{name} {value_text(value)}" for name, value in run.metrics.items()]
-    more = [f"+{len(texts) - _MOST_METRICS}"] if len(texts) > _MOST_METRICS else []
-    return "  ".join(texts[:_MOST_METRICS] + more)
+def _first(values: Mapping[str, object]) -> str:
+    """A few parameters or metrics, and how many more there are."""
+    texts = [
+        f"{visible(name, _MOST_OF_NAME)} {value_text(value, _MOST_OF_NAME)}"
+        for name, value in islice(values.items(), _MOST_METRICS)
+    ]
+    more = [f"+{len(values) - _MOST_METRICS}"] if len(values) > _MOST_METRICS else []
+    return "  ".join(texts + more)
+
+
+def _field_text(run: RunSummary, field: str) -> str:
+    value = value_of(run, field)
+    return "-" if value is None else value_text(value)

@@ -87,8 +87,8 @@ def test_get_of_damaged_content_leaves_nothing(cli: Cli, writer: Writer, store_p
 
 def test_empty_store(cli: Cli) -> None:
     result = cli("artifacts", "list")
-    assert (result.code, result.out) == (0, "")
-    assert cli("artifacts", "list", "--json").json == []
+    assert (result.code, result.out) == (3, "")
+    assert "there is no store" in result.err
 
 
 def test_logged_inside_a_run_it_belongs_to_the_run(cli: Cli) -> None:
@@ -100,3 +100,30 @@ def test_logged_inside_a_run_it_belongs_to_the_run(cli: Cli) -> None:
     run = cli("runs", "show", "latest", "--json").json
     assert run["outputs"] == ["model:v1"]
     assert cli("artifacts", "show", "model", "--json").json["run_id"] == run["id"]
+
+
+def test_an_alias_points_where_it_is_told_and_latest_goes_back(cli: Cli, writer: Writer) -> None:
+    writer.artifact("model", b"one")
+    writer.artifact("model", b"two")
+    assert cli("artifacts", "tag", "model:v1", "prod").out == "model:v1\n"
+    assert cli("artifacts", "show", "model:prod", "--json").json["version"] == 1
+    assert cli("artifacts", "rollback", "model", "1").out == "model:v1\n"
+    assert cli("artifacts", "show", "model", "--json").json["version"] == 1
+    assert cli("artifacts", "rollback", "model", "v2").code == 0
+    assert cli("artifacts", "show", "model:latest", "--json").json["version"] == 2
+    assert cli("artifacts", "tag", "model:v1", "v7").code == 2
+    assert cli("artifacts", "tag", "model:v9", "prod").code == 2
+    assert cli("verify").code == 0
+
+
+def test_a_file_goes_to_stdout_and_a_directory_does_not(
+    cli: Cli, writer: Writer, tmp_path: Path
+) -> None:
+    writer.artifact("note", b"all of it")
+    assert cli("artifacts", "get", "note", "-o", "-").out == "all of it"
+    assert not Path("-").exists()
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_text("a")
+    cli("artifacts", "log", "tree", tmp_path / "tree")
+    refused = cli("artifacts", "get", "tree", "-o", "-")
+    assert (refused.code, refused.out) == (2, "")

@@ -27,7 +27,7 @@ def test_unknown_run(cli: Cli, writer: Writer, command: list[str]) -> None:
 
 
 def test_latest_in_an_empty_store(cli: Cli) -> None:
-    assert "no run yet" in only_line(cli("runs", "show", "latest"), 2)
+    assert "there is no store" in only_line(cli("runs", "show", "latest"), 3)
 
 
 def test_ambiguous_prefix(cli: Cli, writer: Writer) -> None:

@@ -1,0 +1,102 @@
+"""What was recorded, asked from Python: runs, one run, and how a metric went.
+
+best = instrument.runs("metrics.accuracy > 0.9", sort="metrics.accuracy:desc", limit=1)
+for point in instrument.metric_history("latest")["loss"]:
+    print(point.step, point.value)
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from instrument import registry, settings
+from instrument.canonical import float_from_plain
+from instrument.clock import SystemClock
+from instrument.protocols import Store
+from instrument.query import in_order, parse, parse_order
+from instrument.records import Metrics
+from instrument.summary import RunSummary
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One logged value of a metric.
+
+    Attributes:
+        step: The step it was logged at, or None.
+        value: The value; NaN and the infinities are floats here.
+        at: When it was logged, ISO 8601 in UTC.
+    """
+
+    step: int | None
+    value: float
+    at: str
+
+
+def runs(
+    where: str | None = None,
+    *,
+    sort: str | None = None,
+    limit: int | None = None,
+    store: str | Path | Store | None = None,
+) -> list[RunSummary]:
+    """Runs that meet `where`, newest first or in the order of `sort`.
+
+    Args:
+        where: An expression (see docs/commands.md), such as ``"params.lr <= 0.1"``.
+        sort: A field, such as ``metrics.accuracy`` or ``metrics.accuracy:desc``. Runs that do not
+            have it come last.
+        limit: How many at most.
+        store: The store, or its directory; the one that the settings name by default.
+
+    Raises:
+        QueryError: `where` or `sort` does not parse.
+        StoreError: The store cannot be read.
+    """
+    condition = parse(where) if where is not None else None
+    if sort is None:
+        return _opened(store).runs(condition, limit)
+    order = parse_order(sort)
+    return in_order(_opened(store).runs(condition), order)[:limit]
+
+
+def run(selector: str = "latest", *, store: str | Path | Store | None = None) -> RunSummary:
+    """The run whose id is or starts with `selector`, or the newest one for ``latest``.
+
+    Raises:
+        NotFoundError: No run, or several.
+        StoreError: The store cannot be read.
+    """
+    return _opened(store).run(selector)
+
+
+def metric_history(
+    selector: str = "latest", *, store: str | Path | Store | None = None
+) -> dict[str, list[Point]]:
+    """All values of each metric of a run, in the order in which they were logged.
+
+    Args:
+        selector: As for `run`.
+        store: As for `runs`.
+
+    Raises:
+        NotFoundError: No run, or several.
+        StoreError: The store cannot be read.
+    """
+    opened = _opened(store)
+    logged = [
+        (entry.at, entry.record)
+        for entry in opened.entries(opened.run(selector).id)
+        if isinstance(entry.record, Metrics)
+    ]
+    history: dict[str, list[Point]] = {}
+    for at, record in sorted(logged, key=lambda pair: pair[0]):
+        for name, value in record.values.items():
+            point = Point(record.step, float_from_plain(value), at.isoformat())
+            history.setdefault(name, []).append(point)
+    return history
+
+
+def _opened(store: str | Path | Store | None) -> Store:
+    if isinstance(store, Store):
+        return store
+    return registry.open_store("local", settings.resolve(store=store).store, SystemClock())
