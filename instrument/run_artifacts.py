@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from instrument.errors import StoreError, UsageError
 from instrument.given import reference, references
+from instrument.guard import say
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.protocols import Store
 from instrument.recording import Recording
@@ -103,6 +104,7 @@ class RunArtifacts:
                 pickle=content.pickle,
             )
             self._run.record(_logged(version, role))
+            _tell_what_is_not_kept(version, kind, content)
         return version
 
     def checkpoint(
@@ -126,6 +128,18 @@ class RunArtifacts:
             with recording.guard.protect("move the alias `best`"):
                 recording.store.tag(parse_reference(version.ref), "best", datetime.now(UTC))
         return version
+
+
+def _tell_what_is_not_kept(version: ArtifactVersion, kind: str, content: Content) -> None:
+    """Content that the name has already keeps its version, and what was said of that."""
+    news = [f"type {kind!r}"] if version.type != kind else []
+    if content.metadata and not set(content.metadata) <= set(version.metadata):
+        news.append("metadata")
+    if news:
+        say(
+            f"{version.ref} had this content already, with type {version.type!r}: the "
+            f"{' and '.join(news)} given now is not kept; log it under another name to keep it"
+        )
 
 
 def _check_path(path: Any) -> None:

@@ -215,10 +215,13 @@ def find(value: Any, metric: str) -> Found:
 
 
 def _in_sequence(parts: Sequence[Any], metric: str) -> Found:
-    """A model is the state wherever it stands; else what cannot be metrics is."""
+    """A model is the state wherever it stands; else what cannot be metrics, or lacks the metric."""
     state = next((part for part in parts if is_model(part)), None)
     if state is None:
         state = next((part for part in parts if not _is_metrics(part)), None)
+    if state is None and any(isinstance(part, Mapping) and metric in part for part in parts):
+        others = (part for part in parts if isinstance(part, Mapping) and metric not in part)
+        state = next(others, None)
     rest = (_metrics(part, metric) for part in parts if part is not state)
     return Found(state, next((metrics for metrics in rest if metrics), {}))
 

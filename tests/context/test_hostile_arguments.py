@@ -273,3 +273,23 @@ def test_integers_of_many_bits_are_kept_as_texts_and_lose_nothing(store_path: Pa
     assert found.recording.complete, found.recording.problems
     (version,) = store.artifacts("a")
     assert version.metadata == {"big": str(10**30)}
+
+
+def test_what_is_said_of_content_that_is_there_already_is_not_dropped_in_silence(
+    store: MemoryBackend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExperimentContext(backend=store, **QUIET) as run:
+        run.log_artifact("a", data=1, type="dataset")
+        run.log_artifact("a", data=1, type="dataset")
+        assert "already" not in capsys.readouterr().err
+        run.log_artifact("a", data=1, type="model", metadata={"source": "x"})
+    told = capsys.readouterr().err
+    assert "a:v1 had this content already, with type 'dataset'" in told
+    assert "the type 'model' and metadata given now is not kept" in told
+
+
+def test_of_two_dicts_of_numbers_the_one_with_the_metric_is_the_metrics() -> None:
+    from instrument.decorators.checkpoints import find
+
+    for pair in (({"w": 1}, {"loss": 2}), ({"loss": 2}, {"w": 1})):
+        assert find(pair, "loss") == ({"w": 1}, {"loss": 2.0})
