@@ -12,6 +12,8 @@ from instrument.protocols import Store
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion
 
+_MOST_LOOKED_AT: Final = 1000
+_MOST_SHOWN: Final = 5
 _TOP_OF_STORE: Final = ("FORMAT", "objects", "runs", "artifacts")
 
 
@@ -77,6 +79,10 @@ def find_run(store: Store, selector: str) -> RunSummary:
     try:
         return store.run(selector)
     except NotFoundError as error:
+        named = [run.id for run in store.runs(limit=_MOST_LOOKED_AT) if run.name == selector]
+        if named:
+            ids = ", ".join(named[:_MOST_SHOWN])
+            raise NotFoundError(f"{selector!r} is the name of runs, use an id: {ids}") from None
         if "instrument runs list" in str(error) or selector == LATEST:
             raise
         raise NotFoundError(f"{error}; `instrument runs list` shows the runs") from None
