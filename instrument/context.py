@@ -161,8 +161,6 @@ class ExperimentContext:
             return
         duration = recording.duration_seconds()
         intercept.uninstall()
-        with recording.guard.protect("identify what was loaded"):
-            intercept.complete(recording)
         end = RunFinished(state=self.state, duration_seconds=duration, exit_code=code)
         recording.finish(end, lambda: self._record_end(error))
         if self._hook is not None:

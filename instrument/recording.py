@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from instrument import registry
+from instrument import intercept, registry
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.capture.process import process_started
 from instrument.clock import SystemClock
@@ -280,6 +280,8 @@ class Recording:
         with self.guard.protect("withdraw the run from child processes"):
             if self._offer is not None:
                 self._offer.withdraw()
+        with self.guard.protect("identify what was loaded"):
+            intercept.complete(self)
         self._stop_background()
         for follower in self._followers:
             if follower.failure is not None:

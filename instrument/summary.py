@@ -17,11 +17,13 @@ from instrument.records import (
     ArtifactUsed,
     CallStarted,
     CodeCaptured,
+    ContentIdentified,
+    DataRead,
     Entry,
     EnvironmentCaptured,
     ExceptionRaised,
+    LoadsCounted,
     Metrics,
-    ModelIdentified,
     ModelLoaded,
     Params,
     PhaseFinished,
@@ -84,6 +86,9 @@ class RunSummary(msgspec.Struct, kw_only=True):
             requested, commit, digest, size_bytes`` and what else `ModelLoaded.facts` tells; a load
             that failed is left out. None while nothing watches loads, as in a command that does not
             use the recorder.
+        data: What data it read through libraries that are watched, by content, in order: ``reader,
+            requested, rows, schema, digest, size_bytes`` and what else `DataRead.facts` tells; as
+            `models`.
         seeds: The last `SeedsRecorded` of its owner.
         exception: ``type`` and ``message`` of what ended it.
         exit_code: Exit code of the recorded command.
@@ -116,6 +121,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     inputs: list[str] = msgspec.field(default_factory=list)
     outputs: list[str] = msgspec.field(default_factory=list)
     models: list[dict[str, Any]] | None = None
+    data: list[dict[str, Any]] | None = None
     seeds: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
     exit_code: int | None = None
@@ -146,7 +152,7 @@ class _Fold:
         self.summary = RunSummary(id=run_id)
         self._metric_times: dict[str, datetime] = {}
         self._processes: dict[str, ProcessStarted] = {}
-        self._models: dict[tuple[str, int], dict[str, Any]] = {}
+        self._loads: dict[tuple[str, int], dict[str, Any]] = {}
         self._closed: set[str] = set()
         self._code: CodeCaptured | None = None
         self._samples = 0
@@ -281,6 +287,8 @@ class _Fold:
                 recording.problems.append(f"capture of {health.part} {how}: {health.reason}")
             elif health.part == "command":
                 recording.notes.append(f"environment: not that of the command: {health.reason}")
+            elif health.part.startswith("interception"):
+                recording.notes.append(f"{health.part} {health.status}: {health.reason}")
 
     def seeds_recorded(self, record: SeedsRecorded) -> None:
         seeds = msgspec.structs.asdict(record)
@@ -308,18 +316,45 @@ class _Fold:
     def model_loaded(self, record: ModelLoaded) -> None:
         if record.error is not None:
             return
-        told = {"what": record.what, "loader": record.loader, "requested": record.requested}
-        model = {**told, "commit": record.commit, "digest": None, "size_bytes": None}
-        self._models[self._entry.writer, record.load_id] = model | record.facts
-        self.summary.models = list(self._models.values())
+        told = {
+            "what": record.what,
+            "loader": record.loader,
+            "requested": record.requested,
+            "commit": record.commit,
+        }
+        self.summary.models = self.summary.models or []
+        self.summary.models.append(self._load(record, told))
 
-    def model_identified(self, record: ModelIdentified) -> None:
-        model = self._models.get((self._entry.writer, record.load_id))
-        if model is not None:
-            model["digest"] = record.digest
-            model["size_bytes"] = sum(file.size_bytes for file in record.files)
+    def data_read(self, record: DataRead) -> None:
+        if record.error is not None:
+            return
+        told = {
+            "reader": record.reader,
+            "requested": record.requested,
+            "rows": record.rows,
+            "schema": record.schema,
+        }
+        self.summary.data = self.summary.data or []
+        self.summary.data.append(self._load(record, told))
+
+    def _load(self, record: ModelLoaded | DataRead, told: dict[str, Any]) -> dict[str, Any]:
+        """What is `told` of a load, and what it says itself; its content is known later."""
+        load = {**record.facts, **told, "digest": None, "size_bytes": None}
+        self._loads[self._entry.writer, record.load_id] = load
+        return load
+
+    def content_identified(self, record: ContentIdentified) -> None:
+        load = self._loads.get((self._entry.writer, record.load_id))
+        if load is not None:
+            load["digest"] = record.digest
+            load["size_bytes"] = sum(file.size_bytes for file in record.files)
             if record.reason is not None:
-                model["reason"] = record.reason
+                load["reason"] = record.reason
+
+    def loads_counted(self, record: LoadsCounted) -> None:
+        if record.left_out:
+            note = f"{record.left_out} more calls of {record.loader} than are told"
+            self.summary.recording.notes.append(note)
 
     def call_started(self, record: CallStarted) -> None:
         if self.summary.function is None and record.parent_call_id is None:
@@ -401,7 +436,9 @@ _HANDLERS: dict[type, Any] = {
     ArtifactLogged: _Fold.artifact_logged,
     ArtifactUsed: _Fold.artifact_used,
     ModelLoaded: _Fold.model_loaded,
-    ModelIdentified: _Fold.model_identified,
+    DataRead: _Fold.data_read,
+    ContentIdentified: _Fold.content_identified,
+    LoadsCounted: _Fold.loads_counted,
     CallStarted: _Fold.call_started,
     TelemetrySampled: _Fold.telemetry_sampled,
     TelemetrySummarised: _Fold.telemetry_summarised,

@@ -6,18 +6,24 @@ import re
 import stat
 import threading
 import time
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from instrument.artifacts.trees import listing
-from instrument.intercept.worker import Worker
+from instrument.intercept.worker import worker
 from instrument.protocols import Objects, Recorder
-from instrument.records import ModelIdentified
+from instrument.records import ContentIdentified
 from instrument.vocabulary import File
 
-_HUB_BLOB: Final = re.compile(r"[0-9a-f]{64}")
-_worker: Final = Worker()
-_waiting: "set[Content]" = set()
+MAX_FILES: Final = 5000
+MAX_FILE_BYTES: Final = 1 << 40  # a terabyte: half an hour of hashing
+MAX_MEMORY_BYTES: Final = 64 << 20  # bytes that are kept until they are hashed
+_MAX_REASONS: Final = 10
+_MAX_BLOB_BYTES: Final = 16 << 20
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_GIT_SHA1: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class _Hashed(NamedTuple):
@@ -39,47 +45,87 @@ class Content:
     """
 
     def __init__(self, load_id: int, objects: Objects, recorder: Recorder) -> None:
+        self.recorder = recorder
         self._load_id = load_id
         self._objects = objects
-        self._recorder = recorder
-        self._paths: list[Path] = []
+        self._requested: str | None = None
+        self._files: dict[Path, None] = {}  # in the order they were read
         self._hashed: dict[Path, _Hashed] = {}
+        self._reasons: list[str] = []
+        self._left_out = 0
+        self._telling = threading.Lock()
         self._told = threading.Event()
 
     def add(self, path: Path) -> None:
         """A file of the load; hashing it begins at once, in another thread."""
         path = Path(os.path.abspath(path))  # noqa: PTH100 - links are left: they name the file
-        if path not in self._paths:
-            self._paths.append(path)
-            _worker.submit(lambda: self._hash(path))
+        if path in self._files:
+            return
+        if len(self._files) >= MAX_FILES:
+            self._left_out += 1
+            return
+        self._files[path] = None
+        worker.submit(partial(self._hash, path, _status(path)))
+
+    def add_bytes(self, data: bytes) -> None:
+        """What is loaded from memory; small data is kept until it is hashed."""
+        if len(data) > MAX_MEMORY_BYTES:
+            self.skip(f"{len(data)} bytes in memory, which are too many to hold them for a digest")
+            return
+        path = Path("(bytes)")
+        self._files[path] = None
+        worker.submit(partial(self._hash_bytes, path, data))
+
+    def skip(self, reason: str) -> None:
+        """Something was read that has no digest."""
+        if len(self._reasons) < _MAX_REASONS:
+            self._reasons.append(reason)
+
+    def has(self, path: Path) -> bool:
+        """Whether `path` is one of the files."""
+        return path in self._files
+
+    def give(self, other: "Content") -> None:
+        """What `other` has read is no part of this load."""
+        self._files = {path: None for path in self._files if not other.has(path)}
 
     def finish(self, requested: str | None) -> None:
         """No more files come; the record is written as soon as all are hashed."""
-        if self._paths:
+        self._requested = requested
+        if self._files:
             _waiting.add(self)
-            _worker.submit(lambda: self._tell(requested))
+            worker.submit(self.tell)
         else:
-            self._tell(requested)
-
-    def _hash(self, path: Path) -> None:
-        self._hashed[path] = _hash(self._objects, path)
+            self.tell()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the record is written; False when it is not after `seconds`."""
         return self._told.wait(seconds)
 
-    def _tell(self, requested: str | None) -> None:
+    def tell(self) -> None:
+        """Write the record of what is hashed by now, unless it is written."""
+        if not self._telling.acquire(blocking=False):
+            return  # for good
         try:
-            self._recorder.record(self._identified(requested))
+            self.recorder.record(self._identified())
         except Exception as error:
-            self._recorder.problem("record the content of a load", error)
+            self.recorder.problem("record the content of a load", error)
         finally:
             _waiting.discard(self)
             self._told.set()
 
-    def _identified(self, requested: str | None) -> ModelIdentified:
-        hashed = self._hashed
-        names = _names(hashed, requested)
+    def _hash(self, path: Path, before: os.stat_result | None) -> None:
+        if path in self._files and not self._told.is_set():
+            self._hashed[path] = _hash(self._objects, path, before)
+
+    def _hash_bytes(self, path: Path, data: bytes) -> None:
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        self._hashed[path] = _Hashed(len(data), digest, None, 0.0)
+
+    def _identified(self) -> ContentIdentified:
+        late = _Hashed(0, "", "was not hashed when the run ended", 0.0)
+        hashed = {path: self._hashed.get(path, late) for path in list(self._files)}
+        names = _names(hashed, self._requested)
         files = sorted(
             (
                 File(path=names[path], digest=found.digest, size_bytes=found.size_bytes)
@@ -87,65 +133,120 @@ class Content:
             ),
             key=lambda file: file.path,
         )
-        reasons = [
-            f"{names[path]}: {found.reason}" for path, found in hashed.items() if found.reason
-        ]
-        whole = bool(files) and all(file.digest for file in files)
-        digest = f"sha256:{hashlib.sha256(listing(files)).hexdigest()}" if whole else None
-        return ModelIdentified(
+        return ContentIdentified(
             load_id=self._load_id,
             files=tuple(files),
-            digest=digest,
-            reason="; ".join(reasons) or (None if files else "no file was seen to be read"),
+            digest=_digest(files) if not self._reasons and not self._left_out else None,
+            reason=self._reason(names, hashed),
             hashing_seconds=sum(found.seconds for found in hashed.values()),
         )
 
+    def _reason(self, names: dict[Path, str], hashed: dict[Path, _Hashed]) -> str | None:
+        reasons = [*self._reasons]
+        reasons += [f"{names[path]}: {file.reason}" for path, file in hashed.items() if file.reason]
+        if not hashed and not reasons:
+            return "no file was seen to be read"
+        more = len(reasons) - _MAX_REASONS
+        if more > 0:
+            reasons[_MAX_REASONS:] = [f"and {more} more"]
+        if self._left_out:
+            reasons.append(f"{self._left_out} files more than {MAX_FILES} are left out")
+        return "; ".join(reasons) or None
 
-def wait_for_contents(recorder: Recorder, seconds: float) -> int:
-    """Wait until what was loaded for `recorder` is identified; how many are not after `seconds`."""
-    mine = [content for content in list(_waiting) if content._recorder is recorder]  # noqa: SLF001
-    deadline = time.monotonic() + seconds
-    return sum(not content.wait(max(deadline - time.monotonic(), 0)) for content in mine)
 
-
+_waiting: Final[set[Content]] = set()
 os.register_at_fork(after_in_child=_waiting.clear)
 
 
-def _hash(objects: Objects, path: Path) -> _Hashed:
-    """The digest of the file at `path`; why not, where it has none."""
-    before = time.thread_time()
+def wait_for_contents(recorder: Recorder, seconds: float) -> int:
+    """Wait until what was loaded for `recorder` is identified; how many are not after `seconds`.
+
+    Those are recorded as they are.
+    """
+    mine = [content for content in list(_waiting) if content.recorder is recorder]
+    deadline = time.monotonic() + seconds
+    late = [content for content in mine if not content.wait(max(deadline - time.monotonic(), 0))]
+    for content in late:
+        content.tell()
+    return len(late)
+
+
+def _digest(files: Iterable[File]) -> str | None:
+    """Of one file its own, of several that of their listing; None when one is missing."""
+    found = list(files)
+    if not found or not all(file.digest for file in found):
+        return None
+    if len(found) == 1:
+        return found[0].digest
+    return f"sha256:{hashlib.sha256(listing(found)).hexdigest()}"
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
-        first = path.stat()
-        if not stat.S_ISREG(first.st_mode):
-            return _Hashed(0, "", "is no regular file", 0.0)
+        return path.stat()
+    except (OSError, ValueError):
+        return None
+
+
+def _hash(objects: Objects, path: Path, before: os.stat_result | None) -> _Hashed:
+    """The digest of the file at `path`; why not, where it has none.
+
+    Args:
+        objects: Knows digests.
+        path: The file.
+        before: What it was like when it was opened; None when it was not there.
+    """
+    started = time.thread_time()
+    reason = _unfit(before)
+    if before is None or reason is not None:
+        return _Hashed(0, "", reason, 0.0)
+    try:
         file = objects.identify(path)
-        reason = _changed(first, path.stat()) or _other_than_hub(path, file.digest)
+        if _state(before) != _state(path.stat()):
+            return _Hashed(0, "", "changed while it was loaded", time.thread_time() - started)
+        reason = _unlike_its_name(path, file)
     except Exception as error:
-        return _Hashed(0, "", str(error)[:300], time.thread_time() - before)
-    return _Hashed(file.size_bytes, file.digest, reason, time.thread_time() - before)
+        return _Hashed(0, "", str(error)[:300], time.thread_time() - started)
+    return _Hashed(file.size_bytes, file.digest, reason, time.thread_time() - started)
 
 
-def _changed(before: os.stat_result, after: os.stat_result) -> str | None:
-    same = (before.st_size, before.st_mtime_ns, before.st_ino) == (
-        after.st_size, after.st_mtime_ns, after.st_ino,
-    )  # fmt: skip
-    return None if same else "changed while it was loaded"
-
-
-def _other_than_hub(path: Path, digest: str) -> str | None:
-    """The cache of the Hub names large files by their SHA-256."""
-    name = path.resolve().name
-    if _HUB_BLOB.fullmatch(name) and digest != f"sha256:{name}":
-        return f"differs from the name that the hub gave it ({name})"
+def _unfit(status: os.stat_result | None) -> str | None:
+    """Why a file is not hashed."""
+    if status is None:
+        return "was not there when it was asked for"
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
+    if status.st_size > MAX_FILE_BYTES:
+        return f"has {status.st_size} bytes, which would take too long to hash"
     return None
 
 
-def _names(files: "dict[Path, _Hashed]", requested: str | None) -> dict[Path, str]:
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _unlike_its_name(path: Path, file: File) -> str | None:
+    """The cache of the hub names large files by their SHA-256, and small ones as git does."""
+    blob = path.resolve()
+    if blob.parent.name != "blobs":
+        return None
+    if _SHA256.fullmatch(blob.name):
+        same = file.digest == f"sha256:{blob.name}"
+    elif _GIT_SHA1.fullmatch(blob.name) and file.size_bytes <= _MAX_BLOB_BYTES:
+        data = blob.read_bytes()
+        git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+        same = git.hexdigest() == blob.name
+    else:
+        return None
+    return None if same else f"differs from the name that the hub gave it ({blob.name})"
+
+
+def _names(files: Iterable[Path], requested: str | None) -> dict[Path, str]:
     """Short names: within the directory that was asked for, or that holds all the files."""
-    if not files:
+    paths = list(files)
+    if not paths:
         return {}
     root = Path(os.path.abspath(requested)) if requested else None  # noqa: PTH100 - links are left
-    if root is None or not all(path.is_relative_to(root) for path in files) or root in files:
-        parents = [path.parent for path in files]
-        root = Path(os.path.commonpath(parents))
-    return {path: path.relative_to(root).as_posix() for path in files}
+    if root is None or not all(path.is_relative_to(root) for path in paths) or root in paths:
+        root = Path(os.path.commonpath([path.parent for path in paths]))
+    return {path: path.relative_to(root).as_posix() for path in paths}

@@ -3,10 +3,13 @@
 import importlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from instrument.intercept.patching import Target
+
+GROUP: Final = "instrument.interceptors"
 
 
 class Library(NamedTuple):
@@ -16,7 +19,8 @@ class Library(NamedTuple):
         name: Its top-level module.
         lowest: First version that is known to work.
         below: First version that is not.
-        modules: For each of its modules with such calls, the module of ours that knows them.
+        modules: For each of its modules with such calls, the module that knows them: its
+            ``TARGETS`` are the calls to wrap.
     """
 
     name: str
@@ -45,8 +49,16 @@ class Library(NamedTuple):
 
     def targets(self, module: str) -> tuple[Target, ...]:
         """The calls to wrap in `module`."""
-        interceptor = importlib.import_module(f"instrument.intercept.{self.modules[module]}")
+        interceptor = importlib.import_module(self.modules[module])
         return tuple(target for target in interceptor.TARGETS if target.module == module)
+
+
+def _ours(**modules_by_interceptor: tuple[str, ...]) -> dict[str, str]:
+    return {
+        module: f"instrument.intercept.{interceptor}"
+        for interceptor, modules in modules_by_interceptor.items()
+        for module in modules
+    }
 
 
 LIBRARIES: Final = (
@@ -54,23 +66,78 @@ LIBRARIES: Final = (
         "transformers",
         (4, 44),
         (6,),
-        {
-            "transformers.modeling_utils": "transformers_loads",
-            "transformers.tokenization_utils_base": "transformers_loads",
-            "transformers.processing_utils": "transformers_loads",
-            "transformers.utils.hub": "transformers_loads",
-        },
+        _ours(
+            transformers_loads=(
+                "transformers.configuration_utils",
+                "transformers.feature_extraction_utils",
+                "transformers.generation.configuration_utils",
+                "transformers.image_processing_base",
+                "transformers.integrations.peft",
+                "transformers.modeling_utils",
+                "transformers.models.auto.configuration_auto",
+                "transformers.models.auto.feature_extraction_auto",
+                "transformers.models.auto.image_processing_auto",
+                "transformers.models.auto.modeling_auto",
+                "transformers.models.auto.processing_auto",
+                "transformers.models.auto.tokenization_auto",
+                "transformers.pipelines",
+                "transformers.processing_utils",
+                "transformers.tokenization_utils_base",
+                "transformers.utils.hub",
+            )
+        ),
     ),
     Library(
         "safetensors",
         (0, 4),
         (1,),
-        {"safetensors": "safetensors_loads", "safetensors.torch": "safetensors_loads"},
+        _ours(
+            safetensors_loads=(
+                "safetensors",
+                "safetensors.flax",
+                "safetensors.numpy",
+                "safetensors.torch",
+            )
+        ),
     ),
-    Library("torch", (2, 2), (3,), {"torch.serialization": "torch_loads"}),
+    Library(
+        "torch",
+        (2, 2),
+        (3,),
+        _ours(
+            torch_loads=(
+                "torch.distributed.checkpoint.state_dict_loader",
+                "torch.hub",
+                "torch.jit._serialization",
+                "torch.serialization",
+            )
+        ),
+    ),
 )
 
 
-def library_of(module: str) -> Library:
-    """The library that `module` is of."""
-    return next(library for library in LIBRARIES if module in library.modules)
+def strangers() -> Iterator[Library]:
+    """What installed packages add by entry points: the value of each is a `Library`.
+
+    Raises:
+        Exception: What a stranger's module raises when it is imported.
+        TypeError: An entry point is no `Library`.
+    """
+    if not any(map(_has_interceptors, sys.path)):
+        return
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP):
+        library = point.load()
+        if not isinstance(library, Library):
+            raise TypeError(f"entry point {point.name} = {point.value} is no Library")
+        yield library
+
+
+def _has_interceptors(directory: str) -> bool:
+    """Whether a package in `directory` names the group; ten times faster than to read them all."""
+    try:
+        found = [*Path(directory).glob("*.*-info/entry_points.txt")]
+        return any(GROUP.encode() in path.read_bytes() for path in found)
+    except OSError:
+        return False

@@ -1,14 +1,14 @@
 """Wraps calls of libraries, and puts back what it wrapped.
 
-One wrapper stands for one original, wherever a module has a name for it: in the place it is
-defined, under its other names, and where ``from … import`` had bound it before we came. A wrapper
-that somebody else wrapped in turn stays where it is and only passes calls on.
+One wrapper stands for one original, wherever a module has a name for it: where it is defined, under
+its other names, and where ``from … import`` had bound it before we came. What somebody else wrapped
+in turn stays theirs: our wrapper below only passes calls on.
 """
 
 import inspect
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ class Target(NamedTuple):
 
     Attributes:
         module: Name of the module.
-        name: ``function`` or ``Class.method`` in it.
+        name: ``function`` or ``Class.method`` in it. ``Auto*.load`` are the classes with such names
+            that define the method themselves, ``load*`` the functions.
         around: What is called instead.
     """
 
@@ -31,84 +32,116 @@ class Target(NamedTuple):
     around: Around
 
 
-class _Place(NamedTuple):
-    """One name for a wrapped original: where it is, and what stood there.
+class _Method(NamedTuple):
+    """A wrapped method: its class, and what stood there.
 
     Attributes:
-        holder: The module or class.
+        holder: The class.
         name: The attribute.
         original: What it was.
         inherited: Whether the attribute was that of a base class.
+        wrapper: What stands there now.
     """
 
-    holder: Any
+    holder: type
     name: str
     original: Any
     inherited: bool
+    wrapper: Any
 
 
 class Patches:
-    """The wrapped calls of this process. Thread-safe; wrapping twice is wrapping once."""
+    """The wrapped calls of this process. Wrapping twice is wrapping once.
+
+    One thread at a time may call.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._wrappers: dict[int, Any] = {}
-        self._places: list[_Place] = []
+        self._functions: dict[int, tuple[Any, Any]] = {}
+        self._methods: list[_Method] = []
+        self._swept: set[str] = set()
+        self._again = {"__main__"}
 
     def wrap(self, module: ModuleType, target: Target) -> None:
-        """Wrap `target` in `module`.
+        """Wrap `target` in `module`; of functions, `sweep` finds the other names.
 
         Raises:
             AttributeError: The module has no such name.
         """
-        holder: Any = module
-        *outer, name = target.name.split(".")
-        for part in outer:
-            holder = getattr(holder, part)
-        original = inspect.getattr_static(holder, name)
-        with self._lock:
-            if self._is_wrapper(original):
-                return
-            wrapper = self._wrapper(original, target)
-            self._put(holder, name, original, wrapper)
+        from instrument.intercept.wrapper import CallWrapper
+
+        for holder, name in list(_places(module, target.name)):
+            original = inspect.getattr_static(holder, name)
+            if type(original) is CallWrapper:
+                continue
+            wrapper = CallWrapper(original, target.around)
             if isinstance(holder, ModuleType):
-                self._replace_elsewhere(original, wrapper)
+                self._functions[id(original)] = (original, wrapper)
+                self._again |= {module.__name__, *_packages(module.__name__)}
+                vars(holder)[name] = wrapper
+            else:
+                inherited = name not in vars(holder)
+                self._methods.append(_Method(holder, name, original, inherited, wrapper))
+                setattr(holder, name, wrapper)
+
+    def sweep(self) -> None:
+        """Wrap functions also where a module has bound them before."""
+        self._exchange({key: wrapper for key, (_, wrapper) in self._functions.items()})
 
     def remove(self) -> None:
         """Put everything back that is still as we left it."""
-        with self._lock:
-            for place in reversed(self._places):
-                now = vars(place.holder).get(place.name)
-                if not self._is_wrapper(now):
-                    continue
-                if place.inherited:
-                    delattr(place.holder, place.name)
-                else:
-                    setattr(place.holder, place.name, place.original)
-            self._places.clear()
-            self._wrappers.clear()
+        for method in reversed(self._methods):
+            if vars(method.holder).get(method.name) is not method.wrapper:
+                continue
+            if method.inherited:
+                delattr(method.holder, method.name)
+            else:
+                setattr(method.holder, method.name, method.original)
+        self._exchange({id(wrapper): original for original, wrapper in self._functions.values()})
+        self._methods.clear()
+        self._functions.clear()
 
-    def _wrapper(self, original: Any, target: Target) -> Any:
-        known = self._wrappers.get(id(original))
-        if known is not None:
-            return known
-        from instrument.intercept.wrapper import CallWrapper
+    def _exchange(self, new: dict[int, Any]) -> None:
+        """Put `new` where modules have what is named by its id.
 
-        wrapper = CallWrapper(original, target.around)
-        self._wrappers[id(original)] = wrapper
-        return wrapper
+        To look at everything takes 15 ms in a process with torch and transformers. A module that
+        was looked at before is passed over, unless it is one of those that had such a name.
+        """
+        if not new:
+            return
+        loaded = list(sys.modules)
+        for name in [name for name in loaded if name not in self._swept] + list(self._again):
+            if _exchange_in(sys.modules.get(name), new):
+                self._again.add(name)
+        self._swept.update(loaded)
 
-    def _is_wrapper(self, value: Any) -> bool:
-        return any(value is wrapper for wrapper in self._wrappers.values())
 
-    def _put(self, holder: Any, name: str, original: Any, wrapper: Any) -> None:
-        self._places.append(_Place(holder, name, original, name not in vars(holder)))
-        setattr(holder, name, wrapper)
+def _exchange_in(module: object, new: dict[int, Any]) -> bool:
+    values = getattr(module, "__dict__", None)  # anything may stand in `sys.modules`
+    if not isinstance(values, dict):
+        return False
+    names = [name for name, value in list(values.items()) if id(value) in new]
+    for name in names:
+        values[name] = new[id(values[name])]
+    return bool(names)
 
-    def _replace_elsewhere(self, original: Any, wrapper: Any) -> None:
-        """Replace `original` where another module has a name of its own for it."""
-        for module in list(sys.modules.values()):
-            values = getattr(module, "__dict__", {})  # anything may stand in `sys.modules`
-            names = [name for name, value in list(values.items()) if value is original]
-            for name in names:
-                self._put(module, name, original, wrapper)
+
+def _places(module: ModuleType, target: str) -> Iterator[tuple[Any, str]]:
+    """The modules and classes that have what `target` means, and the name there."""
+    first, _, method = target.partition(".")
+    if "*" not in first:
+        yield (getattr(module, first), method) if method else (module, first)
+        return
+    for name, value in list(vars(module).items()):
+        if not fnmatchcase(name, first):
+            continue
+        if not method:
+            yield module, name
+        elif isinstance(value, type) and method in vars(value):
+            yield value, method
+
+
+def _packages(module: str) -> Iterable[str]:
+    """The packages that `module` is in."""
+    parts = module.split(".")
+    return (".".join(parts[:count]) for count in range(1, len(parts)))

@@ -1,24 +1,29 @@
 """Interception on and off: on while a run is open, for every thread and task of the process."""
 
+import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
 from typing import Final
 
 from instrument.intercept import session
-from instrument.intercept.libraries import LIBRARIES, Library, library_of
+from instrument.intercept.libraries import LIBRARIES, Library, strangers
 from instrument.intercept.patching import Patches
 from instrument.intercept.session import Destination
-from instrument.intercept.watch import Watch
+from instrument.intercept.watch import Hook, Watch
+from instrument.intercept.worker import worker
 from instrument.protocols import Recorder
 from instrument.records import EnvironmentCaptured
 from instrument.vocabulary import Health
 
-_lock: Final = threading.RLock()
+_lock = threading.RLock()
 _patches: Final = Patches()
+_libraries: Final[dict[str, Library]] = {}
+_told: Final[set[tuple[str, str]]] = set()
 _depth = 0
+_asked_strangers = False
 
 
 def install(find: Callable[[], Destination | None]) -> None:
@@ -27,16 +32,21 @@ def install(find: Callable[[], Destination | None]) -> None:
     Args:
         find: Tells where the records of a call go.
     """
-    global _depth  # noqa: PLW0603 - how many runs are open
+    global _depth, _asked_strangers  # noqa: PLW0603 - how many runs are open
     with _lock:
         session.find = find
         _depth += 1
-        if _depth == 1:
-            for name in _MODULES:
-                module = sys.modules.get(name)
-                if module is not None:
-                    _wrap(name, module)
+        first = _depth == 1
+    if first:
+        for name, library in list(_libraries.items()):
+            if name in sys.modules:
+                _wrap(name, library, sys.modules[name])
+        with _lock:
+            _patches.sweep()
         _watch.start()
+    if not _asked_strangers:
+        _asked_strangers = True
+        worker.submit(_welcome_strangers)
 
 
 def uninstall() -> None:
@@ -47,6 +57,7 @@ def uninstall() -> None:
         if _depth == 0:
             _patches.remove()
             _watch.stop()
+            _told.clear()
 
 
 def complete(recorder: Recorder, seconds: float = 10.0) -> None:
@@ -56,39 +67,80 @@ def complete(recorder: Recorder, seconds: float = 10.0) -> None:
         recorder: The run that is about to end.
         seconds: How long to wait at most.
     """
-    content = sys.modules.get("instrument.intercept.content")
-    late = content.wait_for_contents(recorder, seconds) if content is not None else 0
-    if late:
-        error = TimeoutError(f"{late} not hashed after {seconds:g} seconds")
-        recorder.problem("identify all that was loaded", error)
+    loads = sys.modules.get("instrument.intercept.loads")
+    if loads is not None:
+        loads.complete(recorder, seconds)
 
 
-def _on_import(name: str, module: ModuleType) -> None:
-    with _lock:
-        if _depth:
-            _wrap(name, module)
+def watch_library(library: Library) -> None:
+    """Intercept `library` too, now and in all later runs of the process."""
+    _watch.add(_hooks([library]))
+    if _depth:
+        _watch.start()
 
 
-def _wrap(name: str, module: ModuleType) -> None:
-    """Wrap what is of interest in `module`; what cannot be wrapped is told, and left as it is."""
-    library = library_of(name)
-    version = library.version()
-    if not library.supports(version):
-        _tell(library, "skipped", f"version {version} is outside {library.versions}")
+def _hooks(libraries: Iterable[Library]) -> dict[str, Hook]:
+    hooks: dict[str, Hook] = {}
+    for library in libraries:
+        for name in library.modules:
+            _libraries[name] = library
+            hooks[name] = partial(_on_import, name, library)
+    return hooks
+
+
+def _welcome_strangers() -> None:
+    """In the background, once: to look through what is installed takes milliseconds."""
+    try:
+        for library in strangers():
+            watch_library(library)
+    except Exception as error:
+        _tell("other packages", "failed", f"an interceptor cannot be loaded: {error}")
+
+
+def _on_import(name: str, library: Library, module: ModuleType) -> None:
+    if _depth:
+        _wrap(name, library, module)
+
+
+def _wrap(name: str, library: Library, module: ModuleType) -> None:
+    """Wrap what is of interest in `module`; what cannot be wrapped is told, and left as it is.
+
+    Never raises: the user's import must not fail for it. Code of others runs outside the lock.
+    """
+    try:
+        version = library.version()
+        if not library.supports(version):
+            reason = f"version {version} is outside {library.versions}"
+            _tell(library.name, "skipped", reason)
+            return
+        targets = library.targets(name)
+    except Exception as error:
+        _tell(library.name, "failed", f"its interceptor cannot be loaded: {error}")
         return
-    for target in library.targets(name):
+    for target in targets:
         try:
-            _patches.wrap(module, target)
+            with _lock:
+                if _depth:
+                    _patches.wrap(module, target)
         except Exception as error:
-            _tell(library, "failed", f"{target.module}.{target.name} cannot be wrapped: {error}")
+            reason = f"{target.module}.{target.name} cannot be wrapped: {error}"
+            _tell(library.name, "failed", reason)
 
 
-def _tell(library: Library, status: str, reason: str) -> None:
+def _tell(library: str, status: str, reason: str) -> None:
+    """On the record of the run, once."""
     found = session.find()
-    if found is not None:
-        health = Health(part=f"interception of {library.name}", status=status, reason=reason)
-        found.recorder.record(EnvironmentCaptured(level=1, snapshot=None, health=(health,)))
+    if found is None or (library, reason) in _told:
+        return
+    _told.add((library, reason))
+    health = Health(part=f"interception of {library}", status=status, reason=reason)
+    found.recorder.record(EnvironmentCaptured(level=1, snapshot=None, health=(health,)))
 
 
-_MODULES: Final = {name for library in LIBRARIES for name in library.modules}
-_watch: Final = Watch({name: partial(_on_import, name) for name in _MODULES})
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - a thread that is not here may hold it
+    _lock = threading.RLock()
+
+
+_watch: Final = Watch(_hooks(LIBRARIES))
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,132 +1,170 @@
-"""Loads by transformers: models, tokenizers, processors, and the files they come from."""
+"""Loads by transformers: models, tokenizers, processors, configurations, and their files."""
 
-import hashlib
-import re
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
-from instrument.intercept.loads import Load, current_load, load_of
-from instrument.intercept.patching import Target
+from instrument.intercept.facts import known
+from instrument.intercept.loads import (
+    Group,
+    Load,
+    LoadCall,
+    current_group,
+    current_load,
+    group_of_loads,
+    problem,
+)
+from instrument.intercept.patching import Around, Target
+from instrument.intercept.transformers_facts import commit_of, describe
 
-_SNAPSHOT: Final = re.compile(r"/snapshots/([0-9a-f]{40})/")
-_MODEL_FILES: Final = re.compile(r".*\.(?:safetensors|bin|json|gguf|h5|msgpack|pt|pth|index)")
+_ASKED: Final = (
+    "attn_implementation",
+    "device_map",
+    "dtype",
+    "from_flax",
+    "from_tf",
+    "gguf_file",
+    "quantization_config",
+    "subfolder",
+    "torch_dtype",
+    "trust_remote_code",
+    "use_fast",
+    "use_safetensors",
+    "variant",
+)
 
 
-def model_facts(load: Load, model: Any) -> None:
-    """What a model says of itself: class, type, size, precision, placement, settings."""
-    if isinstance(model, tuple):  # output_loading_info=True
-        model = model[0]
-    config = getattr(model, "config", None)
-    parameters = list(model.parameters())
-    load.facts |= _known(
-        class_name=type(model).__qualname__,
-        model_type=getattr(config, "model_type", None),
-        dtype=str(model.dtype).removeprefix("torch."),
-        parameters=sum(parameter.numel() for parameter in parameters),
-        quantization=_plain(getattr(config, "quantization_config", None)),
-        attention=getattr(config, "_attn_implementation", None),
-        devices=sorted({str(parameter.device) for parameter in parameters}),
-        generation=_changed_generation(getattr(model, "generation_config", None)),
+def _asked(load: Load, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+    """The options that decide what is loaded; no other is looked at, some are secrets."""
+    revision = kwargs.get("revision")
+    load.revision = str(revision)[:200] if revision is not None else None
+    asked = known(**{name: kwargs[name] for name in _ASKED if name in kwargs})
+    if kwargs.get("state_dict") is not None:
+        asked["state_dict"] = "given by the caller: no weights were read"
+    if asked:
+        load.facts["asked"] = asked
+
+
+def _adapter_asked(load: Load, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    name = args[1] if len(args) > 1 else kwargs.get("adapter_name")
+    load.facts |= known(adapter_name=name or "default")
+
+
+def _adapted(load: Load, result: Any) -> None:  # noqa: ARG001 - the model is what it was
+    """The files of the adapter are not those of the model that it was loaded with."""
+    if load.outer is not None:
+        load.outer.content.give(load.content)
+
+
+def _from_pretrained(cls: Any) -> str:
+    return f"transformers.{getattr(cls, '__qualname__', '?')}.from_pretrained"
+
+
+def _pretrained(kind: str, module: str, classes: str) -> Target:
+    """``from_pretrained`` of `classes` in `module`."""
+    around = LoadCall(
+        kind, _from_pretrained, "pretrained_model_name_or_path", begin=_asked, end=describe
     )
-    load.commit = load.commit or getattr(config, "_commit_hash", None)
+    return Target(f"transformers.{module}", f"{classes}.from_pretrained", around)
 
 
-def tokenizer_facts(load: Load, tokenizer: Any) -> None:
-    """What a tokenizer says of itself: class, size, special tokens, chat template."""
-    template = getattr(tokenizer, "chat_template", None)
-    load.facts |= _known(
-        class_name=type(tokenizer).__qualname__,
-        vocabulary=len(tokenizer),
-        is_fast=getattr(tokenizer, "is_fast", None),
-        padding_side=getattr(tokenizer, "padding_side", None),
-        special_tokens={name: str(token) for name, token in tokenizer.special_tokens_map.items()},
-        chat_template=_digest(template) if isinstance(template, str) else None,
-    )
+def _seeing(files_of: Callable[[Any, tuple[Any, ...], dict[str, Any]], Iterable[Any]]) -> Around:
+    """Around a call that finds files of a load; `files_of` gets its result and its arguments."""
+
+    def around(
+        wrapped: Callable[..., Any],
+        instance: Any,  # noqa: ARG001 - as every `Around`
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        result = wrapped(*args, **kwargs)
+        load, group = current_load(), current_group()
+        if load is not None or group is not None:
+            try:
+                for path in files_of(result, args, kwargs):
+                    _sees(load, group, path)
+            except Exception as error:
+                problem("see which files are loaded", error)
+        return result
+
+    return around
 
 
-def processor_facts(load: Load, processor: Any) -> None:
-    """What a processor says of itself, and its tokenizer in it."""
-    load.facts |= _known(class_name=type(processor).__qualname__)
-    tokenizer = getattr(processor, "tokenizer", None)
-    if tokenizer is not None:
-        tokenizer_facts(load, tokenizer)
-        load.facts["class_name"] = type(processor).__qualname__
+def _sees(load: Load | None, group: Group | None, path: Any) -> None:
+    if not isinstance(path, str) or not os.path.isfile(path):  # noqa: PTH113 - text of a call
+        return
+    if load is not None:
+        load.reads(path)
+        load.commit = load.commit or commit_of(path)
+    elif group is not None:
+        group.reads(path)
 
 
-def _asked(load: Load, arguments: Any) -> None:
-    args, kwargs = arguments
-    load.revision = kwargs.get("revision")
-    if "pretrained_model_name_or_path" in kwargs and not args:
-        load.requested = str(kwargs["pretrained_model_name_or_path"])
-    if kwargs.get("trust_remote_code"):
-        load.facts["trust_remote_code"] = True
+def _found(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[Any]:  # noqa: ARG001
+    """``cached_file`` and ``cached_files`` look in a directory or in the cache of the hub."""
+    return [result] if isinstance(result, str) else result or ()
 
 
-def _loader(name: str) -> Callable[[Any], str]:
-    return lambda cls: f"transformers.{getattr(cls, '__qualname__', '?')}.{name}"
+def _shards(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[Any]:
+    """``get_checkpoint_shard_files`` reads the index that it is given, and finds what it names."""
+    index = args[1] if len(args) > 1 else kwargs.get("index_filename")
+    return [index, *result[0]]
 
 
-def _sees_files(
+def _generation(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[Any]:  # noqa: ARG001
+    """``GenerationConfig.from_pretrained`` opens a file in a directory by itself."""
+    directory = args[0] if args else kwargs.get("pretrained_model_name")
+    name = args[1] if len(args) > 1 else kwargs.get("config_file_name")
+    if not isinstance(directory, (str, os.PathLike)):
+        return []
+    return [os.path.join(directory, name or "generation_config.json")]  # noqa: PTH118 - as there
+
+
+def _pipeline(
     wrapped: Callable[..., Any],
     instance: Any,  # noqa: ARG001 - as every `Around`
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """``cached_files`` finds the files of a model, in a directory or in the cache of the hub."""
-    found = wrapped(*args, **kwargs)
-    load = current_load()
-    if load is not None:
-        for path in [found] if isinstance(found, str) else found or ():
-            if isinstance(path, str) and _MODEL_FILES.fullmatch(path):
-                load.reads(path)
-                snapshot = _SNAPSHOT.search(path)
-                load.commit = load.commit or (snapshot[1] if snapshot else None)
-    return found
+    """A pipeline loads a model, a tokenizer and more: each is a load, and names the task."""
+    task = args[0] if args else kwargs.get("task")
+    with group_of_loads(pipeline=task if isinstance(task, str) else "(by its model)"):
+        return wrapped(*args, **kwargs)
 
 
-def _changed_generation(config: Any) -> dict[str, Any] | None:
-    """The generation settings that the model brings, without those at their default."""
-    if config is None:
-        return None
-    return {name: _plain(value) for name, value in config.to_diff_dict().items()} or None
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON has it."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if hasattr(value, "to_dict"):
-        value = value.to_dict()
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(item) for item in value]
-    return str(value)
-
-
-def _known(**facts: Any) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _digest(text: str) -> str:
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
+_load_adapter: Final = LoadCall(
+    "adapter",
+    "transformers.PeftAdapterMixin.load_adapter",
+    "peft_model_id",
+    begin=_adapter_asked,
+    end=_adapted,
+)
+_model: Final = partial(_pretrained, "model")
+_tokenizer: Final = partial(_pretrained, "tokenizer")
+_processor: Final = partial(_pretrained, "processor")
+_config: Final = partial(_pretrained, "config")
 
 TARGETS: Final = (
+    _model("modeling_utils", "PreTrainedModel"),
+    _model("models.auto.modeling_auto", "*Auto*"),  # each has a copy of its own
+    _tokenizer("tokenization_utils_base", "PreTrainedTokenizerBase"),
+    _tokenizer("models.auto.tokenization_auto", "AutoTokenizer"),
+    _processor("processing_utils", "ProcessorMixin"),
+    _processor("feature_extraction_utils", "FeatureExtractionMixin"),
+    _processor("image_processing_base", "ImageProcessingMixin"),
+    _processor("models.auto.processing_auto", "AutoProcessor"),
+    _processor("models.auto.feature_extraction_auto", "AutoFeatureExtractor"),
+    _processor("models.auto.image_processing_auto", "AutoImageProcessor"),
+    _config("configuration_utils", "Pre*Config"),  # v4 spells it otherwise
+    _config("models.auto.configuration_auto", "AutoConfig"),
+    Target("transformers.integrations.peft", "PeftAdapterMixin.load_adapter", _load_adapter),
+    Target("transformers.utils.hub", "cached_file*", _seeing(_found)),
+    Target("transformers.utils.hub", "get_checkpoint_shard_files", _seeing(_shards)),
     Target(
-        "transformers.modeling_utils",
-        "PreTrainedModel.from_pretrained",
-        load_of("model", _loader("from_pretrained"), _asked, model_facts),
+        "transformers.generation.configuration_utils",
+        "GenerationConfig.from_pretrained",
+        _seeing(_generation),
     ),
-    Target(
-        "transformers.tokenization_utils_base",
-        "PreTrainedTokenizerBase.from_pretrained",
-        load_of("tokenizer", _loader("from_pretrained"), _asked, tokenizer_facts),
-    ),
-    Target(
-        "transformers.processing_utils",
-        "ProcessorMixin.from_pretrained",
-        load_of("processor", _loader("from_pretrained"), _asked, processor_facts),
-    ),
-    Target("transformers.utils.hub", "cached_files", _sees_files),
+    Target("transformers.pipelines", "pipeline", _pipeline),
 )

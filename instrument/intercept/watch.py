@@ -5,8 +5,8 @@ first of the watched libraries is.
 """
 
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -14,33 +14,37 @@ Hook = Callable[[ModuleType], None]
 
 
 class Watch:
-    """Calls hooks once each, right after their module was imported.
+    """Calls hooks right after their module was imported, each at least once.
+
+    Any thread may call; there is no lock that an import could wait for.
 
     Args:
-        hooks: By name of the module.
+        hooks: By name of the module. To call one twice must be harmless.
     """
 
     def __init__(self, hooks: Mapping[str, Hook]) -> None:
-        self._hooks = hooks
+        self._waiting = dict(hooks)
         self._roots = {name.partition(".")[0] for name in hooks}
-        self._lock = threading.RLock()
-        self._armed = False
+
+    def add(self, hooks: Mapping[str, Hook]) -> None:
+        """Watch more modules, from the next `start` on."""
+        self._waiting.update(hooks)
+        self._roots |= {name.partition(".")[0] for name in hooks}
 
     def start(self) -> None:
         """Begin to watch. Idempotent; modules that are there already are told at once."""
-        with self._lock:
-            if self._armed or self in sys.meta_path:
-                return
-            if self._roots.isdisjoint(sys.modules):
+        if not self._waiting:
+            return
+        if self._roots.isdisjoint(sys.modules):
+            if self not in sys.meta_path:
                 sys.meta_path.insert(0, self)
-            else:
-                self._arm()
+        else:
+            self._arm()
 
     def stop(self) -> None:
         """Stop to wait for the first library. Hooks that wait already stay; they cost nothing."""
-        with self._lock:
-            if self in sys.meta_path:
-                sys.meta_path.remove(self)
+        with suppress(ValueError):
+            sys.meta_path.remove(self)
 
     def find_spec(
         self,
@@ -50,15 +54,13 @@ class Watch:
     ) -> Any:
         """Part of the import system: never finds a module, and sees each that is looked for."""
         if fullname.partition(".")[0] in self._roots:
-            with self._lock:
-                self.stop()
-                self._arm()
+            self._arm()
+            self.stop()
 
     def _arm(self) -> None:
-        if self._armed:
-            return
-        self._armed = True
+        """Hand the hooks to wrapt; what two threads hand over at once is called twice."""
         import wrapt
 
-        for name, hook in self._hooks.items():
+        for name, hook in list(self._waiting.items()):
             wrapt.register_post_import_hook(hook, name)
+            self._waiting.pop(name, None)

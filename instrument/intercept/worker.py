@@ -4,17 +4,18 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from typing import Final
 
 
 class Worker:
     """Does things one after another in a daemon thread, which starts with the first of them.
 
     What it is given must not raise. Where no thread can be started (the interpreter is shutting
-    down) it is done at once.
+    down) it is done at once. A signal handler may call while the code that it interrupted does.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._reset)
@@ -34,9 +35,14 @@ class Worker:
 
     def _reset(self) -> None:
         """Begin anew; threads and what they hold do not survive a fork."""
-        self._lock, self._queue, self._thread = threading.Lock(), queue.SimpleQueue(), None
+        self._lock = threading.RLock()
+        self._queue = queue.SimpleQueue()
+        self._thread = None
 
     def _run(self) -> None:
         work_queue = self._queue
         while True:
             work_queue.get()()
+
+
+worker: Final = Worker()

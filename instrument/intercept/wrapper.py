@@ -5,6 +5,13 @@ from typing import Any
 import wrapt
 
 
+class _BoundCall(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt has no annotations
+    """The wrapper of a method, bound; pickled as bound methods are."""
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return getattr, (self.__self__, self.__name__)
+
+
 class CallWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt has no annotations
     """Stands for a function, and is pickled as the function: by its name.
 
@@ -13,7 +20,8 @@ class CallWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt has no 
         around: Called in its place (see `instrument.intercept.patching.Around`).
     """
 
+    __bound_function_wrapper__ = _BoundCall
+
     def __reduce_ex__(self, protocol: Any) -> str:
-        """By name, as functions and classes are pickled."""
         name: str = self.__wrapped__.__qualname__
         return name

@@ -17,8 +17,9 @@ from instrument.errors import IntegrityError
 from instrument.records.artifacts import ArtifactLogged, ArtifactUsed, CheckpointSaved
 from instrument.records.base import Record
 from instrument.records.calls import CallFinished, CallStarted
+from instrument.records.data import DataRead
 from instrument.records.environment import CodeCaptured, EnvironmentCaptured, SeedsRecorded
-from instrument.records.models import ModelIdentified, ModelLoaded
+from instrument.records.models import ContentIdentified, LoadsCounted, ModelLoaded
 from instrument.records.runs import (
     ExceptionRaised,
     Problem,
@@ -45,11 +46,13 @@ __all__ = [
     "CallStarted",
     "CheckpointSaved",
     "CodeCaptured",
+    "ContentIdentified",
+    "DataRead",
     "Entry",
     "EnvironmentCaptured",
     "ExceptionRaised",
+    "LoadsCounted",
     "Metrics",
-    "ModelIdentified",
     "ModelLoaded",
     "Params",
     "PhaseFinished",
@@ -99,7 +102,9 @@ KINDS: Final[Mapping[str, type[Record]]] = {
         CallStarted,
         CallFinished,
         ModelLoaded,
-        ModelIdentified,
+        DataRead,
+        ContentIdentified,
+        LoadsCounted,
         TelemetrySampled,
         TelemetrySummarised,
         PhaseStarted,

@@ -10,19 +10,20 @@ class ModelLoaded(Record, frozen=True, kw_only=True, tag="model_loaded"):
     """A library loaded a model, a tokenizer or weights. One record for one call of the user's.
 
     Attributes:
-        load_id: Number of the load in this journal, from 1.
-        what: ``model``, ``tokenizer``, ``processor``, ``adapter`` or ``weights``.
+        load_id: Number of the load in this process; no other load or read has it.
+        what: ``model``, ``tokenizer``, ``processor``, ``config``, ``adapter`` or ``weights``.
         loader: The call, such as ``transformers.LlamaForCausalLM.from_pretrained``.
         library: The library and its version, such as ``transformers 5.23.0``.
         requested: Id or path as the call got it, secrets removed; None when it was no name.
         revision: The revision that was asked for, or None.
         commit: The commit of the model hub that it resolved to, or None.
         facts: What the loaded object says of itself: class, dtype, number of parameters,
-            quantization, device map, chat template …; a fact that is not known is absent.
+            quantization, devices, digest of the chat template …, and under ``asked`` the options
+            of the call that decide what is loaded; a fact that is not known is absent.
         call_site: ``file:line`` of the user's code, or None.
         duration_seconds: How long the load took, by a monotonic clock.
         parent_load_id: The load that this one was a part of, or None.
-        error: Type of the exception that ended the load, or None.
+        error: Type and message of the exception that ended the load, or None.
     """
 
     load_id: int
@@ -39,17 +40,18 @@ class ModelLoaded(Record, frozen=True, kw_only=True, tag="model_loaded"):
     error: str | None = None
 
 
-class ModelIdentified(Record, frozen=True, kw_only=True, tag="model_identified"):
-    """The content of a load: hashing runs beside the load and ends later.
+class ContentIdentified(Record, frozen=True, kw_only=True, tag="content_identified"):
+    """The content of a load or a read: hashing runs beside it and ends later.
 
     Attributes:
-        load_id: The load.
-        files: The files that were read, by path within `root`, sorted; of a file that could not be
-            hashed the digest is empty.
-        digest: Digest of the listing of `files`, as of an artifact that is a tree; None when a file
-            is missing from it.
+        load_id: The load or read.
+        files: The files that were read, sorted by path: that within the directory that was asked
+            for, else within the one that holds them all. Of a file that could not be hashed the
+            digest is empty.
+        digest: SHA-256 of the one file; of several files, of their listing as ``sha256sum`` prints
+            it, as of an artifact that is a tree. None when one is missing from it.
         reason: Why `digest` is None, or what is in doubt; else None.
-        hashing_seconds: Time of the processor that hashing took; 0 for what was known.
+        hashing_seconds: Time of the processor that hashing took; about 0 for what was known.
     """
 
     load_id: int
@@ -57,3 +59,17 @@ class ModelIdentified(Record, frozen=True, kw_only=True, tag="model_identified")
     digest: str | None
     reason: str | None
     hashing_seconds: float
+
+
+class LoadsCounted(Record, frozen=True, kw_only=True, tag="loads_counted"):
+    """Loads and reads of a process that have no record of their own; written at its end.
+
+    Attributes:
+        loader: The call, such as ``torch.load``.
+        repeated: How often it read again a file that has a record and had not changed.
+        left_out: How many of its calls came after the most that are told.
+    """
+
+    loader: str
+    repeated: int
+    left_out: int
