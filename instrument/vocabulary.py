@@ -158,6 +158,8 @@ class ArtifactVersion(msgspec.Struct, frozen=True, kw_only=True):
         aliases: Aliases that point here now.
         parents: References of the versions it was made from.
         metadata: What the user said about it.
+        origin: ``<store id>/<name:vN>`` of the version that an import brought; None for one that
+            was made here.
     """
 
     name: str
@@ -173,6 +175,7 @@ class ArtifactVersion(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
+    origin: str | None = None
 
     @property
     def ref(self) -> str:

@@ -3,6 +3,7 @@
 FORMAT                       {"format":1,"store_id":"<uuid>","check":…}
 objects/ab/<sha256>          bytes as they are
 runs/<YYYYMM>/<run_id>/      journals (*.jsonl) and seals (run.json, run.2.json, …)
+                             imported.<hex>.json beside what an import brought
 runs/<YYYYMM>/<run_id>.<n>   an empty file: the run went on after its n-th seal
 packs/<sha256>.pack          runs that are final, many in a file
 artifacts/<name>/            vN.json and <alias>@<n>.json
@@ -33,6 +34,7 @@ from instrument_local.stamps import stamp, unstamp
 _DATED: Final = re.compile(r"((?:19|20)[0-9]{2}(?:0[1-9]|1[0-2]))")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _MONTH: Final = re.compile(r"[0-9]{6}")
+_IMPORTED: Final = re.compile(r"imported\.[0-9a-f]{16}\.json")
 GITIGNORE: Final = b"*\n"
 
 
@@ -49,10 +51,12 @@ class RunFiles(NamedTuple):
     Attributes:
         journals: The journals, by name.
         seals: The seals, oldest first.
+        facts: Where those of them came from that an import brought.
     """
 
     journals: list[RunFile]
     seals: list[RunFile]
+    facts: list[RunFile]
 
 
 class Layout:
@@ -189,10 +193,12 @@ class Layout:
         for file in files:
             found[file.path.parent.parent.name, file.name] = file
         journals = [file for file in found.values() if file.name.endswith(".jsonl")]
-        seals = [file for file in found.values() if file.name.endswith(".json")]
+        seals = [file for file in found.values() if seal_number(file.path)]
+        facts = [file for file in found.values() if is_imported(file.name)]
         return RunFiles(
             sorted(journals, key=lambda file: file.stem),
             sorted(seals, key=lambda file: seal_number(file.path)),
+            sorted(facts, key=lambda file: file.name),
         )
 
     def _loose_files(self, run_id: str) -> Iterator[LooseFile]:
@@ -214,6 +220,11 @@ class Layout:
 def seal_name(number: int) -> str:
     """``run.json``, then ``run.2.json`` and so on."""
     return "run.json" if number == 1 else f"run.{number}.json"
+
+
+def is_imported(name: str) -> bool:
+    """Whether the file `name` of a run says where others came from."""
+    return _IMPORTED.fullmatch(name) is not None
 
 
 def seal_number(path: Path) -> int:

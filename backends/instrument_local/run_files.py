@@ -100,6 +100,36 @@ class LooseFile:
         return found
 
 
+class MemoryFile:
+    """A file that is in memory.
+
+    Args:
+        path: Where it lies or will lie, to show.
+        data: What is in it.
+    """
+
+    is_packed = False
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path = path
+        self.name = path.name
+        self.stem = path.stem
+        self.size_bytes = len(data)
+        self._data = data
+
+    def read(self) -> bytes:
+        """See `RunFile`."""
+        return self._data
+
+    def chunks(self) -> Iterator[bytes]:
+        """See `RunFile`."""
+        yield self._data
+
+    def lines(self) -> Iterator[bytes]:
+        """See `RunFile`."""
+        return lines_of(self.chunks())
+
+
 def lines_of(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The lines in `chunks`, each with its newline, the last as it is."""
     begun: list[bytes] = []

@@ -26,6 +26,7 @@ from instrument_local.summaries import Summaries
 from instrument_local.versions import LocalVersions
 
 if TYPE_CHECKING:
+    from instrument_local.bundles.local import LocalBundles
     from instrument_local.ledger.local import LocalLedger
 
 _SHOWN = 5
@@ -156,6 +157,13 @@ class LocalStore:
         from instrument_local.ledger.local import LocalLedger
 
         return LocalLedger(self._layout)
+
+    @property
+    def bundles(self) -> "LocalBundles":
+        """See `instrument.protocols.bundles.HasBundles`."""
+        from instrument_local.bundles.local import LocalBundles
+
+        return LocalBundles(self._layout, self._clock, self._summaries, self._versions)
 
     def verify(self, selector: str | None = None) -> Verification:
         """See `instrument.protocols.Store`.

@@ -7,7 +7,7 @@ counts only while the journals are as long as it says.
 
 import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,9 @@ from instrument_local.lines import entries_of, genesis, stated_chain
 from instrument_local.liveness import Markers
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import stamp, unstamp
+
+if TYPE_CHECKING:
+    from instrument_local.imported import Origins
 
 
 class SealedJournal(msgspec.Struct, frozen=True):
@@ -96,8 +99,8 @@ class Summaries:
                 alive = self._markers.alive(run_id)
             if seal is not None:
                 is_final = not alive and _is_closed(seal, files)
-                return Reading(seal.run, is_final, _signature(files, sizes))
-            entries = (entry for journal in files.journals for entry in _entries(journal))
+                return Reading(_summary(seal, files), is_final, _signature(files, sizes))
+            entries = (entry for each in files.journals for entry in _entries(each, files))
             summary = _as_stored(summarise(run_id, entries, alive=alive))
             return Reading(summary, is_final=False, signature=_signature(files, sizes))
 
@@ -121,18 +124,22 @@ class Summaries:
         with store_errors(f"seal run {run_id}"):
             files = self._files(run_id)
             seal = _current_seal(files, _sizes(files))
-            if seal is None:
-                seal = self._make_seal(run_id, files.journals)
-                if seal.run.state is not RunState.RUNNING:
+            if seal is not None:
+                summary = _summary(seal, files)
+            else:
+                seal = self._make_seal(run_id, files)
+                summary = seal.run
+                if summary.state is not RunState.RUNNING:
                     self._write(run_id, files, seal)
             self._markers.drop_dead(run_id)
-            return seal.run
+            return summary
 
     def entries(self, run_id: str) -> Iterator[Entry]:
         """See `instrument.protocols.Catalogue`."""
         with store_errors(f"read run {run_id}"):
-            for journal in self._files(run_id).journals:
-                yield from _entries(journal)
+            files = self._files(run_id)
+            for journal in files.journals:
+                yield from _entries(journal, files)
 
     def _files(self, run_id: str) -> RunFiles:
         files = self._layout.run_files(check_run_id(run_id))
@@ -140,9 +147,9 @@ class Summaries:
             raise NotFoundError(f"there is no run {run_id!r}")
         return files
 
-    def _make_seal(self, run_id: str, journals: list[RunFile]) -> Seal:
+    def _make_seal(self, run_id: str, files: RunFiles) -> Seal:
         alive = self._markers.alive(run_id)  # before reading: who dies meanwhile is seen next time
-        readings = [_JournalReading(run_id, journal) for journal in journals]
+        readings = [_JournalReading(run_id, journal, files) for journal in files.journals]
         entries = (entry for reading in readings for entry in reading.entries())
         summary = _as_stored(summarise(run_id, entries, alive=alive))
         return Seal(run=summary, journals=tuple(reading.result() for reading in readings))
@@ -160,16 +167,21 @@ class Summaries:
 class _JournalReading:
     """Reads a journal once, for its entries and for its line in the seal."""
 
-    def __init__(self, run_id: str, journal: RunFile) -> None:
+    def __init__(self, run_id: str, journal: RunFile, files: RunFiles) -> None:
         self._journal = journal
+        self._origins = _origins(files)
         self._sha256 = hashlib.sha256()
         self._size = self._records = 0
         self._last = b""
         self._closed = False
-        self._genesis = genesis(run_id, journal.stem).hex()
+        there = self._origins.run_id(journal, run_id) if self._origins else run_id
+        self._genesis = genesis(there, journal.stem).hex()
 
     def entries(self) -> Iterator[Entry]:
-        for entry in entries_of(self._lines(), self._journal.stem):
+        entries = entries_of(self._lines(), self._journal.stem)
+        if self._origins:
+            entries = self._origins.entries(self._journal, entries)
+        for entry in entries:
             self._closed = isinstance(entry.record, ProcessFinished)
             yield entry
 
@@ -233,8 +245,26 @@ def _is_closed(seal: Seal, files: RunFiles) -> bool:
     return all(journal.closed or journal.name in packed for journal in seal.journals)
 
 
-def _entries(journal: RunFile) -> Iterator[Entry]:
-    return entries_of(journal.lines(), journal.stem)
+def _entries(journal: RunFile, files: RunFiles) -> Iterator[Entry]:
+    entries = entries_of(journal.lines(), journal.stem)
+    origins = _origins(files)
+    return origins.entries(journal, entries) if origins else entries
+
+
+def _origins(files: RunFiles) -> "Origins | None":
+    """Where the files of a run came from; None for a run that was recorded here."""
+    if not files.facts:
+        return None
+    from instrument_local.imported import Origins
+
+    return Origins(files.facts)
+
+
+def _summary(seal: Seal, files: RunFiles) -> RunSummary:
+    """The summary in `seal`, the last one of `files`, with the names of here."""
+    origins = _origins(files)
+    origin = origins.of(files.seals[-1]) if origins else None
+    return origin.summary(seal.run) if origin is not None else seal.run
 
 
 def _as_stored(summary: RunSummary) -> RunSummary:

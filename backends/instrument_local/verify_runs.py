@@ -4,14 +4,9 @@ import hashlib
 from pathlib import Path
 
 from instrument.errors import IntegrityError
-from instrument.records import (
-    ArtifactLogged,
-    ArtifactUsed,
-    CodeCaptured,
-    EnvironmentCaptured,
-    Record,
-)
+from instrument.records import ArtifactLogged, ArtifactUsed, Record, RunStarted
 from instrument_local.findings import Findings
+from instrument_local.imported import Imported, Origins
 from instrument_local.layout import Layout, RunFiles, seal_name, seal_number
 from instrument_local.lines import (
     TAIL_LENGTH,
@@ -22,6 +17,7 @@ from instrument_local.lines import (
     stated_chain,
 )
 from instrument_local.packs.check import flaws_of
+from instrument_local.references import objects_of
 from instrument_local.run_files import RunFile
 from instrument_local.summaries import SealedJournal, load_seal
 
@@ -38,6 +34,7 @@ class RunChecker:
         self._layout = layout
         self._findings = findings
         self.references: dict[str, tuple[str, Path]] = {}  # ref -> digest, journal
+        self.parents: dict[str, Path] = {}  # run that began another -> journal
 
     def check_packs(self) -> None:
         """Check every byte of all packs."""
@@ -59,9 +56,10 @@ class RunChecker:
                 self._check_names(directory)
         with self._findings.reading("run_unreadable", self._layout.run_path(run_id)):
             files = self._layout.run_files(run_id)
+            origins = Origins(files.facts)
             for journal in files.journals:
                 with self._findings.reading("journal_missing", journal.path):
-                    self._check_journal(run_id, journal)
+                    self._check_journal(run_id, journal, origins)
             self._check_seals(run_id, files)
 
     def _check_names(self, directory: Path) -> None:
@@ -69,8 +67,9 @@ class RunChecker:
             if path.suffix != ".jsonl" and not seal_number(path):
                 self._findings.add("unexpected_file", path, None, "a file of somebody else", "note")
 
-    def _check_journal(self, run_id: str, journal: RunFile) -> None:
-        path, previous, seq = journal.path, genesis(run_id, journal.stem), 0
+    def _check_journal(self, run_id: str, journal: RunFile, origins: Origins) -> None:
+        path, seq = journal.path, 0
+        previous = genesis(origins.run_id(journal, run_id), journal.stem)
         for number, line in enumerate(journal.lines(), start=1):
             self._findings.size_bytes += len(line)
             if not line.endswith(b"\n"):
@@ -84,10 +83,13 @@ class RunChecker:
                     "chain_broken", path, f"line {number}: chain {chain.hex()}", stated
                 )
             previous = _stated(line) or chain
-            seq = self._check_line(path, number, line, seq)
+            seq = self._check_line(journal, number, line, seq, origins.of(journal))
 
-    def _check_line(self, path: Path, number: int, line: bytes, seq: int) -> int:
+    def _check_line(
+        self, journal: RunFile, number: int, line: bytes, seq: int, origin: Imported | None
+    ) -> int:
         """Check what a line says; the sequence number that the next one must have."""
+        path = journal.path
         try:
             entry = parse_line(line, path.stem)
         except IntegrityError as error:
@@ -96,19 +98,17 @@ class RunChecker:
         if entry.seq != seq:
             expected = f"line {number}: seq {seq}"
             self._findings.add("sequence_broken", path, expected, f"line {number}: seq {entry.seq}")
-        self._collect(entry.record, path)
+        self._collect(origin.record(entry.record) if origin else entry.record, path)
         return entry.seq + 1
 
     def _collect(self, record: Record, path: Path) -> None:
         """Remember what the record refers to."""
-        match record:
-            case EnvironmentCaptured(snapshot=digest, files=files):
-                for each in (digest, *files.values()):
-                    self._findings.want(each, path)
-            case CodeCaptured(patch=digest):
-                self._findings.want(digest, path)
-            case ArtifactLogged(ref=ref, digest=digest) | ArtifactUsed(ref=ref, digest=digest):
-                self.references.setdefault(ref, (digest, path))
+        for digest in objects_of(record):
+            self._findings.want(digest, path)
+        if isinstance(record, ArtifactLogged | ArtifactUsed):
+            self.references.setdefault(record.ref, (record.digest, path))
+        elif isinstance(record, RunStarted) and record.parent_run_id is not None:
+            self.parents.setdefault(record.parent_run_id, path)
 
     def _check_seals(self, run_id: str, files: RunFiles) -> None:
         journals = {journal.stem: journal for journal in files.journals}

@@ -79,6 +79,23 @@ class LocalVersions:
                 self._point(draft.name, LATEST, number, draft.created_at)
             return _with_aliases(self._load(draft.name, number), self._now(draft.name))
 
+    def adopt(self, draft: Draft) -> ArtifactVersion:
+        """As `claim`, for what another store brings: content that is there moves no alias."""
+        content = self._content(draft)
+        with store_errors(f"store a version of {draft.name}"):
+            self._layout.files.make_durable_directory(self._directory(draft.name))
+            return self._load(draft.name, self._claim_number(draft, content)[0])
+
+    def hold_latest(self, name: str, more: int, at: datetime) -> None:
+        """Let ``latest`` stay where it is while `more` versions are made.
+
+        One that somebody else makes meanwhile, and that is not among the first `more`, moves it.
+        """
+        found = self.listing(name)
+        if found.versions:
+            highest = found.versions[-1] + more
+            self._point(name, LATEST, self._aliases(name, found)[LATEST], at, highest=highest)
+
     def resolve(self, reference: Reference) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
         check_artifact_name(reference.name)
@@ -199,11 +216,13 @@ class LocalVersions:
                 aliases[alias] = fact.version
         return aliases
 
-    def _point(self, name: str, alias: str, version: int, at: datetime) -> None:
+    def _point(
+        self, name: str, alias: str, version: int, at: datetime, *, highest: int = 0
+    ) -> None:
         """Write the fact that `alias` points at `version`."""
         while True:
             found = self.listing(name)
-            highest = max(found.versions, default=version)
+            highest = max(found.versions[-1] if found.versions else version, highest)
             fact = AliasFact(name=name, alias=alias, version=version, highest=highest, at=at)
             path = fact_path(self._directory(name), alias, found.facts.get(alias, 0) + 1)
             if self._layout.files.publish(path, stamp(msgspec.json.encode(fact))):

@@ -21,7 +21,7 @@ class Progress:
         total: Tells how many bytes there are; asked only when there is a bar to show.
     """
 
-    def __init__(self, what: str, total: Callable[[], int]) -> None:
+    def __init__(self, what: str, total: Callable[[], int | None]) -> None:
         self._what = what
         self._total = total
         self._done = 0

@@ -23,6 +23,7 @@ def artifact_page(store: Store, version: ArtifactVersion) -> "Group":
         ("made", f"{moment(version.created_at)} ({ago(version.created_at)})"),
         ("by run", version.run_id or "none: it was logged by hand"),
         ("made from", listed(version.parents) or "-"),
+        *([("imported", f"from {version.origin}")] if version.origin else []),
         ("aliases", listed(version.aliases) or "-"),
         ("size", size(version.size_bytes)),
         ("digest", version.digest),

@@ -33,6 +33,8 @@ _COMMANDS: Final = {
     "doctor": "instrument.cli.doctor:doctor",
     "sync": "instrument.cli.sync:sync",
     "store": "instrument.cli.store:store",
+    "export": "instrument.cli.export:export",
+    "import": "instrument.cli.import_:import_",
 }
 
 

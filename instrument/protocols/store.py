@@ -150,6 +150,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     parents: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
+    origin: str | None = None
 
 
 class Versions(Protocol):

@@ -19,7 +19,7 @@ from instrument_local.packs.contents import (
 from instrument_local.packs.pack import Pack
 from instrument_local.packs.shelf import ENDING, Shelf
 from instrument_local.packs.zstd import deflate
-from instrument_local.run_files import LooseFile
+from instrument_local.run_files import RunFile
 
 GROUP_BYTES = 128 * 1024
 
@@ -27,7 +27,7 @@ GROUP_BYTES = 128 * 1024
 class Packable(NamedTuple):
     """A file to be packed, and what it will be in the pack."""
 
-    file: LooseFile
+    file: RunFile
     member: Member
 
 

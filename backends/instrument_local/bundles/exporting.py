@@ -1,0 +1,87 @@
+"""``instrument export``: some runs, and what they refer to, in a new file."""
+
+import os
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from instrument.audit import Exported
+from instrument.errors import NotFoundError, StoreError, UsageError
+from instrument.naming import check_run_id
+from instrument.protocols import Clock
+from instrument.protocols.bundles import Export
+from instrument_local.bundles.selecting import Selection
+from instrument_local.bundles.writing import Head, Writer
+from instrument_local.copying import Told
+from instrument_local.files import READ_WRITE, store_errors
+from instrument_local.layout import Layout
+from instrument_local.ledger.local import LocalLedger
+from instrument_local.ledger.pending import note, this_user
+
+
+def export(  # noqa: PLR0913 - what it is made of
+    layout: Layout,
+    clock: Clock,
+    selection: Selection,
+    target: Path,
+    why: str | None,
+    told: Told,
+) -> Export:
+    """Write `selection` to the new file `target`; see `instrument.protocols.bundles.Bundles`."""
+    if os.path.lexists(target):
+        raise UsageError(f"{target} is there already; name another file")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is no directory; make it first")
+    if layout.format is None:
+        raise NotFoundError(f"there is no store at {layout.root}")
+    head = Head(
+        layout.format.store_id,
+        clock.now(),
+        this_user(),
+        selection.runs,
+        tuple(selection.left_out),
+    )
+    sources = selection.sources(_proofs(layout, selection.runs))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    disk = layout.files.disk
+    with store_errors(f"write {target}"), layout.files.discarding(temporary):
+        fd = disk.open(temporary, READ_WRITE, 0o600)
+        try:
+            digest = Writer(disk, fd, told).write(head, sources)
+            size_bytes = os.fstat(fd).st_size
+            layout.files.sync(fd)
+        finally:
+            disk.close(fd)
+        # First, so that no bundle leaves the store unseen.
+        note(
+            layout,
+            Exported(at=head.at, who=head.who, why=why, bundle=digest, runs=selection.runs),
+        )
+        if not layout.files.place(temporary, target):
+            raise UsageError(f"{target} was made meanwhile; name another file")
+    return Export(
+        path=str(target),
+        digest=digest,
+        size_bytes=size_bytes,
+        runs=selection.runs,
+        artifacts=tuple(sorted(selection.versions)),
+        objects=selection.objects,
+        left_out=dict(Counter(each.reason for each in selection.left_out)),
+    )
+
+
+def _proofs(layout: Layout, run_ids: Sequence[str]) -> dict[str, bytes]:
+    """The proofs of those runs that are in the ledger: all, unless it cannot be written now."""
+    ledger = LocalLedger(layout)
+    with suppress(StoreError):
+        ledger.integrate()
+    try:
+        return ledger.proofs_of(run_ids)
+    except NotFoundError:
+        found = {}
+        for run_id in map(check_run_id, run_ids):
+            with suppress(NotFoundError):
+                found[run_id] = ledger.proof_of(run_id)
+        return found

@@ -1,0 +1,155 @@
+"""What a bundle brings, and what each part of it is called here.
+
+A run keeps its id unless another run here has it; an artifact version gets the next number of its
+name unless its content is here under that name (docs/decisions/0009-bundles.md).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from instrument.errors import IntegrityError
+from instrument.protocols.bundles import ArrivingArtifact, ArrivingRun
+from instrument.vocabulary import ArtifactVersion
+from instrument_local.bundles.checking import Checked
+from instrument_local.bundles.reading import BundledFile
+from instrument_local.layout import Layout
+from instrument_local.packs.check import digest_of
+from instrument_local.run_files import RunFile
+from instrument_local.versions import LocalVersions
+
+if TYPE_CHECKING:
+    from instrument_local.bundles.contents import Content
+
+_TAG_LENGTH: Final = 8
+_ID_LENGTH: Final = 64  # of a run, at most
+
+
+class Coming(NamedTuple):
+    """A run that comes.
+
+    Attributes:
+        run: What is told of it.
+        files: Those of its files that are not here yet.
+    """
+
+    run: ArrivingRun
+    files: list[BundledFile]
+
+
+class Plan:
+    """What would come, were the bundle imported now.
+
+    Args:
+        layout: Where the store keeps things.
+        versions: Its artifacts.
+        checked: The bundle.
+
+    Attributes:
+        runs: The runs.
+        artifacts: The artifact versions, what they were made from first.
+        objects: The objects that are not here.
+    """
+
+    def __init__(self, layout: Layout, versions: LocalVersions, checked: Checked) -> None:
+        self._layout = layout
+        self._checked = checked
+        self.runs = [self._coming(run_id) for run_id in sorted(checked.runs)]
+        self.artifacts = list(_artifacts(versions, checked.versions))
+        self.objects: list[Content] = [
+            content for content in checked.objects if not self._has(f"sha256:{content.sha256}")
+        ]
+
+    @property
+    def missing(self) -> set[str]:
+        """Digests of the objects that are referred to, and neither here nor in the bundle."""
+        there = {f"sha256:{content.sha256}" for content in self._checked.objects}
+        return {digest for digest in self._checked.wanted - there if not self._has(digest)}
+
+    def _has(self, digest: str) -> bool:
+        path = self._layout.object_path(digest)
+        return path is not None and path.is_file() and not path.is_symlink()
+
+    def _coming(self, run_id: str) -> Coming:
+        """Under which id the run comes: the first whose run here is the same, or part of it."""
+        files = [file for file in self._checked.runs[run_id] if file.content.kind != "fact"]
+        theirs = {_key(file): file for file in files}
+        for here in self._ids(run_id):
+            found = self._layout.run_files(here)
+            ours = {_key(file): file for file in (*found.journals, *found.seals)}
+            if not all(_same(ours[key], theirs[key]) for key in ours.keys() & theirs.keys()):
+                continue
+            if ours.keys() >= theirs.keys():
+                return Coming(ArrivingRun(id=run_id, here=here, change="same"), [])
+            if ours.keys() <= theirs.keys():
+                new = [theirs[key] for key in theirs if key not in ours]
+                if ours:
+                    return Coming(ArrivingRun(id=run_id, here=here, change="grown"), new)
+                change: Literal["new", "conflict"] = "new" if here == run_id else "conflict"
+                return Coming(ArrivingRun(id=run_id, here=here, change=change), new)
+        raise AssertionError  # the last id is that of the content
+
+    def _ids(self, run_id: str) -> Iterator[str]:
+        """The ids that a run can have here; the same ones at each import of it."""
+        start = run_id[: _ID_LENGTH - _TAG_LENGTH - 1]
+        yield run_id
+        yield f"{start}-{_tag(self._checked.bundle.manifest.origin)}"
+        content = sorted(file.content.sha256 for file in self._checked.runs[run_id])
+        number = 0
+        while True:  # an id that is taken by something else, on purpose
+            yield f"{start}-{_tag(' '.join(content) + str(number))}"
+            number += 1
+
+
+def _key(file: RunFile) -> tuple[str, str]:
+    """Month and name: what tells the files of a run apart."""
+    return file.path.parent.parent.name, file.name
+
+
+def _same(ours: RunFile, theirs: BundledFile) -> bool:
+    if ours.size_bytes != theirs.size_bytes:
+        return False
+    return digest_of(ours.chunks()) == theirs.content.sha256
+
+
+def _tag(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_TAG_LENGTH]
+
+
+def _artifacts(
+    versions: LocalVersions, arriving: dict[str, ArtifactVersion]
+) -> Iterator[ArrivingArtifact]:
+    """What each version will be called here, unless somebody makes versions meanwhile."""
+    known: dict[str, dict[str, int]] = {}
+    highest: dict[str, int] = {}
+    for version in in_order(arriving):
+        name = version.name
+        if name not in known:
+            highest[name] = max(versions.listing(name).versions, default=0)
+            there = sorted(versions.artifacts(name), key=lambda each: -(each.version or 0))
+            known[name] = {each.digest: each.version or 0 for each in there}
+        is_new = version.digest not in known[name]
+        if is_new:
+            highest[name] += 1
+            known[name][version.digest] = highest[name]
+        here = f"{name}:v{known[name][version.digest]}"
+        yield ArrivingArtifact(ref=version.ref, here=here, is_new=is_new)
+
+
+def in_order(arriving: dict[str, ArtifactVersion]) -> list[ArtifactVersion]:
+    """The versions, each behind those it was made from and those of its name with lower numbers.
+
+    Raises:
+        IntegrityError: There is no such order, which in a store there always is.
+    """
+    before: dict[str, str] = {}
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for version in sorted(arriving.values(), key=lambda each: (each.name, each.version or 0)):
+        previous = before.get(version.name)
+        sorter.add(version.ref, *version.parents, *([previous] if previous else []))
+        before[version.name] = version.ref
+    try:
+        return [arriving[ref] for ref in sorter.static_order()]
+    except CycleError as error:
+        raise IntegrityError(f"{error.args[1][0]} was made from itself") from error
