@@ -34,6 +34,7 @@ from instrument.records import (
     Record,
     RunFinished,
 )
+from instrument.redaction.kept import redact_record, redact_texts
 from instrument.settings import Settings
 from instrument.stand_ins import Ended, Lent, Nowhere, OpenedOnUse
 
@@ -128,7 +129,7 @@ class Recording:
                 command=identity.command,
             )
             if self.store is not None:
-                self._write_to(self._lent(self.store.begin(process)))
+                self._write_to(self._lent(self.store.begin(redact_record(process))))
         if self._records.lost:
             say(f"the store {self._where()} cannot be written: this run is not recorded")
 
@@ -203,7 +204,7 @@ class Recording:
         digest = None
         if self.store is not None:
             with self.guard.protect("store the snapshot of the environment"):
-                digest = self.store.put_bytes(canonical_bytes(snapshot))
+                digest = self.store.put_bytes(canonical_bytes(redact_texts(snapshot)))
         self.record(
             EnvironmentCaptured(
                 level=level,
@@ -252,7 +253,7 @@ class Recording:
     def record(self, record: Record) -> None:
         """See `instrument.protocols.Recorder`."""
         try:
-            self.take(record, _now(UTC))
+            self.take(redact_record(record), _now(UTC))
         except Exception as error:
             self.problem(f"record {type(record).__name__}", error)
 
@@ -261,7 +262,7 @@ class Recording:
         self.guard.problem(doing, error)
 
     def _take_now(self, record: Record) -> None:
-        self.take(record, _now(UTC))
+        self.take(redact_record(record), _now(UTC))
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import msgspec
 from instrument.canonical import MAX_DEPTH, dataclass_fields, is_dataclass, to_plain
 from instrument.errors import MissingDependencyError, NotFoundError, UsageError
 from instrument.given import storable
-from instrument.redaction import REDACTED, is_secret_name, printable, redact_plain
+from instrument.redaction import hide, hides, printable, redact_plain
 
 MAX_FILE_BYTES: Final = 16_000_000
 
@@ -44,8 +44,8 @@ def _leaves(mapping: Mapping[Any, Any], prefix: str, depth: int) -> Any:
     for key, value in mapping.items():
         name = printable(f"{prefix}{key}")
         inner = _inner_mapping(value)
-        if is_secret_name(str(key)) and value is not None:
-            yield name, REDACTED
+        if hides(name[len(prefix) :], value):
+            yield name, hide(_revealed(value))
         elif inner:
             yield from _leaves(inner, f"{name}.", depth + 1)
         else:
@@ -111,8 +111,19 @@ def _plain(value: Any) -> Any:
         return _unserialisable(value)
 
 
-def _unserialisable(value: Any) -> dict[str, str]:
+def _revealed(value: Any) -> Any:
+    """The value itself of one that hides it, such as pydantic's `SecretStr`."""
+    reveal = getattr(type(value), "get_secret_value", None)
+    try:
+        return value if reveal is None else reveal(value)
+    except Exception:
+        return None
+
+
+def _unserialisable(value: Any) -> Any:
     kind = type(value)
+    if hasattr(kind, "get_secret_value"):
+        return hide(_revealed(value))
     return {"unserialisable": f"{kind.__module__}.{kind.__qualname__}"}
 
 

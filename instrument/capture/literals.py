@@ -8,7 +8,9 @@ import re
 from functools import cache
 from typing import Final
 
-from instrument.redaction import TOKEN_FORMS, is_secret_name
+from instrument.redaction import is_secret_name
+from instrument.redaction.forms import holds_form
+from instrument.redaction.known import holds_known
 
 _CHUNK: Final = 65_536
 """Searched at once: a search keeps the other threads of the user's process waiting."""
@@ -30,7 +32,7 @@ def holds_secret(data: bytes) -> bool:
 
 def _chunk_holds_secret(text: str) -> bool:
     known, assigned = _patterns()
-    if known.search(text):
+    if holds_known(text) or holds_form(text) or known.search(text):
         return True
     return any(is_secret_name(match["name"]) for match in assigned.finditer(text))
 
@@ -38,7 +40,6 @@ def _chunk_holds_secret(text: str) -> bool:
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     known = (
-        r"(?<![A-Za-z0-9])(?:" + "|".join(TOKEN_FORMS) + r")",
         r"\bBearer (?=[A-Za-z+/=._~-]{0,99}[0-9])[A-Za-z0-9+/=._~-]{16,}",
         r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:\r?\n|\\n[A-Za-z0-9+/]{16})",
     )

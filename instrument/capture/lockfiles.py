@@ -10,14 +10,16 @@ from instrument.canonical import digest_of_bytes
 from instrument.capture.code import code_directory
 from instrument.capture.parts import NotKnown
 from instrument.capture.repository import find_repository
-from instrument.redaction import REDACTED, TOKEN_FORMS, printable, redact_text
+from instrument.redaction import REDACTED, printable, redact_text
+from instrument.redaction.forms import holds_form
+from instrument.redaction.known import holds_known
 
 MAX_BYTES: Final = 20_000_000
 _NAMES = re.compile(
     r"(uv|poetry|pdm|pixi|Pipfile)\.lock|[\w.-]*requirements[\w.-]*\.(txt|lock)|pylock.*\.toml"
     r"|(.*\.)?conda-lock\.yml|environment[\w.-]*\.ya?ml"
 )
-_MAY_HOLD_SECRETS = re.compile(rf"://[^/\s\"']*@|://\S*[?]|{'|'.join(TOKEN_FORMS)}")
+_SIGNED_URL = re.compile(r"://[^/\s\"']*@|://\S*[?]")
 _TOKEN_IN_CHANNEL = re.compile(r"(://[^/\s]+/t/)[^/\s]+/")
 
 
@@ -49,10 +51,14 @@ def without_secrets(text: str) -> str:
     Only lines that may hold one are looked at closely: ``google-auth==2.1`` is no secret.
     """
     lines = (
-        redact_text(line) if _MAY_HOLD_SECRETS.search(line) else line
+        redact_text(line) if _may_hold_secret(line) else line
         for line in text.splitlines(keepends=True)
     )
     return _TOKEN_IN_CHANNEL.sub(rf"\1{REDACTED}/", "".join(lines))
+
+
+def _may_hold_secret(line: str) -> bool:
+    return _SIGNED_URL.search(line) is not None or holds_form(line) or holds_known(line)
 
 
 def _content(path: Path) -> bytes | None:

@@ -32,7 +32,7 @@ def test_benign_names(name: str) -> None:
 def test_secrets_in_commands(argv: list[str], secret: str) -> None:
     kept = redact_command(argv)
     assert secret not in " ".join(kept)
-    assert REDACTED in " ".join(kept)
+    assert "[redacted" in " ".join(kept)
     assert kept[0] == argv[0]
 
 

@@ -221,7 +221,7 @@ def test_dotted() -> None:
 )
 def test_secrets_are_hidden_in_texts(value: Any) -> None:
     assert "sesame" not in str(summarise(value))
-    assert REDACTED in str(summarise(value))
+    assert "[redacted" in str(summarise(value))
 
 
 @pytest.mark.parametrize("text", ["adamw", "basic training", "https://h.com/p?x=1", "a - b --c d"])

@@ -1,0 +1,58 @@
+"""The last net: texts of a record or of a snapshot, wherever in it they stand.
+
+Each room removes the secrets that it can tell by their names. What reaches a store passes through
+here as well, so that a text which nobody thought of (a tag, a reason, a message) is no way out.
+"""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from instrument.records import (
+    CallFinished,
+    CallStarted,
+    Metrics,
+    PhaseFinished,
+    Record,
+    TelemetrySampled,
+)
+from instrument.redaction.texts import redact_behind_flags, redact_text
+
+_R = TypeVar("_R", bound=Record)
+_SAFE: Final = frozenset({CallFinished, CallStarted, Metrics, PhaseFinished, TelemetrySampled})
+"""Many and small, of numbers and of texts that were looked at already."""
+
+
+def redact_record(record: _R) -> _R:
+    """`record` without secrets in its texts; itself where there are none."""
+    if type(record) in _SAFE:
+        return record
+    plain = msgspec.to_builtins(record)
+    safe = redact_texts(plain)
+    return record if safe is plain else msgspec.convert(safe, type(record))
+
+
+def redact_texts(value: Any) -> Any:
+    """Plain values without secrets in their texts and names; itself where there are none.
+
+    Names decide nothing here: what may be kept under which name, its room has decided.
+    """
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict):
+        return _redact_mapping(value)
+    if isinstance(value, (list, tuple)):
+        items = [redact_texts(item) for item in value]
+        items = redact_behind_flags(items)
+        return value if all(map(_same, items, value)) else items
+    return value
+
+
+def _redact_mapping(value: dict[str, Any]) -> dict[str, Any]:
+    safe = {redact_text(name): redact_texts(item) for name, item in value.items()}
+    is_same = all(map(_same, safe.values(), value.values())) and safe.keys() == value.keys()
+    return value if is_same else safe
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, str) and one == other)

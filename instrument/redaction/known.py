@@ -1,0 +1,150 @@
+"""Secrets that this process knows by value: what its secret variables, settings and flags hold.
+
+They are searched for in every text, also URL-encoded, escaped, in hexadecimal and in base64, there
+also amid other bytes. They stay in the memory of this process; nothing is derived from them that
+would be kept, not even a digest: a digest of a weak password is as good as the password.
+"""
+
+import binascii
+import os
+import re
+import threading
+from functools import cache
+from typing import Final
+
+from instrument.redaction.names import is_secret_name
+
+MIN_LENGTH: Final = 8
+"""Shorter values are not searched for in text: they match by chance."""
+MAX_LENGTH: Final = 20_000
+MAX_LEARNED: Final = 1000
+_FREE_LENGTH: Final = 12
+"""From here on a value is also found inside of longer words."""
+_PLAIN_LENGTH: Final = 16
+"""A value of only small letters, or only digits, is a word or a number up to here."""
+_MIN_DISTINCT: Final = 5
+_CLASSES: Final = tuple(map(re.compile, ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9]")))
+_UNRESERVED: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_USERINFO: Final = re.compile(r"://[^/\s:@]{0,200}:([^/\s@]+)@")
+
+_learned: dict[str, None] = {}
+_lock: Final = threading.Lock()
+
+
+def learn(value: object) -> None:
+    """Search for `value`, which stood under a secret name, from now on, if it is a text."""
+    text = str.__str__(value) if isinstance(value, str) else ""
+    if MIN_LENGTH <= len(text) <= MAX_LENGTH:
+        if text not in _learned and is_findable(text):
+            with _lock:
+                if len(_learned) < MAX_LEARNED:
+                    _learned[text] = None
+
+
+def is_findable(value: str) -> bool:
+    """Whether `value` is long and odd enough that a text which holds it does not by chance."""
+    if len(value) < MIN_LENGTH or value[0] in "/~[<$" or value in _own_names():
+        return False
+    classes = sum(bool(one.search(value)) for one in _CLASSES)
+    return len(set(value)) >= _MIN_DISTINCT and (classes > 1 or len(value) >= _PLAIN_LENGTH)
+
+
+def redact_known(text: str) -> str:
+    """`text` without the secrets that this process knows."""
+    if len(text) < MIN_LENGTH:
+        return text
+    for value, pattern in _search_list():
+        if value in text:
+            text = pattern.sub("[redacted]", text) if pattern else text.replace(value, "[redacted]")
+    return text
+
+
+def holds_known(text: str) -> bool:
+    """Whether `text` holds a secret that this process knows."""
+    return any(
+        value in text and (pattern is None or pattern.search(text) is not None)
+        for value, pattern in _search_list()
+    )
+
+
+_Sought = list[tuple[str, re.Pattern[str] | None]]
+_built: tuple[dict[object, object], int, _Sought] = ({}, -1, [])
+
+
+def _search_list() -> _Sought:
+    """What to search for; made anew when the environment changed or more is known."""
+    global _built  # noqa: PLW0603 - a cache
+    before, learned, sought = _built
+    environment = getattr(os.environ, "_data", os.environ)
+    if learned != len(_learned) or environment != before:
+        now = dict(environment)
+        sought = _sought({*_of_environment(), *list(_learned)})
+        _built = now, len(_learned), sought
+    return sought
+
+
+def _sought(values: set[str]) -> _Sought:
+    found = {written: None for value in values for written in _spellings(value)}
+    ordered = sorted(found, key=len, reverse=True)
+    return [(value, _whole(value) if len(value) < _FREE_LENGTH else None) for value in ordered]
+
+
+def _whole(value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])")
+
+
+def _of_environment() -> set[str]:
+    """Values of the secret variables, and the passwords in the URLs of the others."""
+    found = set()
+    for name, value in list(os.environ.items()):
+        if is_secret_name(name):
+            found.add(value)
+        elif "://" in value:
+            found.update(_USERINFO.findall(value[:MAX_LENGTH]))
+    return {value for value in found if len(value) <= MAX_LENGTH and is_findable(value)}
+
+
+def _spellings(value: str) -> set[str]:
+    """`value` as it may stand in a text."""
+    data = value.encode("utf-8", "surrogateescape")
+    text = data.decode("utf-8", "backslashreplace")
+    written = {value, text, repr(text)[1:-1], ascii(text)[1:-1], *_in_json(text)}
+    written |= {_in_url(data, ""), _in_url(data, "/"), _in_url(data, "").replace("%20", "+")}
+    written |= {line for line in map(str.strip, value.splitlines()) if _is_telling(line)}
+    if len(data) >= _FREE_LENGTH:
+        written |= {data.hex(), data.hex().upper(), *_in_base64(data)}
+    return written
+
+
+def _is_telling(line: str) -> bool:
+    """Whether a line of a longer secret, such as of a private key, is searched for by itself."""
+    return len(line) >= _PLAIN_LENGTH and not line.startswith("-----") and is_findable(line)
+
+
+def _in_json(text: str) -> set[str]:
+    import json
+
+    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+
+
+def _in_url(data: bytes, safe: str) -> str:
+    """`data` URL-encoded."""
+    plain = frozenset(f"{_UNRESERVED}{safe}".encode())
+    return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in data)
+
+
+def _in_base64(data: bytes) -> set[str]:
+    """The characters of base64 that `data` becomes wherever it begins among other bytes."""
+    found = set()
+    for offset in range(3):
+        text = binascii.b2a_base64(bytes(offset) + data, newline=False).decode()
+        inner = text[-(-8 * offset // 6) : 8 * (offset + len(data)) // 6]
+        found |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return found
+
+
+@cache
+def _own_names() -> frozenset[str]:
+    """What the user and the machine are called: in every path, and no secret."""
+    names = (os.environ.get("USER"), os.environ.get("LOGNAME"), os.uname().nodename)
+    return frozenset(filter(None, names))

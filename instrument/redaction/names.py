@@ -1,0 +1,90 @@
+"""Names of variables, settings, fields and flags that say: this is a secret."""
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+MAX_NAME_LENGTH: Final = 200
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SECRET_WORDS: Final = _words(
+    "apikey auth authtoken authorization bearer cookie cred credential credentials creds dsn jwt "
+    "passcode passphrase passwd password privatekey pwd secret secretkey secrets signature token "
+    "accesstoken accesskey"
+)
+_SECRET_ENDS: Final = ("password", "passwd", "secret", "apikey", "passphrase", "_pat", "_sas")
+_SECRET_KEYS: Final = _words(
+    "access account admin api app auth client cloud consumer deploy encryption host hmac license "
+    "master mfa private secret service shared signing ssh ssl storage subscription tls webhook "
+    "wandb"
+)
+"""What stands before ``key`` when the key opens something."""
+_PLAIN_KEYS: Final = _words(
+    "cache dataset feature foreign group id input join label loss metric output partition primary "
+    "prompt public query sort target text value"
+)
+_PLAIN_TOKENS: Final = _words(
+    "begin bos class cls current decoder end eos first forced image last mask max min n new next "
+    "num pad per prefix sep special start stop target unk vocab"
+)
+_PLAIN_AFTER: Final = _words(
+    "budget count counts dim dropout embedding embeddings file head heads id ids index kind len "
+    "length level limit loss method mode name norm path policy rate ratio size sock style type "
+    "types url version weight weights"
+)
+_PLAIN_PASS: Final = _words("backward first forward k multi n num one second single two")
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable, setting or flag of this name holds a secret.
+
+    ``HF_TOKEN``, ``api_key`` and ``dbPassword`` do; ``max_tokens``, ``pad_token`` and ``sort_key``
+    do not. Of what is too long for a name, the first characters decide.
+    """
+    return _is_secret_name(name[:MAX_NAME_LENGTH])
+
+
+@lru_cache(maxsize=4096)
+def _is_secret_name(name: str) -> bool:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or words in (["pwd"], ["oldpwd"], ["auth"]):
+        return words == ["auth"]
+    if name.lower().endswith(_SECRET_ENDS) or {"connection", "string"} <= set(words):
+        return True
+    return any(
+        _is_secret_word(word, words[:index], words[index + 1 :], is_upper=name.isupper())
+        for index, word in enumerate(words)
+    )
+
+
+def _is_secret_word(word: str, before: list[str], after: list[str], *, is_upper: bool) -> bool:
+    """Whether `word` between its neighbours names a secret."""
+    previous = before[-1] if before else ""
+    if word == "key":
+        if previous in _SECRET_KEYS:
+            return after[:1] != ["path"]
+        return is_upper and bool(before) and not after and previous not in _PLAIN_KEYS
+    if word == "pass":
+        return bool(before) and not after and previous not in _PLAIN_PASS
+    if word in {"token", "auth", "signature", "cookie"}:
+        plain = previous in _PLAIN_TOKENS or (after and after[0] in _PLAIN_AFTER)
+        return not plain
+    return word in _SECRET_WORDS
+
+
+def hides(name: str, value: Any) -> bool:
+    """Whether `value`, which stands under `name`, is a secret: a switch or a fraction is none."""
+    return is_secret_name(name) and not (
+        value is None or isinstance(value, (bool, float)) or (isinstance(value, str) and not value)
+    )
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in lower case: ``dbPassword`` is ``db`` and ``password``."""
+    return [word.lower() for word in _WORDS.findall(name)]

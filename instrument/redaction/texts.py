@@ -1,0 +1,239 @@
+"""Secrets out of texts, URLs, command lines and plain values."""
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, Final
+
+from instrument.redaction.known import MIN_LENGTH, learn, redact_known
+from instrument.redaction.names import hides, is_secret_name, words_of
+
+REDACTED: Final = "[redacted]"
+_MAX_QUERY: Final = 20_000
+_MAX_DEPTH: Final = 8
+_SECRET_FLAGS: Final = frozenset({"pw", "pass"})
+"""What names a secret only as a flag: ``--pw X``."""
+_USER_FLAGS: Final = ("-u", "--user")
+_PASSWORD_PROGRAMS: Final = frozenset(
+    ["mariadb", "mariadb-dump", "mysql", "mysqladmin", "mysqldump", "mysqlimport", "sshpass"]
+)
+"""Programs whose flag ``-pX`` is a password."""
+_QUERY_WORDS: Final = frozenset(
+    ["auth", "credential", "credentials", "key", "sas", "sig", "signature", "token"]
+)
+"""Words in a URL's query that stand beside what signs it: nothing of such a query stays."""
+
+
+def redact_url(url: str) -> str:
+    """`url` without user, password, query and fragment. Anything else is returned as it is."""
+    match = _patterns()["url"].fullmatch(url)
+    if match:
+        return f"{match['scheme']}{match['rest'].split('?')[0].split('#')[0]}"
+    user, at, rest = url.partition("@")  # git@host:path: the form of scp
+    if at and ":" in rest and "/" not in user and " " not in url:
+        return rest.split("?")[0]
+    return url
+
+
+def redact_text(text: str) -> str:
+    """`text` without secrets of this process, tokens of known forms, and what is named as secret.
+
+    Takes time in proportion to the length of the text, whatever it holds.
+    """
+    if len(text) < MIN_LENGTH - 1:  # ``pw=abc`` and such names as have no room for a secret
+        return _redact_named(text)
+    from instrument.redaction.forms import redact_forms
+
+    text = redact_known(text)
+    text = _redact_urls(text)
+    text = redact_forms(text)
+    return _redact_named(text)
+
+
+def _redact_urls(text: str) -> str:
+    """`text` without passwords and signatures in URLs."""
+    patterns = _patterns()
+    if "://" in text:
+        text = patterns["userinfo"].sub(rf"\1{REDACTED}@", text)
+        text = patterns["query"].sub(_redact_query, text)
+    if "sig=" in text:  # a query without its URL: the shared access signature of Azure
+        text = patterns["signature"].sub(rf"\1{REDACTED}", text)
+    return text
+
+
+def _redact_named(text: str) -> str:
+    """`text` without what stands behind a name, a flag or a scheme that says it is a secret."""
+    patterns = _patterns()
+    if " " in text:
+        text = patterns["bearer"].sub(rf"\1 {REDACTED}", text)
+    if "=" in text or ":" in text:
+        text = patterns["assignment"].sub(_redact_assignment, text)
+    if "-" in text and " " in text:
+        text = patterns["user"].sub(rf"\1{REDACTED}", text)
+        text = patterns["flag"].sub(_redact_flag, text)
+        if " -p" in text:
+            text = patterns["short_password"].sub(rf"\1{REDACTED}", text)
+    return text
+
+
+def redact_value(name: str, value: str) -> str:
+    """`value` of the variable or setting `name`, safe to keep."""
+    return _hidden(value) if hides(name, value) else redact_text(value)
+
+
+def redact_command(argv: Sequence[str]) -> tuple[str, ...]:
+    """A command line with secrets removed: ``--token X``, ``--token=X``, ``TOKEN=X`` and text."""
+    return tuple(_redacted_arguments(argv))
+
+
+def printable(text: str) -> str:
+    """`text` as UTF-8 can hold it: bytes that the system could not decode are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def redact_plain(value: Any) -> Any:
+    """A plain value with secrets removed: by the names in it, by form, and behind flags."""
+    if isinstance(value, str):
+        return redact_text(printable(value))
+    if isinstance(value, dict):
+        return {
+            redact_text(printable(key)): hide(item) if hides(key, item) else redact_plain(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return redact_behind_flags([redact_plain(item) for item in value])
+    return value
+
+
+def hide(value: Any) -> str:
+    """What stands for the secret `value`; its texts are searched for everywhere from now on."""
+    for text in _texts_in(value):
+        learn(text)
+    return REDACTED
+
+
+def redact_behind_flags(items: list[Any]) -> list[Any]:
+    """A list that may be a command line, with the values of its secret flags removed."""
+    kept = items
+    for index, (flag, value) in enumerate(itertools.pairwise(items), 1):
+        if type(flag) is str and flag[:1] == "-" and type(value) is str:
+            safe = _behind(flag, value)
+            if safe != value:
+                kept = items[:] if kept is items else kept
+                kept[index] = safe
+    return kept
+
+
+def _texts_in(value: Any, depth: int = 0) -> Iterable[str]:
+    """The texts in a plain value."""
+    if isinstance(value, str):
+        yield value
+    elif type(value) in {dict, list, tuple} and depth < _MAX_DEPTH:
+        for item in value.values() if type(value) is dict else value:
+            yield from _texts_in(item, depth + 1)
+
+
+def _hidden(value: str) -> str:
+    learn(value)
+    return REDACTED
+
+
+def _redacted_arguments(argv: Sequence[str]) -> Iterable[str]:
+    before = ""
+    takes_password = False
+    for argument in map(printable, argv):
+        name, equals, value = argument.partition("=")
+        safe = _behind(before, argument)
+        before = argument
+        takes_password |= argument.rpartition("/")[2] in _PASSWORD_PROGRAMS
+        if safe != argument:
+            before = ""
+            yield safe
+        elif equals and value and " " not in name and _names_secret(name):
+            yield f"{name}={_hidden(value)}"
+        elif equals and name in _USER_FLAGS:
+            yield f"{name}={_behind(name, value)}"
+        elif takes_password and argument[:2] == "-p" and argument[2:]:
+            yield f"-p{_hidden(argument[2:])}"
+        else:
+            yield redact_text(argument)
+
+
+def _behind(flag: str, value: str) -> str:
+    """`value`, safe to keep where it follows `flag`."""
+    if flag in _USER_FLAGS:
+        return _patterns()["login"].sub(rf"\1{REDACTED}", value)
+    is_value = flag.startswith("-") and "=" not in flag and not value.startswith("--")
+    return _hidden(value) if is_value and _names_secret(flag) else value
+
+
+def _names_secret(flag: str) -> bool:
+    """Whether what stands behind `flag`, a setting or a flag with its dashes, is a secret."""
+    name = flag.lstrip("-+")
+    return is_secret_name(name) or (name in _SECRET_FLAGS and flag.startswith("-"))
+
+
+def _redact_flag(match: re.Match[str]) -> str:
+    flag = match["flag"]
+    return f"{flag}{match['gap']}{REDACTED}" if _names_secret(flag) else match[0]
+
+
+def _redact_query(match: re.Match[str]) -> str:
+    names = re.findall(r"(?:^|&)([^=&]+)=", match["query"][:_MAX_QUERY])
+    words = (word for name in names for word in words_of(name))
+    is_signed = not _QUERY_WORDS.isdisjoint(words) or any(map(is_secret_name, names))
+    return f"{match['mark']}{REDACTED}" if is_signed else match[0]
+
+
+def _redact_assignment(match: re.Match[str]) -> str:
+    name, value = match["name"], match["value"]
+    if not is_secret_name(name) or _patterns()["no_secret"].fullmatch(value):
+        return match[0]
+    quote = value[0] if value[0] in "\"'" else ""
+    closing = quote if value[1:].endswith(quote) else ""
+    return f"{name}{match['sign']}{quote}{REDACTED}{closing}"
+
+
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """Compiled on first need: they cost more than the rest of this module.
+
+    Each one starts at the edge of a word or is bounded, so that no text takes quadratic time.
+    """
+    return {
+        "url": re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:[^/@\s]*@)*(?P<rest>\S*)"),
+        "userinfo": re.compile(
+            r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,30}://)"
+            r"(?!\[redacted\]@)(?:[^/\s\"'@]{0,2000}+@)+"
+        ),
+        # With a digit, a sign or a capital inside: "basic training" is no credential.
+        "bearer": re.compile(
+            r"\b((?i:Bearer|Basic)) (?=[A-Za-z]{0,200}(?:[0-9+/=._~-]|[a-z][A-Z]))"
+            r"[A-Za-z0-9+/=._~-]{8,}"
+        ),
+        "query": re.compile(r"(?P<mark>[?#])(?P<query>[A-Za-z0-9_.%\[\]-]{1,200}=[^\s\"'#<>]*)"),
+        "signature": re.compile(r"((?<![A-Za-z0-9_])sig=)(?!\[redacted)[A-Za-z0-9%+/=_-]{16,}"),
+        "flag": re.compile(
+            r"(?<![A-Za-z0-9_-])(?P<flag>--?[A-Za-z][A-Za-z0-9_-]{0,99})(?P<gap>[ \t]+)"
+            r"(?!--|\[redacted)(?:\"[^\"]*\"|'[^']*'|[^\s\"']+)"
+        ),
+        "short_password": re.compile(
+            r"((?<![A-Za-z0-9_-])(?:mysql(?:dump|admin|import)?|mariadb(?:-dump)?|sshpass)\b"
+            r"(?: [^\s|;&]{1,200}){0,10}? -p)(?!\[redacted)[^\s\"']+"
+        ),
+        "user": re.compile(
+            r"(?<![A-Za-z0-9_-])(--?u(?:ser)?[ =]\s*[\"']?[^\s:/\"']{1,200}:)"
+            r"(?!//|[0-9]+\b|\[redacted)[^\s\"']+"
+        ),
+        "login": re.compile(r"^([^\s:/]{1,200}:)(?!//|[0-9]+$|\[redacted).+", re.DOTALL),
+        "assignment": re.compile(
+            r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_-][A-Za-z0-9_-]{0,99})"
+            r"(?P<sign>\\?[\"']?\s*[=:]\s*\\?)(?![\"']?\[redacted|Bearer|Basic)"
+            r"(?P<value>\"[^\"\n]{1,4000}\"|'[^'\n]{1,4000}'|[\"']?[^\s\"'&,;}\])]+)"
+        ),
+        "no_secret": re.compile(
+            r"(?i:[\"']?(?:true|false|none|null|yes|no|on|off|-?[0-9]{0,3}(?:\.[0-9]*)?"
+            r"(?:e[+-]?[0-9]+)?%?)[\"']?)"
+        ),
+    }
