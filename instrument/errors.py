@@ -7,6 +7,7 @@
     ├── MissingDependencyError(ImportError)  3   an extra is not installed
     ├── StoreError(OSError)              3   the store cannot be read or written
     │   └── StoreVersionError            3   the store was written by a newer version
+    ├── HeldError                        1   a hold forbids to remove it
     └── IntegrityError                   1   content does not match its digest
 
 Messages are one line: the value, the reason, the way out. The command line prints
@@ -63,6 +64,12 @@ class StoreError(InstrumentError, OSError):
 
 class StoreVersionError(StoreError):
     """The store was written by a newer version of this package."""
+
+
+class HeldError(InstrumentError):
+    """A retention period or legal hold forbids to remove something."""
+
+    exit_code = 1
 
 
 class IntegrityError(InstrumentError):

@@ -18,6 +18,7 @@ from instrument.errors import InstrumentError, StoreError
 NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # A file system that cannot sync says so in one of these ways; there is nothing more to do.
 _NO_SYNC: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -41,6 +42,7 @@ class Disk:
         self.unlink: Callable[[Path], None] = os.unlink
         self.mkdir: Callable[[Path, int], None] = os.mkdir
         self.rmdir: Callable[[Path], None] = os.rmdir
+        self.utime: Callable[[Path], None] = os.utime
 
 
 @contextmanager
@@ -77,6 +79,35 @@ def is_regular(path: Path) -> bool:
         return False
 
 
+def is_directory(path: Path) -> bool:
+    """Whether `path` itself, no link to it, is a directory."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def open_below(root: Path, path: Path) -> int:
+    """A descriptor to read the file `path` below `root`; from `root` on no link is followed.
+
+    Raises:
+        OSError: It cannot be opened, or it or one of its directories is a symbolic link.
+    """
+    *directories, name = path.relative_to(root).parts
+    fd = os.open(root, _DIRECTORY)
+    try:
+        for directory in directories:
+            inner = os.open(directory, _DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        return os.open(name, READ, dir_fd=fd)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(fd)
+
+
 class Files:
     """Makes files and directories of one store.
 
@@ -105,7 +136,8 @@ class Files:
             self.disk.mkdir(path, 0o700)
             to_sync.append(path.parent)
         except FileExistsError:
-            pass
+            if not is_directory(path):  # to write through a link is to write somewhere else
+                raise NotADirectoryError(errno.ENOTDIR, "no directory of ours", str(path)) from None
         except FileNotFoundError:
             self._known.discard(path.parent)
             to_sync = [*self.make_directory(path.parent), path.parent]

@@ -5,6 +5,9 @@ Referenced means durably there (docs/decisions/0005-ingest.md):
 1. a copy is synced through the descriptor that wrote it, and closed, before it is named;
 2. the names are synced, once for each directory, before `put` returns or the hash cache learns;
 3. whatever refers to an object is written after that.
+
+Found to be there means there to stay: an object that is used again is made young, and gc, which
+leaves the young alone, looks once more before it removes anything (`instrument_local.upkeep`).
 """
 
 import os
@@ -27,6 +30,8 @@ _READ_SOURCE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must 
 _THREADS: Final = 4  # syncs wait for the disk; side by side they wait less
 _BATCH_FILES: Final = 64  # copies that a thread has open before it syncs them
 _TRIES: Final = 3
+# An object that is younger is not made young again; a quarter of what gc leaves alone at least.
+_YOUNG_SECONDS: Final = 6 * 3600.0
 
 StrPath: TypeAlias = str | Path
 _Item = TypeVar("_Item")
@@ -128,13 +133,13 @@ class Ingest:
     def has_good(self, digest: str) -> bool:
         """Whether the object is there, whole and durable; every byte of it is read."""
         path = self._layout.object_path(digest)
-        if path is None or not is_regular(path) or not _is_good(path):
+        if path is None or not is_regular(path) or not (self._stays(path) and _is_good(path)):
             return False
         self._files.sync_directory(path.parent)  # whoever made it may not have come so far
         return True
 
     def place(self, temporary: Path, digest: str) -> set[Path]:
-        """Name a finished file; a damaged object of that name is replaced.
+        """Name a finished file; an object of that name that is damaged, or may go, is replaced.
 
         Returns:
             The directories to be synced before anything may refer to it.
@@ -143,7 +148,7 @@ class Ingest:
         assert target is not None  # noqa: S101 - `digest` was computed here
         above = self._files.make_directory(target.parent)
         made = self._files.place(temporary, target, durable=False)
-        if not made and not _is_good(target):
+        if not made and not (self._stays(target) and _is_good(target)):
             self._files.disk.rename(temporary, target)
         return {target.parent, *above}
 
@@ -172,12 +177,33 @@ class Ingest:
         wanted = {digest for digest in digests if digest is not None}
         objects = {digest: key for digest in wanted if (key := self._key(digest))}
         hashed = dict(zip(objects, self._hashes.get(list(objects.values())), strict=True))
+        there = self._staying({d: key for d, key in objects.items() if hashed[d] == d})
         return [
             _Stored(digest, source.size, is_steady=True, key=source.key)
-            if digest is not None and hashed.get(digest) == digest
+            if digest is not None and digest in there
             else None
             for source, digest in zip(sources, digests, strict=True)
         ]
+
+    def _staying(self, objects: dict[str, Key]) -> set[str]:
+        """Those of `objects`, which are like their keys, that gc will leave alone."""
+        old = [digest for digest, key in objects.items() if not _is_young(key[3] / 1e9)]
+        staying = {
+            digest for digest in old if self._stays(Path(self._objects, digest[7:9], digest[7:]))
+        }
+        keys = [(key, digest) for digest in staying if (key := self._key(digest)) is not None]
+        if keys:  # to make an object young changes what it is known by
+            self._hashes.put(keys)
+        return objects.keys() - (set(old) - staying)
+
+    def _stays(self, path: Path) -> bool:
+        """Keep gc from removing the object at `path`; False when it may be going already."""
+        try:
+            if not _is_young(path.lstat().st_mtime):
+                self._files.disk.utime(path)
+        except OSError:  # it is gone, or somebody else's
+            return False
+        return True
 
     def _key(self, digest: str) -> Key | None:
         """What the object `digest`, which is one, is like."""
@@ -289,6 +315,10 @@ def _side_by_side(call: Callable[[_Item], _Result], items: Sequence[_Item]) -> I
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="instrument-put") as pool:
         yield from pool.map(call, items)
+
+
+def _is_young(modified: float) -> bool:
+    return 0 <= time.time() - modified < _YOUNG_SECONDS
 
 
 def _is_good(path: Path) -> bool:

@@ -9,6 +9,7 @@ packs/<sha256>.pack          runs that are final, many in a file
 artifacts/<name>/            vN.json and <alias>@<n>.json
 open/                        a marker for each process that is recording
 tmp/                         files that are not finished
+trash/                       objects that gc is about to remove
 """
 
 import os
@@ -26,7 +27,7 @@ from instrument.errors import IntegrityError, StoreError, StoreVersionError, Usa
 from instrument.naming import check_run_id
 from instrument.protocols import Clock
 from instrument.records import FORMAT_VERSION
-from instrument_local.files import Disk, Files, read_file, store_errors
+from instrument_local.files import Disk, Files, is_directory, read_file, store_errors
 from instrument_local.packs.shelf import Shelf
 from instrument_local.run_files import LooseFile, RunFile
 from instrument_local.stamps import stamp, unstamp
@@ -80,7 +81,8 @@ class Layout:
         self.packs = Shelf(root / "packs")
         self.artifacts = root / "artifacts"
         self.open = root / "open"
-        self._clock = clock
+        self.trash = root / "trash"
+        self.clock = clock
         self._format = self._read_format()
 
     @property
@@ -150,7 +152,11 @@ class Layout:
         """
         dated = _DATED.match(run_id)
         months = [self.runs / dated[1]] if dated else self.months()
-        return [month / run_id for month in months if (month / run_id).is_dir()]
+        return [
+            month / run_id
+            for month in months
+            if is_directory(month / run_id) and is_directory(month)
+        ]
 
     def has_run(self, run_id: str) -> bool:
         """Whether there is a run of exactly this id."""
@@ -170,7 +176,7 @@ class Layout:
         if existing:
             return existing[0]
         dated = _DATED.match(run_id)
-        return self.runs / (dated[1] if dated else f"{self._clock.now():%Y%m}") / run_id
+        return self.runs / (dated[1] if dated else f"{self.clock.now():%Y%m}") / run_id
 
     def run_ids(self) -> list[str]:
         """Ids of all runs, sorted."""

@@ -4,14 +4,14 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from instrument.errors import IntegrityError, NotFoundError
 from instrument.vocabulary import File
 from instrument_local.copying import Told, hash_file, nobody
-from instrument_local.files import READ, is_regular, store_errors, write_all
+from instrument_local.files import is_regular, open_below, store_errors, write_all
 from instrument_local.hashes import HashCache, Key, is_settled, key_of
 from instrument_local.ingest import Ingest, make_read_only
 from instrument_local.layout import Layout
@@ -73,10 +73,7 @@ class LocalObjects:
         if path is None:
             raise NotFoundError(f"{digest!r:.90} is no digest; one is sha256: and 64 hex digits")
         with store_errors(f"read object {digest}"):
-            try:
-                stream = os.fdopen(os.open(path, READ), "rb")
-            except FileNotFoundError:
-                raise NotFoundError(f"there is no object {digest}") from None
+            stream = self._open(path, digest)
             with ExitStack() as on_error:
                 on_error.callback(stream.close)
                 self._check(stream.fileno(), digest)
@@ -91,6 +88,15 @@ class LocalObjects:
         """See `instrument.protocols.Objects`."""
         path = self._layout.object_path(digest)
         return path if path is not None and is_regular(path) else None
+
+    def _open(self, path: Path, digest: str) -> BinaryIO:
+        """The object `digest`, which lies at `path`, or in the trash while gc thinks it over."""
+        for place in (path, self._layout.trash / path.name, path):
+            with suppress(FileNotFoundError):
+                return os.fdopen(open_below(self._layout.root, place), "rb")
+        from instrument_local.upkeep.tombstones import obituary
+
+        raise NotFoundError(obituary(self._layout, digest))
 
     def _check(self, fd: int, digest: str) -> None:
         """Hash the object that is open as `fd`, if it is not known for what it is."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from instrument.cli.output import facts, section, table, text
 from instrument.cli.words import ago, listed, moment, size, value_text
 from instrument.protocols import Store
+from instrument.protocols.upkeep import HasUpkeep
 from instrument.vocabulary import ArtifactVersion
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def artifact_page(store: Store, version: ArtifactVersion) -> "Group":
         ("aliases", listed(version.aliases) or "-"),
         ("size", size(version.size_bytes)),
         ("digest", version.digest),
+        *_collected(store, version),
     ]
     pages: list[RenderableType] = [text(version.ref, "bold"), Text(), facts(lines)]
     if version.metadata:
@@ -34,6 +36,21 @@ def artifact_page(store: Store, version: ArtifactVersion) -> "Group":
         pages += [Text(), *section("metadata", facts(named))]
     pages += [Text(), *section("files", _files(store, version))]
     return Group(*pages)
+
+
+def _collected(store: Store, version: ArtifactVersion) -> list[tuple[str, str]]:
+    """When, by whom and why bytes of it were let go, while they are not there."""
+    gone = [file.digest for file in version.files if not store.contains(file.digest)]
+    if not gone or not isinstance(store, HasUpkeep):
+        return []
+    event = store.upkeep.dropped_objects().get(gone[0])
+    if event is None:
+        return []
+    which = "" if len(gone) == len(version.files) else f"{len(gone)} files, "
+    who = f"{event.who.user or event.who.uid}@{event.who.host}"
+    why = f", because {event.why}" if event.why else ""
+    told = f"{which}{moment(event.at)} by {who}, by the rules {event.rule}{why}"
+    return [("collected", told)]
 
 
 def _files(store: Store, version: ArtifactVersion) -> "RenderableType":

@@ -83,9 +83,23 @@ def find_run(store: Store, selector: str) -> RunSummary:
         if named:
             ids = ", ".join(named[:_MOST_SHOWN])
             raise NotFoundError(f"{selector!r} is the name of runs, use an id: {ids}") from None
+        _tell_removal(store, selector)
         if "instrument runs list" in str(error) or selector == LATEST:
             raise
         raise NotFoundError(f"{error}; `instrument runs list` shows the runs") from None
+
+
+def _tell_removal(store: Store, run_id: str) -> None:
+    """Raise that the run was removed, if it was."""
+    from instrument.protocols.upkeep import HasUpkeep
+
+    event = store.upkeep.dropped_runs().get(run_id) if isinstance(store, HasUpkeep) else None
+    if event is not None:
+        who = f"{event.who.user or event.who.uid}@{event.who.host}"
+        raise NotFoundError(
+            f"run {run_id} was removed on {event.at:%Y-%m-%d} by {who} ({event.rule}): "
+            f"{event.why or 'no reason given'}"
+        )
 
 
 def find_artifact(store: Store, reference: str) -> ArtifactVersion:

@@ -12,6 +12,7 @@ import msgspec
 
 from instrument.errors import NotFoundError
 from instrument.protocols import Store
+from instrument.protocols.upkeep import HasUpkeep
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion
 
@@ -153,7 +154,16 @@ def build_graph(store: Store) -> Graph:
         _add_version(graph, version)
     for run in store.runs():
         _add_run(graph, run)
+    _add_removed_runs(graph, store)
     return graph
+
+
+def _add_removed_runs(graph: Graph, store: Store) -> None:
+    """Runs that were removed on purpose are known, although their records are gone."""
+    missing = [node.id for node in graph.nodes if node.kind == "run" and not node.known]
+    if missing and isinstance(store, HasUpkeep):
+        for run_id in store.upkeep.dropped_runs().keys() & missing:
+            graph.add(Node(id=run_id, kind="run", state="DELETED"))
 
 
 def _add_version(graph: Graph, version: ArtifactVersion) -> None:

@@ -1,0 +1,56 @@
+"""What the ledger says of what was let go."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from instrument.audit import Event, ObjectsDropped, RunDropped, RunSealed
+from instrument.errors import InstrumentError
+from instrument_local.layout import Layout
+
+
+def dropped_objects(layout: Layout) -> dict[str, ObjectsDropped]:
+    """How each object was let go last, by its digest.
+
+    Raises:
+        IntegrityError: The ledger is damaged.
+        StoreError: It cannot be read.
+    """
+    dropped = (event for event in events(layout) if isinstance(event, ObjectsDropped))
+    return {digest: event for event in dropped for digest in event.digests}
+
+
+def dropped_runs(layout: Layout) -> dict[str, RunDropped]:
+    """How each run was removed, unless it was recorded again since. Raises as `dropped_objects`."""
+    found: dict[str, RunDropped] = {}
+    for event in events(layout):
+        if isinstance(event, RunDropped):
+            found[event.run_id] = event
+        elif isinstance(event, RunSealed):
+            found.pop(event.run_id, None)
+    return found
+
+
+def obituary(layout: Layout, digest: str) -> str:
+    """Why there is no object `digest`, and what can be done about it."""
+    with suppress(InstrumentError, OSError):
+        event = dropped_objects(layout).get(digest)
+        if event is not None:
+            return (
+                f"object {digest} was collected {in_words(event)}; to log the same content again "
+                "brings it back"
+            )
+    return f"there is no object {digest}"
+
+
+def in_words(event: ObjectsDropped | RunDropped) -> str:
+    """``on 2026-11-21 by ann@box (--keep tagged): disk full``."""
+    who = f"{event.who.user or event.who.uid}@{event.who.host}"
+    because = f": {event.why}" if event.why else ""
+    return f"on {event.at:%Y-%m-%d} by {who} ({event.rule}){because}"
+
+
+def events(layout: Layout) -> Iterator[Event]:
+    """All events in order, those that wait included."""
+    from instrument_local.ledger.local import LocalLedger
+
+    return (entry.event for entry in LocalLedger(layout).entries())

@@ -1,0 +1,35 @@
+"""``instrument runs delete``: the end of a run's records."""
+
+import click
+
+from instrument.cli.hold import upkeep_of
+from instrument.cli.opening import Options, find_run, open_store
+from instrument.cli.output import emit_json, say
+
+
+@click.command("delete")
+@click.argument("run")
+@click.option("--why", required=True, metavar="TEXT", help="The reason, for the ledger.")
+@click.option("--redact", is_flag=True, help="Remove at once all objects that only RUN refers to.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def delete_run(  # noqa: PLR0913 - one parameter for each option
+    options: Options, run: str, why: str, redact: bool, yes: bool, as_json: bool
+) -> None:
+    """Remove the records of RUN, also from packs. It cannot be undone.
+
+    The ledger keeps who did it and why, and the digest of the run's seal. The versions that the run
+    made stay; what only the run referred to goes with the next `instrument gc --unreferenced`, or
+    with --redact at once.
+    """
+    store = open_store(options, must_exist=True)
+    upkeep = upkeep_of(store)
+    run_id = find_run(store, run).id
+    if not yes:
+        click.confirm(f"Remove the records of {run_id} for ever?", abort=True, err=True)
+    event = upkeep.delete_run(run_id, why, redact=redact)
+    if as_json:
+        emit_json(event)
+    else:
+        say(f"run {run_id} was removed")
