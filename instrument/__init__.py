@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         track_artifacts as track_artifacts,
     )
     from instrument.errors import InstrumentError as InstrumentError
+    from instrument.intercept.generation import Generation as Generation
     from instrument.lineage.tracker import LineageTracker as LineageTracker
     from instrument.past import metric_history as metric_history, run as run, runs as runs
     from instrument.telemetry import HardwareMonitor as HardwareMonitor
@@ -60,6 +61,7 @@ _HOME = {
     "ConfigCapture": "instrument.capture.validate",
     "EnvironmentCaptureLevel": "instrument.vocabulary",
     "ExperimentContext": "instrument.context",
+    "Generation": "instrument.intercept.generation",
     "HardwareMonitor": "instrument.telemetry",
     "InstrumentError": "instrument.errors",
     "LineageTracker": "instrument.lineage.tracker",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from instrument import given, identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from instrument.artifacts import Artifact
+    from instrument.intercept.generation import Generation
     from instrument.telemetry.phases import Phase
 
 _MAX_MESSAGE = 10_000
@@ -350,6 +351,19 @@ class ExperimentContext:
         return self._recording
 
     def is_over(self) -> bool:
+    @property
+    def last_generation(self) -> "Generation | None":
+        """The last call of a model that ended in this thread or task, else in the run.
+
+        What is made of its result can be bound to it: settings, model and random state are those
+        that were really used. None when no call of a watched library was seen. Waits for the
+        digest of the model while its files are being hashed, at most 30 seconds.
+        """
+        module = sys.modules.get("instrument.intercept.generation")
+        if module is None or self._recording is None:
+            return None
+        return cast("Generation | None", module.last_generation(self._recording))
+
         """Whether the run was lent to this process, and has ended where it belongs."""
         return self._recording is not None and self._recording.is_over()
 

@@ -22,6 +22,8 @@ from instrument.records import (
     Entry,
     EnvironmentCaptured,
     ExceptionRaised,
+    GenerationCalled,
+    GenerationsCounted,
     LoadsCounted,
     Metrics,
     ModelLoaded,
@@ -39,6 +41,16 @@ from instrument.records import (
     TelemetrySummarised,
 )
 from instrument.vocabulary import GitState, RunState
+
+_COUNTS = (
+    "calls",
+    "failed",
+    "prompts",
+    "sequences",
+    "prompt_tokens",
+    "new_tokens",
+    "duration_seconds",
+)
 
 
 class Recording(msgspec.Struct, kw_only=True):
@@ -89,6 +101,9 @@ class RunSummary(msgspec.Struct, kw_only=True):
         data: What data it read through libraries that are watched, by content, in order: ``reader,
             requested, rows, schema, digest, size_bytes`` and what else `DataRead.facts` tells; as
             `models`.
+        generations: How it called models, each way once, in order: ``call, model, settings,
+            options, chat_template, random_state`` as in `GenerationCalled`, and the counts of
+            `GenerationsCounted`. None while nothing watches calls.
         seeds: The last `SeedsRecorded` of its owner.
         exception: ``type`` and ``message`` of what ended it.
         exit_code: Exit code of the recorded command.
@@ -122,6 +137,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     outputs: list[str] = msgspec.field(default_factory=list)
     models: list[dict[str, Any]] | None = None
     data: list[dict[str, Any]] | None = None
+    generations: list[dict[str, Any]] | None = None
     seeds: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
     exit_code: int | None = None
@@ -153,6 +169,7 @@ class _Fold:
         self._metric_times: dict[str, datetime] = {}
         self._processes: dict[str, ProcessStarted] = {}
         self._loads: dict[tuple[str, int], dict[str, Any]] = {}
+        self._generations: dict[tuple[str, int], dict[str, Any]] = {}
         self._closed: set[str] = set()
         self._code: CodeCaptured | None = None
         self._samples = 0
@@ -190,6 +207,7 @@ class _Fold:
             self._tell_unclosed()
         if self._samples and not self._told_by_owner:
             self._summarise_samples()
+        self._tell_generations()
         self._tell_phases()
         recording.complete = summary.state is not RunState.RUNNING and not recording.problems
         return summary
@@ -356,6 +374,34 @@ class _Fold:
             note = f"{record.left_out} more calls of {record.loader} than are told"
             self.summary.recording.notes.append(note)
 
+    def generation_called(self, record: GenerationCalled) -> None:
+        way = msgspec.structs.asdict(record)
+        way |= dict.fromkeys(_COUNTS, 0)
+        del way["generation_id"], way["library"], way["call_site"]
+        self._generations[self._entry.writer, record.generation_id] = way
+
+    def generations_counted(self, record: GenerationsCounted) -> None:
+        way = self._generations.get((self._entry.writer, record.generation_id))
+        if way is not None:
+            way |= {name: getattr(record, name) for name in _COUNTS}
+            if record.error is not None:
+                way["error"] = record.error
+
+    def _tell_generations(self) -> None:
+        """Each way of calling, with the digest of its model, which is known later."""
+        if not self._generations:
+            return
+        for (writer, _), way in self._generations.items():
+            load = self._loads.get((writer, way["model"].get("load_id", 0)))
+            if load is not None:
+                way["model"] = {**way["model"], "digest": load["digest"]}
+        self.summary.generations = list(self._generations.values())
+        for writer in sorted({writer for writer, _ in self._generations} - self._closed):
+            if self.summary.state is not RunState.RUNNING:
+                self.summary.recording.notes.append(
+                    f"calls of models: the last counts of journal {writer} may be missing"
+                )
+
     def call_started(self, record: CallStarted) -> None:
         if self.summary.function is None and record.parent_call_id is None:
             self.summary.function = record.function
@@ -439,6 +485,8 @@ _HANDLERS: dict[type, Any] = {
     DataRead: _Fold.data_read,
     ContentIdentified: _Fold.content_identified,
     LoadsCounted: _Fold.loads_counted,
+    GenerationCalled: _Fold.generation_called,
+    GenerationsCounted: _Fold.generations_counted,
     CallStarted: _Fold.call_started,
     TelemetrySampled: _Fold.telemetry_sampled,
     TelemetrySummarised: _Fold.telemetry_summarised,

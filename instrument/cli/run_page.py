@@ -95,6 +95,10 @@ def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
         yield "metrics (last values)", _values(run.metrics)
     if run.inputs or run.outputs:
         yield "inputs → outputs", _flow(run)
+    if run.generations:
+        from instrument.cli.generations_page import generations_table
+
+        yield "calls of models", generations_table(run.generations)
     if run.telemetry.get("readings"):
         yield "hardware", hardware_table(run.telemetry["readings"], run.duration_seconds)
     if run.telemetry.get("phases"):

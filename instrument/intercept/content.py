@@ -49,6 +49,8 @@ class Content:
         self._load_id = load_id
         self._objects = objects
         self._requested: str | None = None
+        self.digest: str | None = None
+        self.reason: str | None = None
         self._files: dict[Path, None] = {}  # in the order they were read
         self._hashed: dict[Path, _Hashed] = {}
         self._reasons: list[str] = []
@@ -107,7 +109,9 @@ class Content:
         if not self._telling.acquire(blocking=False):
             return  # for good
         try:
-            self.recorder.record(self._identified())
+            identified = self._identified()
+            self.digest, self.reason = identified.digest, identified.reason
+            self.recorder.record(identified)
         except Exception as error:
             self.recorder.problem("record the content of a load", error)
         finally:

@@ -69,6 +69,10 @@ LIBRARIES: Final = (
         _ours(
             transformers_loads=(
                 "transformers.configuration_utils",
+            calls=(
+                "transformers.generation.utils",
+                "transformers.pipelines.base",
+            ),
                 "transformers.feature_extraction_utils",
                 "transformers.generation.configuration_utils",
                 "transformers.image_processing_base",

@@ -19,6 +19,7 @@ import msgspec
 from instrument.intercept import session
 from instrument.intercept.content import Content, wait_for_contents
 from instrument.intercept.facts import MAX_TEXT, plain
+from instrument.intercept.origins import remember
 from instrument.intercept.repeats import is_news, tell_counts
 from instrument.intercept.session import Destination
 from instrument.protocols import Recorder
@@ -114,6 +115,7 @@ class Load:
                 end(self, result)
             except Exception as failure:
                 self._recorder.problem(f"read what {self.loader} loaded", failure)
+        remember(result, self.load_id, self.requested, self.content)
         self._finish(None)
         return result
 

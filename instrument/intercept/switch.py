@@ -78,6 +78,9 @@ def watch_library(library: Library) -> None:
     if _depth:
         _watch.start()
 
+    generation = sys.modules.get("instrument.intercept.generation")
+    if generation is not None:
+        generation.complete(recorder)
 
 def _hooks(libraries: Iterable[Library]) -> dict[str, Hook]:
     hooks: dict[str, Hook] = {}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
+from instrument.intercept import chat_templates
 from instrument.intercept.facts import known
 from instrument.intercept.loads import (
     Group,
@@ -168,3 +169,4 @@ TARGETS: Final = (
     ),
     Target("transformers.pipelines", "pipeline", _pipeline),
 )
+    *chat_templates.TARGETS,

@@ -21,6 +21,7 @@ from instrument.records.data import DataRead
 from instrument.records.environment import CodeCaptured, EnvironmentCaptured, SeedsRecorded
 from instrument.records.models import ContentIdentified, LoadsCounted, ModelLoaded
 from instrument.records.runs import (
+from instrument.records.generation import GenerationCalled, GenerationsCounted
     ExceptionRaised,
     Problem,
     ProcessFinished,
@@ -54,6 +55,8 @@ __all__ = [
     "LoadsCounted",
     "Metrics",
     "ModelLoaded",
+    "GenerationCalled",
+    "GenerationsCounted",
     "Params",
     "PhaseFinished",
     "PhaseStarted",
@@ -109,6 +112,9 @@ KINDS: Final[Mapping[str, type[Record]]] = {
         TelemetrySummarised,
         PhaseStarted,
         PhaseFinished,
+        ModelChecked,
+        GenerationCalled,
+        GenerationsCounted,
         Problem,
         RecordsLost,
         ExceptionRaised,
