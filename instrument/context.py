@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from instrument import given, identity, intercept, registry, settings, stack
+from instrument import console, given, identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.errors import UsageError
@@ -161,6 +161,7 @@ class ExperimentContext:
         if recording is None:
             return
         duration = recording.duration_seconds()
+        console.uninstall()
         intercept.uninstall()
         end = RunFinished(state=self.state, duration_seconds=duration, exit_code=code)
         recording.finish(end, lambda: self._record_end(error))
@@ -350,7 +351,6 @@ class ExperimentContext:
         """What records this run; None when recording is disabled."""
         return self._recording
 
-    def is_over(self) -> bool:
     @property
     def last_generation(self) -> "Generation | None":
         """The last call of a model that ended in this thread or task, else in the run.
@@ -364,6 +364,7 @@ class ExperimentContext:
             return None
         return cast("Generation | None", module.last_generation(self._recording))
 
+    def is_over(self) -> bool:
         """Whether the run was lent to this process, and has ended where it belongs."""
         return self._recording is not None and self._recording.is_over()
 
@@ -398,7 +399,8 @@ class ExperimentContext:
             which, self._settings, store, monitor_hardware=self._monitor_hardware
         )
         self._recording.start(self._record_start)
-        intercept.install(_destination)
+        intercept.install(_destination, self._settings.intercept)
+        console.install(_console_log)
         if which.owner:
             self._hook = TerminationHook(lambda: self.finish(RunState.INTERRUPTED))
             self._hook.install()
@@ -472,7 +474,13 @@ def _destination() -> intercept.Destination | None:
     recording = getattr(stack.innermost(), "recording", None)
     if recording is None or recording.store is None:
         return None
-    return intercept.Destination(recording, recording.store)
+    return intercept.Destination(recording, recording.store, recording.data_limit_bytes)
+
+
+def _console_log() -> console.ConsoleLog | None:
+    """Where goes what the calling code prints."""
+    recording = getattr(stack.innermost(), "recording", None)
+    return None if recording is None else recording.console
 
 
 def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:

@@ -23,6 +23,7 @@ from instrument import intercept, registry
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.capture.process import process_started
 from instrument.clock import SystemClock
+from instrument.console import ConsoleLog
 from instrument.errors import InstrumentError
 from instrument.guard import Guard, say
 from instrument.handover import Handover, Offer, own_board
@@ -68,8 +69,10 @@ class Recording:
         self.clock = SystemClock()
         self.guard = Guard(self._take_now, strict=settings.strict)
         self.blocking_seconds = 0.0
+        self.data_limit_bytes = int(settings.hash_limit_gib * 2**30)
         self._settings = settings
         self._monitor_hardware = monitor_hardware
+        self.console = ConsoleLog(self, self.is_over) if settings.console else None
         self._write_to(Nowhere())
         self._owner = identity.owner
         self._lender = identity.lender
@@ -284,6 +287,9 @@ class Recording:
         with self.guard.protect("identify what was loaded"):
             intercept.complete(self)
         self._stop_background()
+        if self.console is not None:
+            with self.guard.protect("record what was printed"):
+                self.console.stop()
         for follower in self._followers:
             if follower.failure is not None:
                 failed = RuntimeError(f"{follower.failure} (see {follower.log})")
@@ -388,7 +394,10 @@ class Recording:
         self._background = self._sampler = self._offer = None
         self._followers = []
         self._finishing = threading.Lock()
-        self._write_to(self._lent(OpenedOnUse(self.open_own_journal)))
+        unopened = OpenedOnUse(self.open_own_journal)
+        self._write_to(self._lent(unopened))
+        if self.console is not None:
+            self.console.after_fork(unopened.open)
 
     def is_over(self) -> bool:
         """Whether the run was lent to this process, and has ended where it belongs."""

@@ -13,6 +13,9 @@
 | git_commit      | INSTRUMENT_GIT_COMMIT        | the commit, where there is no ``.git``          |
 | overhead_budget | INSTRUMENT_OVERHEAD_BUDGET   | CPU time telemetry may take, % of one processor |
 | grid_gco2e_per_kwh | INSTRUMENT_GRID_GCO2E_PER_KWH | grams of CO2e that a kWh stands for        |
+| console         | INSTRUMENT_CONSOLE           | keep what is printed: on or off                 |
+| intercept       | INSTRUMENT_INTERCEPT         | models, data, numpy, pickle, or none            |
+| hash_limit_gib  | INSTRUMENT_HASH_LIMIT_GIB    | one read of more data than that is not hashed   |
 """
 
 import math
@@ -28,7 +31,9 @@ from instrument.errors import UsageError
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 MODES: Final = ("online", "offline", "disabled")
 STORE_NAME: Final = ".instrument"
-_NUMBERS: Final = ("overhead_budget", "grid_gco2e_per_kwh")
+INTERCEPTED: Final = ("models", "data", "numpy", "pickle")
+_NUMBERS: Final = ("overhead_budget", "grid_gco2e_per_kwh", "hash_limit_gib")
+_SWITCHES: Final = ("strict", "console")
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _FALSE: Final = frozenset({"0", "OFF", "NO", "FALSE", ""})
 
@@ -47,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     git_commit: str | None = None
     overhead_budget: float = 1.0
     grid_gco2e_per_kwh: float | None = None
+    console: bool = True
+    intercept: tuple[str, ...] = ("models", "data")
+    hash_limit_gib: float = 64.0
 
 
 def resolve(**arguments: Any) -> Settings:
@@ -97,14 +105,27 @@ def _parse(name: str, value: Any, source: str) -> Any:
             raise UsageError(f"{source}={value!r} is not a capture level; use 1, 2 or 3") from None
     if name in _NUMBERS:
         return _positive(value, source)
-    if name == "strict" and isinstance(value, str):
+    if name in _SWITCHES and isinstance(value, str):
         if value.upper() not in _TRUE | _FALSE:
-            raise UsageError(f"{source}={value!r} is neither true nor false; use 1 or 0")
+            words = "on or off" if name == "console" else "1 or 0"
+            raise UsageError(f"{source}={value!r} is neither true nor false; use {words}")
         return value.upper() in _TRUE
-    if name == "backends":
+    if name in {"backends", "intercept"}:
         parts = value.split(",") if isinstance(value, str) else value
-        return tuple(part.strip() for part in parts if part.strip())
+        words = tuple(part.strip() for part in parts if part.strip())
+        return words if name == "backends" else _intercepted(words, source)
     return value
+
+
+def _intercepted(words: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """What is intercepted; the word none stands alone."""
+    if words == ("none",):
+        return ()
+    for word in words:
+        if word not in INTERCEPTED:
+            known = ", ".join(INTERCEPTED)
+            raise UsageError(f"{source}: {word!r} is not intercepted; use some of {known}, or none")
+    return words
 
 
 def _positive(value: Any, source: str) -> float:
@@ -146,6 +167,25 @@ def _from_file(path: Path | None) -> dict[str, Any]:
         return dict(_from_file_cached(path, path.stat().st_mtime_ns))
     except OSError:
         return {}
+
+
+def retention() -> list[Any]:
+    """The tables of ``[[tool.instrument.retention]]`` in pyproject.toml, as they are.
+
+    Raises:
+        UsageError: It does not parse.
+    """
+    import tomllib
+
+    path = _project_file(Path.cwd())
+    if path is None:
+        return []
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} does not parse: {error}") from None
+    found = tables.get("tool", {}).get("instrument", {}).get("retention", [])
+    return found if isinstance(found, list) else [found]
 
 
 def _project_file(start: Path) -> Path | None:

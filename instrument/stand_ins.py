@@ -35,10 +35,17 @@ class OpenedOnUse(Nowhere):
 
     def __init__(self, open_journal: Callable[[], Records]) -> None:
         self._open_journal = open_journal
+        self._opened: Records | None = None
 
     def take(self, record: Record, at: datetime) -> None:
         """Open the journal, then take."""
-        self._open_journal().take(record, at)
+        self.open().take(record, at)
+
+    def open(self) -> Records:
+        """The journal, opened when it is not yet."""
+        if self._opened is None:
+            self._opened = self._open_journal()
+        return self._opened
 
 
 class Ended(Nowhere):

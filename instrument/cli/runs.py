@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from instrument.cli.console import run_console
+from instrument.cli.deleting import delete_run
 from instrument.cli.opening import Options, find_run, open_store
 from instrument.cli.output import emit_json, is_narrow, say, show, state_text, table, write_text
 from instrument.cli.run_results import patch_of, run_metrics, run_packages, run_patch
@@ -32,6 +34,10 @@ _MOST_FOR_HINTS = 200
 @click.group()
 def runs() -> None:
     """Show what was recorded."""
+
+
+runs.add_command(delete_run)
+runs.add_command(run_console)
 
 
 @runs.command("list")

@@ -17,11 +17,13 @@ from instrument.errors import IntegrityError
 from instrument.records.artifacts import ArtifactLogged, ArtifactUsed, CheckpointSaved
 from instrument.records.base import Record
 from instrument.records.calls import CallFinished, CallStarted
+from instrument.records.console import ConsoleWritten
+from instrument.records.checks import ModelChecked
 from instrument.records.data import DataRead
 from instrument.records.environment import CodeCaptured, EnvironmentCaptured, SeedsRecorded
+from instrument.records.generation import GenerationCalled, GenerationsCounted
 from instrument.records.models import ContentIdentified, LoadsCounted, ModelLoaded
 from instrument.records.runs import (
-from instrument.records.generation import GenerationCalled, GenerationsCounted
     ExceptionRaised,
     Problem,
     ProcessFinished,
@@ -47,16 +49,18 @@ __all__ = [
     "CallStarted",
     "CheckpointSaved",
     "CodeCaptured",
+    "ConsoleWritten",
     "ContentIdentified",
     "DataRead",
     "Entry",
     "EnvironmentCaptured",
     "ExceptionRaised",
-    "LoadsCounted",
-    "Metrics",
-    "ModelLoaded",
     "GenerationCalled",
     "GenerationsCounted",
+    "LoadsCounted",
+    "Metrics",
+    "ModelChecked",
+    "ModelLoaded",
     "Params",
     "PhaseFinished",
     "PhaseStarted",
@@ -108,13 +112,14 @@ KINDS: Final[Mapping[str, type[Record]]] = {
         DataRead,
         ContentIdentified,
         LoadsCounted,
+        ModelChecked,
+        GenerationCalled,
+        GenerationsCounted,
         TelemetrySampled,
         TelemetrySummarised,
         PhaseStarted,
         PhaseFinished,
-        ModelChecked,
-        GenerationCalled,
-        GenerationsCounted,
+        ConsoleWritten,
         Problem,
         RecordsLost,
         ExceptionRaised,

@@ -11,6 +11,7 @@ import msgspec
 from instrument.records import (
     CallFinished,
     CallStarted,
+    ConsoleWritten,
     Metrics,
     PhaseFinished,
     Record,
@@ -19,7 +20,9 @@ from instrument.records import (
 from instrument.redaction.texts import redact_behind_flags, redact_text
 
 _R = TypeVar("_R", bound=Record)
-_SAFE: Final = frozenset({CallFinished, CallStarted, Metrics, PhaseFinished, TelemetrySampled})
+_SAFE: Final = frozenset(
+    {CallFinished, CallStarted, ConsoleWritten, Metrics, PhaseFinished, TelemetrySampled}
+)
 """Many and small, of numbers and of texts that were looked at already."""
 
 
