@@ -18,7 +18,6 @@ from instrument.records.artifacts import ArtifactLogged, ArtifactUsed, Checkpoin
 from instrument.records.base import Record
 from instrument.records.calls import CallFinished, CallStarted
 from instrument.records.console import ConsoleWritten
-from instrument.records.checks import ModelChecked
 from instrument.records.data import DataRead
 from instrument.records.environment import CodeCaptured, EnvironmentCaptured, SeedsRecorded
 from instrument.records.generation import GenerationCalled, GenerationsCounted
@@ -59,7 +58,6 @@ __all__ = [
     "GenerationsCounted",
     "LoadsCounted",
     "Metrics",
-    "ModelChecked",
     "ModelLoaded",
     "Params",
     "PhaseFinished",
@@ -112,7 +110,6 @@ KINDS: Final[Mapping[str, type[Record]]] = {
         DataRead,
         ContentIdentified,
         LoadsCounted,
-        ModelChecked,
         GenerationCalled,
         GenerationsCounted,
         TelemetrySampled,
