@@ -222,7 +222,7 @@ class LoadCall(msgspec.Struct, frozen=True):
         requested = args[0] if args else kwargs.get(self.argument)
         outer = _now.get() or (_reader_of(requested) if self.file else None)
         if outer is not None and (self.kind not in _SEPARATE or outer.kind == self.kind):
-            if self.file:
+            if self.file and path_of(requested) is not None:
                 outer.reads(requested)
             return None
         found = session.find()

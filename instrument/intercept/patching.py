@@ -70,7 +70,7 @@ class Patches:
         """
         from instrument.intercept.wrapper import CallWrapper
 
-        for holder, name in list(_places(module, target.name)):
+        for holder, name in list(places(module, target.name)):
             original = inspect.getattr_static(holder, name)
             if type(original) is CallWrapper:
                 continue
@@ -126,7 +126,7 @@ def _exchange_in(module: object, new: dict[int, Any]) -> bool:
     return bool(names)
 
 
-def _places(module: ModuleType, target: str) -> Iterator[tuple[Any, str]]:
+def places(module: ModuleType, target: str) -> Iterator[tuple[Any, str]]:
     """The modules and classes that have what `target` means, and the name there."""
     first, _, method = target.partition(".")
     if "*" not in first:

@@ -18,9 +18,10 @@ class Destination(NamedTuple):
     objects: Objects
 
 
-def _nowhere() -> Destination | None:
+def nowhere() -> Destination | None:
+    """There is no run."""
     return None
 
 
-find: Callable[[], Destination | None] = _nowhere
+find: Callable[[], Destination | None] = nowhere
 """Tells the destination of the calling code's records; None outside a run."""

@@ -55,6 +55,7 @@ def uninstall() -> None:
     with _lock:
         _depth = max(_depth - 1, 0)
         if _depth == 0:
+            session.find = session.nowhere
             _patches.remove()
             _watch.stop()
             _told.clear()

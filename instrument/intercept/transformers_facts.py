@@ -40,6 +40,8 @@ def commit_of(path: str) -> str | None:
 def _describe_model(load: Load, model: Any) -> None:
     """Class, type, size, precision, placement and settings; tied weights count once."""
     _describe_config(load, getattr(model, "config", None))
+    if load.requested is not None and load.facts.get("adapter") == load.requested:
+        load.requested = plain(model.name_or_path)  # the adapter was asked for, and named its base
     parameters = list(model.parameters())
     load.facts |= known(
         dtype=str(model.dtype).removeprefix("torch."),

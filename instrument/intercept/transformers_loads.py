@@ -50,11 +50,14 @@ def _asked(load: Load, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  
 def _adapter_asked(load: Load, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     name = args[1] if len(args) > 1 else kwargs.get("adapter_name")
     load.facts |= known(adapter_name=name or "default")
+    if load.requested is not None:  # peft opens it by itself
+        _sees(load, None, os.path.join(load.requested, "adapter_config.json"))  # noqa: PTH118 - text
 
 
 def _adapted(load: Load, result: Any) -> None:  # noqa: ARG001 - the model is what it was
     """The files of the adapter are not those of the model that it was loaded with."""
     if load.outer is not None:
+        load.outer.facts["adapter"] = load.requested
         load.outer.content.give(load.content)
 
 
@@ -168,5 +171,5 @@ TARGETS: Final = (
         _seeing(_generation),
     ),
     Target("transformers.pipelines", "pipeline", _pipeline),
-)
     *chat_templates.TARGETS,
+)

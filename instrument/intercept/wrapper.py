@@ -1,15 +1,19 @@
 """The wrapper itself; imported, and `wrapt` with it, when the first call is wrapped."""
 
+import pkgutil
 from typing import Any
 
 import wrapt
 
 
 class _BoundCall(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt has no annotations
-    """The wrapper of a method, bound; pickled as bound methods are."""
+    """The wrapper of a method, as its class or an instance has it; pickled as methods are."""
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return getattr, (self.__self__, self.__name__)
+        owner = getattr(self.__wrapped__, "__self__", None)
+        if owner is not None:
+            return getattr, (owner, self.__name__)
+        return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
 
 
 class CallWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt has no annotations

@@ -1,7 +1,8 @@
 """For people who write backends and interceptors, and for our own tests.
 
-`StoreContract` and `MirrorContract` are test classes to inherit (they need pytest); `MemoryBackend`
-is a perfect store in memory; `FakeClock` is a clock that stands still until it is told.
+`StoreContract`, `MirrorContract` and `InterceptorContract` are test classes to inherit (they need
+pytest); `MemoryBackend` is a perfect store in memory; `FakeClock` is a clock that stands still
+until it is told.
 """
 
 from importlib import import_module
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
         MirrorContract as MirrorContract,
         StoreContract as StoreContract,
     )
+    from instrument.testing.interceptor_contract import (
+        InterceptorContract as InterceptorContract,
+    )
     from instrument.testing.memory import MemoryBackend as MemoryBackend
 
 _HOME = {
     "FakeClock": "instrument.testing.clock",
+    "InterceptorContract": "instrument.testing.interceptor_contract",
     "MemoryBackend": "instrument.testing.memory",
     "MirrorContract": "instrument.testing.contracts",
     "StoreContract": "instrument.testing.contracts",
