@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from graphlib import CycleError, TopologicalSorter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -75,7 +76,8 @@ def check(bundle: Bundle, keys: Sequence[Key], told: Told) -> Checked:
     with ThreadPoolExecutor(1) as pool:  # beside the rest, since hashing lets others run
         whole = pool.submit(hash_file, bundle.fd)
         checker = _Checker(bundle, keys, told)
-        checker.check()
+        with bundle.naming():
+            checker.check()
         digest = f"sha256:{whole.result()}"
     return Checked(
         bundle=bundle,
@@ -128,14 +130,11 @@ class _Checker:
                 case _:
                     self.runs[file.content.run_id].append(file)
         if sorted(self.runs) != list(self._bundle.manifest.runs):
-            raise self._wrong("it does not hold the runs that it names")
+            raise IntegrityError("it does not hold the runs that it names")
         for run_id, files in self.runs.items():
             self._check_run(run_id, files)
         self._check_references()
         self.verified = self._vouched()
-
-    def _wrong(self, what: str) -> IntegrityError:
-        return IntegrityError(f"{self._bundle.path} is not used: {what}")
 
     def _check_object(self, file: BundledFile) -> None:
         for _ in file.chunks():
@@ -147,14 +146,16 @@ class _Checker:
         try:
             version = msgspec.json.decode(unstamp(file.read()), type=ArtifactVersion)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, IntegrityError) as error:
-            raise self._wrong(f"{file.content.path} is damaged: {error}") from error
+            raise IntegrityError(f"{file.content.path} is damaged: {error}") from error
         if file.content.path != f"artifacts/{version.name}/v{version.version}.json":
-            raise self._wrong(f"{file.content.path} holds {version.ref!a:.200}")
+            raise IntegrityError(f"{file.content.path} holds {version.ref!a:.200}")
         for each in version.files:
             if _leads_out(each.path):
-                raise self._wrong(f"{version.ref} has a file {each.path!a:.200}, which leads out")
+                raise IntegrityError(
+                    f"{version.ref} has a file {each.path!a:.200}, which leads out"
+                )
         if version.digest != _digest_of(version):
-            raise self._wrong(f"{version.ref} has not the digest of its files")
+            raise IntegrityError(f"{version.ref} has not the digest of its files")
         self.versions[version.ref] = version
         self.wanted.update(each.digest for each in version.files)
 
@@ -169,14 +170,14 @@ class _Checker:
             if file.content.kind == "journal"
         }
         if len(journals) != len(by_kind["journal"]) or not journals:
-            raise self._wrong(f"run {run_id} has two journals of one name, or none")
+            raise IntegrityError(f"run {run_id} has two journals of one name, or none")
         seals = sorted(by_kind["seal"], key=lambda file: seal_number(file.path))
         if [seal_number(file.path) for file in seals] != list(range(1, len(seals) + 1)):
-            raise self._wrong(f"run {run_id} lacks a seal")
+            raise IntegrityError(f"run {run_id} lacks a seal")
         for seal in seals:
             self._check_seal(seal, load_seal(seal), journals, origins.run_id(seal, run_id))
         if not seals or {each.name for each in load_seal(seals[-1]).journals} != set(journals):
-            raise self._wrong(f"run {run_id} has no seal that covers its journals")
+            raise IntegrityError(f"run {run_id} has no seal that covers its journals")
         self._check_proof(run_id, seals[-1])
 
     def _check_journal(self, run_id: str, file: BundledFile, origins: Origins) -> _Journal:
@@ -187,7 +188,7 @@ class _Checker:
                 break  # torn: its record was never acknowledged
             previous = chain_of(line[:-TAIL_LENGTH], previous)
             if line != finish_line(line[:-TAIL_LENGTH], previous):
-                raise self._wrong(f"line {number} of {file.content.path} was changed")
+                raise IntegrityError(f"line {number} of {file.content.path} was changed")
             self._check_line(run_id, file, line, records, origin)
             records += 1
         self._told(file.size_bytes)
@@ -198,24 +199,24 @@ class _Checker:
     ) -> None:
         entry = parse_line(line, file.stem)
         if entry.seq != seq:
-            raise self._wrong(f"{file.content.path} has record {entry.seq} in place of {seq}")
+            raise IntegrityError(f"{file.content.path} has record {entry.seq} in place of {seq}")
         record = origin.record(entry.record) if origin else entry.record
         self.named[run_id].update(references_of(record))
         self.wanted.update(objects_of(record))
         if isinstance(record, ArtifactLogged | ArtifactUsed):
             known = self._digests.setdefault(record.ref, record.digest)
             if known != record.digest and record.ref in self.named[run_id]:
-                raise self._wrong(f"its runs do not agree on what {record.ref!a:.200} is")
+                raise IntegrityError(f"its runs do not agree on what {record.ref!a:.200} is")
 
     def _check_seal(
         self, file: RunFile, seal: Seal, journals: dict[str, _Journal], run_id: str
     ) -> None:
         if seal.run.id != run_id:
-            raise self._wrong(f"{file.path.name} of run {run_id} is of run {seal.run.id!a:.100}")
+            raise IntegrityError(f"{file.path.name} of run {run_id} is of run {seal.run.id!a:.100}")
         for sealed in seal.journals:
             journal = journals.get(sealed.name)
             if journal is None or not _is_covered(sealed, journal):
-                raise self._wrong(f"{file.path.name} sealed another {sealed.name!a:.200}")
+                raise IntegrityError(f"{file.path.name} sealed another {sealed.name!a:.200}")
 
     def _check_proof(self, run_id: str, seal: RunFile) -> None:
         proof = self._proofs.get(run_id)
@@ -228,7 +229,7 @@ class _Checker:
             and proof.checkpoint.startswith(f"{self._bundle.manifest.origin}/")
         )
         if not is_of_run:
-            raise self._wrong(f"the proof of run {run_id} is about something else")
+            raise IntegrityError(f"the proof of run {run_id} is about something else")
 
     def _check_references(self) -> None:
         """Everything that is referred to is there, or is told to be left out."""
@@ -237,13 +238,14 @@ class _Checker:
         for ref in sorted(named | parents):
             version = self.versions.get(ref)
             if version is None:
-                raise self._wrong(f"{ref!a:.200} is referred to and not there")
+                raise IntegrityError(f"{ref!a:.200} is referred to and not there")
             if self._digests.get(ref, version.digest) != version.digest:
-                raise self._wrong(f"{ref} is not what its runs say")
+                raise IntegrityError(f"{ref} is not what its runs say")
+        in_order(self.versions)
         there = {f"sha256:{content.sha256}" for content in self.objects}
         told = {each.digest for each in self._bundle.manifest.left_out}
         for digest in sorted(self.wanted - there - told):
-            raise self._wrong(f"object {digest!a:.100} is referred to and not there")
+            raise IntegrityError(f"object {digest!a:.100} is referred to and not there")
 
     def _vouched(self) -> str | None:
         signers = {
@@ -252,10 +254,10 @@ class _Checker:
         if self._keys:
             for run_id in self.runs:
                 if signers.get(run_id) is None:
-                    raise self._wrong(f"none of the given keys signed for run {run_id}")
+                    raise IntegrityError(f"none of the given keys signed for run {run_id}")
             for ref in self.versions:
                 if ref not in self._digests:
-                    raise self._wrong(
+                    raise IntegrityError(
                         f"no signed run vouches for {ref}; export the run that made it, too, or "
                         "import without --require-signature"
                     )
@@ -300,3 +302,21 @@ def _leads_out(path: str) -> bool:
     parts = path.split("/")
     odd = {"", ".", ".."} & set(parts) or "\0" in path or len(path) > _MAX_PATH
     return bool(odd) or PurePosixPath(path).is_absolute()
+
+
+def in_order(arriving: dict[str, ArtifactVersion]) -> list[ArtifactVersion]:
+    """The versions, each behind those it was made from and those of its name with lower numbers.
+
+    Raises:
+        IntegrityError: There is no such order, which in a store there always is.
+    """
+    before: dict[str, str] = {}
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for version in sorted(arriving.values(), key=lambda each: (each.name, each.version or 0)):
+        previous = before.get(version.name)
+        sorter.add(version.ref, *version.parents, *([previous] if previous else []))
+        before[version.name] = version.ref
+    try:
+        return [arriving[ref] for ref in sorter.static_order()]
+    except CycleError as error:
+        raise IntegrityError(f"{error.args[1][0]} was made from itself") from error

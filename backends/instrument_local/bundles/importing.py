@@ -16,12 +16,13 @@ import msgspec
 
 from instrument.audit import Imported as ImportedEvent, ObjectsDropped
 from instrument.errors import StoreError
+from instrument.naming import LATEST
 from instrument.protocols import Draft
 from instrument.protocols.bundles import Import
 from instrument.vocabulary import ArtifactVersion
-from instrument_local.bundles.checking import Checked
+from instrument_local.bundles.checking import Checked, in_order
 from instrument_local.bundles.contents import Content
-from instrument_local.bundles.planning import Coming, Plan, in_order
+from instrument_local.bundles.planning import Coming, Plan
 from instrument_local.bundles.reading import BundledFile
 from instrument_local.copying import Told
 from instrument_local.files import store_errors, write_all
@@ -119,11 +120,18 @@ class Importer:
         now = datetime.now(UTC)
         new = Counter(each.here.partition(":")[0] for each in plan.artifacts if each.is_new)
         for name, more in sorted(new.items()):
-            self._versions.hold_latest(name, more, now)
+            if not self._is_theirs(name):
+                self._versions.hold_latest(name, more, now)
         names = {each.run.id: each.run.here for each in plan.runs}
         for version in in_order(self._checked.versions):
             names[version.ref] = self._versions.adopt(self._draft(version, names)).ref
         return {there: here for there, here in names.items() if there != here}
+
+    def _is_theirs(self, name: str) -> bool:
+        """Whether ``latest`` is a version that the same store brought: then it may go on."""
+        found = self._versions.artifacts(name)
+        latest = next((each for each in found if LATEST in each.aliases), None)
+        return latest is not None and (latest.origin or "").startswith(f"{self._origin}/")
 
     def _draft(self, version: ArtifactVersion, names: dict[str, str]) -> Draft:
         fields = msgspec.structs.asdict(version)

@@ -6,13 +6,11 @@ name unless its content is here under that name (docs/decisions/0009-bundles.md)
 
 import hashlib
 from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from instrument.errors import IntegrityError
 from instrument.protocols.bundles import ArrivingArtifact, ArrivingRun
 from instrument.vocabulary import ArtifactVersion
-from instrument_local.bundles.checking import Checked
+from instrument_local.bundles.checking import Checked, in_order
 from instrument_local.bundles.reading import BundledFile
 from instrument_local.layout import Layout
 from instrument_local.packs.check import digest_of
@@ -135,21 +133,3 @@ def _artifacts(
             known[name][version.digest] = highest[name]
         here = f"{name}:v{known[name][version.digest]}"
         yield ArrivingArtifact(ref=version.ref, here=here, is_new=is_new)
-
-
-def in_order(arriving: dict[str, ArtifactVersion]) -> list[ArtifactVersion]:
-    """The versions, each behind those it was made from and those of its name with lower numbers.
-
-    Raises:
-        IntegrityError: There is no such order, which in a store there always is.
-    """
-    before: dict[str, str] = {}
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for version in sorted(arriving.values(), key=lambda each: (each.name, each.version or 0)):
-        previous = before.get(version.name)
-        sorter.add(version.ref, *version.parents, *([previous] if previous else []))
-        before[version.name] = version.ref
-    try:
-        return [arriving[ref] for ref in sorter.static_order()]
-    except CycleError as error:
-        raise IntegrityError(f"{error.args[1][0]} was made from itself") from error

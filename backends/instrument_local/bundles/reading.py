@@ -51,7 +51,7 @@ class Bundle:
                     f"{path} is no regular file; give the path of a bundle"
                 )
             self.size_bytes = status.st_size
-            with self._naming():
+            with self.naming():
                 self.manifest = self._read_manifest()
         except BaseException:
             self.close()
@@ -85,7 +85,7 @@ class Bundle:
         """The bytes of `content`; if they come to an end, they are what its digest says."""
         part, skip = self._places[content.path]
         left, sha256 = content.size_bytes, hashlib.sha256()
-        with self._naming():
+        with self.naming():
             for piece in self._raw(part):
                 wanted = piece[skip : skip + left]
                 skip -= min(skip, len(piece))
@@ -157,12 +157,12 @@ class Bundle:
             yield data
 
     @contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Name the bundle in what its parts say of their damage."""
+    def naming(self) -> Iterator[None]:
+        """Name the bundle in what a block says of it."""
         try:
             with store_errors(f"read {self.path}"):
                 yield
-        except (IntegrityError, InstrumentError) as error:
+        except InstrumentError as error:
             if str(self.path) in str(error):
                 raise
             raise type(error)(f"{self.path} is not used: {error}") from error

@@ -13,7 +13,7 @@ from instrument.errors import InstrumentError, IntegrityError, NotFoundError, St
 from instrument.protocols.ledger import Evidence, Ledger, LedgerEntry, LedgerVerification, Proof
 from instrument_local.files import store_errors
 from instrument_local.findings import Findings
-from instrument_local.layout import Layout
+from instrument_local.layout import Layout, seal_number
 from instrument_local.ledger import anchors, checkpoints, keys, pending, proofs, ssh
 from instrument_local.ledger.check import LedgerChecker
 from instrument_local.ledger.integrate import integrate, sweep
@@ -190,11 +190,14 @@ class LocalLedger:
             self.integrate()
         lines = [line for part in self._log.read() for line in part]
         tree = Tree(list(map(leaf_hash, lines)))
-        places = {}
+        last: dict[str, tuple[int, int]] = {}
         for index, line in enumerate(lines):
             event = _decode(line, index)
             if isinstance(event, RunSealed):
-                places[event.run_id] = index
+                # Those of an import may be entered in another order.
+                seal = seal_number(Path(event.seal)), index
+                last[event.run_id] = max(seal, last.get(event.run_id, seal))
+        places = {run_id: index for run_id, (_, index) in last.items()}
         notes = [stored.note for stored in checkpoints.load(self._layout, Findings(self._layout))]
         return {
             run_id: self._proof(lines, tree, _place(places, run_id), notes) for run_id in run_ids

@@ -1,0 +1,78 @@
+"""``instrument export`` and ``instrument import``, typed by hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bundles.making import RUN, full_run, store_at
+
+
+def instrument(*words: str, store: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "instrument", "--store", str(store), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    full_run(store_at(tmp_path / "ours"))
+    return tmp_path / "ours"
+
+
+def test_there_and_back(ours: Path, tmp_path: Path) -> None:
+    theirs, bundle = tmp_path / "theirs", str(tmp_path / "b")
+    out = instrument("export", "latest", RUN[:12], "-o", bundle, "--why", "for Bob", store=ours)
+    assert (out.returncode, out.stdout[:7]) == (0, "sha256:")
+    assert "1 run, 2 artifacts, 8 objects" in out.stderr
+    dry = instrument("import", bundle, "--dry-run", "--json", store=theirs)
+    assert dry.returncode == 0, dry.stderr
+    assert not theirs.exists()
+    done = instrument("import", bundle, "--json", store=theirs)
+    assert json.loads(done.stdout) == json.loads(dry.stdout)
+    assert json.loads(done.stdout)["runs"] == [{"id": RUN, "here": RUN, "change": "new"}]
+    for words in (("runs", "show", RUN, "--json"), ("lineage", "model:v1", "--json")):
+        assert instrument(*words, store=theirs).stdout == instrument(*words, store=ours).stdout
+    got = tmp_path / "got"
+    assert instrument("artifacts", "get", "model", "-o", str(got), store=theirs).returncode == 0
+    shown = instrument("artifacts", "show", "model", store=theirs).stdout
+    assert "model:v1" in shown
+    assert "imported" in shown
+    again = instrument("import", bundle, store=theirs)
+    assert "same" in again.stdout
+    assert "brought 0 objects" in again.stderr
+    assert "from store" in again.stderr
+    assert "for Bob" in instrument("ledger", "log", store=ours).stdout
+
+
+def test_what_was_not_meant_is_told_in_one_line(ours: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "b"
+    bundle.write_bytes(b"not a bundle")
+    cases = {
+        ("import", str(bundle)): (1, "begins with"),
+        ("import", str(tmp_path / "none")): (2, "does not exist"),
+        ("import", str(bundle), "--require-signature", "nonsense"): (2, "no public key"),
+        ("export", RUN, "-o", str(bundle)): (2, "is there already"),
+        ("export", RUN, "-o", "-"): (2, "not to stdout"),
+        ("export", RUN, "-o", str(tmp_path / "no/where")): (2, "is no directory"),
+        ("export", "nothing", "-o", str(tmp_path / "c")): (2, "no run"),
+        ("export", RUN, "-o", str(tmp_path / "c"), "--max-object-size", "big"): (2, "no size"),
+        ("export", "-o", str(tmp_path / "c")): (2, "Missing argument"),
+    }
+    for words, (code, match) in cases.items():
+        done = instrument(*words, store=ours)
+        assert (done.returncode, done.stdout) == (code, ""), (words, done.stderr)
+        assert match in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert bundle.read_bytes() == b"not a bundle"
+
+
+def test_bytes_may_stay_behind(ours: Path, tmp_path: Path) -> None:
+    small, none = str(tmp_path / "small"), str(tmp_path / "none")
+    out = instrument("export", RUN, "-o", small, "--max-object-size", "1kB", "--json", store=ours)
+    assert json.loads(out.stdout)["left_out"] == {"size": 1}
+    out = instrument("export", RUN, "-o", none, "--without-objects", store=ours)
+    assert "left out 2 objects: size" in out.stderr
+    done = instrument("import", none, store=tmp_path / "theirs")
+    assert "2 objects were left out" in done.stderr
+    assert instrument("verify", store=tmp_path / "theirs").returncode == 0
