@@ -112,8 +112,8 @@ def _parse(name: str, value: Any, source: str) -> Any:
         return value.upper() in _TRUE
     if name in {"backends", "intercept"}:
         parts = value.split(",") if isinstance(value, str) else value
-        words = tuple(part.strip() for part in parts if part.strip())
-        return words if name == "backends" else _intercepted(words, source)
+        names = tuple(part.strip() for part in parts if part.strip())
+        return names if name == "backends" else _intercepted(names, source)
     return value
 
 

@@ -42,15 +42,20 @@ class Content:
         load_id: The load.
         objects: Knows digests.
         recorder: Where the record goes.
+        limit_bytes: Files beyond so many bytes together are not hashed; None: all are.
     """
 
-    def __init__(self, load_id: int, objects: Objects, recorder: Recorder) -> None:
+    def __init__(
+        self, load_id: int, objects: Objects, recorder: Recorder, limit_bytes: int | None = None
+    ) -> None:
         self.recorder = recorder
-        self._load_id = load_id
-        self._objects = objects
-        self._requested: str | None = None
         self.digest: str | None = None
         self.reason: str | None = None
+        self._load_id = load_id
+        self._objects = objects
+        self._limit_bytes = limit_bytes
+        self._size_bytes = 0
+        self._requested: str | None = None
         self._files: dict[Path, None] = {}  # in the order they were read
         self._hashed: dict[Path, _Hashed] = {}
         self._reasons: list[str] = []
@@ -67,7 +72,13 @@ class Content:
             self._left_out += 1
             return
         self._files[path] = None
-        worker.submit(partial(self._hash, path, _status(path)))
+        status = _status(path)
+        self._size_bytes += status.st_size if status is not None else 0
+        if self._limit_bytes is not None and self._size_bytes > self._limit_bytes:
+            reason = f"is beyond the {self._limit_bytes / 2**30:g} GiB of a read that are hashed"
+            self._hashed[path] = _Hashed(0, "", reason, 0.0)
+            return
+        worker.submit(partial(self._hash, path, status))
 
     def add_bytes(self, data: bytes) -> None:
         """What is loaded from memory; small data is kept until it is hashed."""
@@ -82,6 +93,11 @@ class Content:
         """Something was read that has no digest."""
         if len(self._reasons) < _MAX_REASONS:
             self._reasons.append(reason)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was read yet."""
+        return not self._files and not self._reasons
 
     def has(self, path: Path) -> bool:
         """Whether `path` is one of the files."""

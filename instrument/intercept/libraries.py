@@ -21,12 +21,14 @@ class Library(NamedTuple):
         below: First version that is not.
         modules: For each of its modules with such calls, the module that knows them: its
             ``TARGETS`` are the calls to wrap.
+        part: The word of the setting ``intercept`` that switches it on.
     """
 
     name: str
     lowest: tuple[int, ...]
     below: tuple[int, ...]
     modules: Mapping[str, str]
+    part: str = "models"
 
     @property
     def versions(self) -> str:
@@ -67,12 +69,12 @@ LIBRARIES: Final = (
         (4, 44),
         (6,),
         _ours(
-            transformers_loads=(
-                "transformers.configuration_utils",
             calls=(
                 "transformers.generation.utils",
                 "transformers.pipelines.base",
             ),
+            transformers_loads=(
+                "transformers.configuration_utils",
                 "transformers.feature_extraction_utils",
                 "transformers.generation.configuration_utils",
                 "transformers.image_processing_base",
@@ -117,6 +119,34 @@ LIBRARIES: Final = (
             )
         ),
     ),
+    Library(
+        "datasets",
+        (2, 18),
+        (6,),
+        _ours(datasets_reads=("datasets.arrow_dataset", "datasets.dataset_dict", "datasets.load")),
+        "data",
+    ),
+    Library("pandas", (2,), (4,), _ours(pandas_reads=("pandas",)), "data"),
+    Library("polars", (1,), (3,), _ours(polars_reads=("polars",)), "data"),
+    Library(
+        "pyarrow",
+        (15,),
+        (28,),
+        _ours(
+            pyarrow_reads=(
+                "pyarrow.csv",
+                "pyarrow.dataset",
+                "pyarrow.feather",
+                "pyarrow.json",
+                "pyarrow.orc",
+                "pyarrow.parquet.core",
+            )
+        ),
+        "data",
+    ),
+    Library("numpy", (1, 26), (3,), _ours(numpy_reads=("numpy",)), "numpy"),
+    Library("joblib", (1, 2), (2,), _ours(pickle_loads=("joblib.numpy_pickle",)), "pickle"),
+    Library("pickle", (), (), _ours(pickle_loads=("pickle",)), "pickle"),
 )
 
 

@@ -76,7 +76,12 @@ class Load:
         self.facts: dict[str, Any] = {}
         self.rows: int | None = None
         self.schema: dict[str, str] | None = None
-        self.content = Content(self.load_id, destination.objects, destination.recorder)
+        self.content = Content(
+            self.load_id,
+            destination.objects,
+            destination.recorder,
+            destination.data_limit_bytes if kind == "data" else None,
+        )
         self.outer = outer
         self._recorder = destination.recorder
         self._call_site = call_site()
@@ -110,12 +115,12 @@ class Load:
             self._finish(error_text(error))
             raise
         self._leave(token)
+        remember(result, self.load_id, self.requested, self.content)
         if end is not None:
             try:
                 end(self, result)
             except Exception as failure:
                 self._recorder.problem(f"read what {self.loader} loaded", failure)
-        remember(result, self.load_id, self.requested, self.content)
         self._finish(None)
         return result
 
@@ -186,11 +191,12 @@ class LoadCall(msgspec.Struct, frozen=True):
     Attributes:
         kind: As `ModelLoaded.what`, or ``data``.
         loader: The name of the call, or what tells it from what the call is bound to.
-        argument: The argument that says what is loaded; it is the first one.
+        argument: The argument that says what is loaded.
         begin: Adds what the arguments say.
         end: Adds what the result says.
         file: The call reads one file, `argument`, or what it holds. Inside another load it is one
             of its files; alone it is told once for each state of the file.
+        position: How many arguments come before it.
     """
 
     kind: str
@@ -199,6 +205,7 @@ class LoadCall(msgspec.Struct, frozen=True):
     begin: Begin | None = None
     end: End | None = None
     file: bool = False
+    position: int = 0
 
     def __call__(
         self,
@@ -217,9 +224,13 @@ class LoadCall(msgspec.Struct, frozen=True):
             return wrapped(*args, **kwargs)
         return load.around(wrapped, self.end, args, kwargs)
 
+    def requested(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the call is asked for; None where it says nothing."""
+        return args[self.position] if len(args) > self.position else kwargs.get(self.argument)
+
     def _start(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Load | None:
         """The load that the call is; None when it is a part of one, or has no record."""
-        requested = args[0] if args else kwargs.get(self.argument)
+        requested = self.requested(args, kwargs)
         outer = _now.get() or (_reader_of(requested) if self.file else None)
         if outer is not None and (self.kind not in _SEPARATE or outer.kind == self.kind):
             if self.file and path_of(requested) is not None:

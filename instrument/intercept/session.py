@@ -1,7 +1,8 @@
 """Where records of intercepted calls go: what all interceptors share, and nothing else."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from contextvars import ContextVar
+from typing import Final, NamedTuple
 
 from instrument.protocols import Objects, Recorder
 
@@ -12,10 +13,12 @@ class Destination(NamedTuple):
     Attributes:
         recorder: Takes them for the run that the calling code belongs to.
         objects: Knows the digests of files.
+        data_limit_bytes: Data of more bytes in one read is not hashed; None: all is.
     """
 
     recorder: Recorder
     objects: Objects
+    data_limit_bytes: int | None = None
 
 
 def nowhere() -> Destination | None:
@@ -23,5 +26,12 @@ def nowhere() -> Destination | None:
     return None
 
 
-find: Callable[[], Destination | None] = nowhere
-"""Tells the destination of the calling code's records; None outside a run."""
+of_runs: Callable[[], Destination | None] = nowhere
+"""Tells the run that the calling code belongs to."""
+own: Final[ContextVar[Destination | None]] = ContextVar("instrument_destination", default=None)
+"""The destination of this thread or task, in place of its run's (`directed.py`)."""
+
+
+def find() -> Destination | None:
+    """The destination of the calling code's records; None where they have none."""
+    return own.get() or of_runs()

@@ -21,23 +21,29 @@ from instrument.vocabulary import Health
 _lock = threading.RLock()
 _patches: Final = Patches()
 _libraries: Final[dict[str, Library]] = {}
+_parts: Final[set[str]] = set()
 _told: Final[set[tuple[str, str]]] = set()
 _depth = 0
 _asked_strangers = False
 
 
-def install(find: Callable[[], Destination | None]) -> None:
+def install(
+    find: Callable[[], Destination | None] | None, parts: Iterable[str] = ("models", "data")
+) -> None:
     """Switch interception on. To be paired with `uninstall`; pairs nest.
 
     Args:
-        find: Tells where the records of a call go.
+        find: Tells where the records of a call go; None leaves it as it is.
+        parts: Which libraries, by `Library.part`; they stay on until the last run is closed.
     """
     global _depth, _asked_strangers  # noqa: PLW0603 - how many runs are open
     with _lock:
-        session.find = find
+        session.of_runs = find or session.of_runs
         _depth += 1
-        first = _depth == 1
-    if first:
+        news = _depth == 1 or not _parts.issuperset(parts)
+        _parts.update(parts)
+    if news:
+        _watch.add(_hooks(filter(_is_asked_for, LIBRARIES)))
         for name, library in list(_libraries.items()):
             if name in sys.modules:
                 _wrap(name, library, sys.modules[name])
@@ -55,10 +61,11 @@ def uninstall() -> None:
     with _lock:
         _depth = max(_depth - 1, 0)
         if _depth == 0:
-            session.find = session.nowhere
+            session.of_runs = session.nowhere
             _patches.remove()
             _watch.stop()
             _told.clear()
+            _parts.clear()
 
 
 def complete(recorder: Recorder, seconds: float = 10.0) -> None:
@@ -71,6 +78,9 @@ def complete(recorder: Recorder, seconds: float = 10.0) -> None:
     loads = sys.modules.get("instrument.intercept.loads")
     if loads is not None:
         loads.complete(recorder, seconds)
+    generation = sys.modules.get("instrument.intercept.generation")
+    if generation is not None:
+        generation.complete(recorder)
 
 
 def watch_library(library: Library) -> None:
@@ -79,9 +89,6 @@ def watch_library(library: Library) -> None:
     if _depth:
         _watch.start()
 
-    generation = sys.modules.get("instrument.intercept.generation")
-    if generation is not None:
-        generation.complete(recorder)
 
 def _hooks(libraries: Iterable[Library]) -> dict[str, Hook]:
     hooks: dict[str, Hook] = {}
@@ -90,6 +97,11 @@ def _hooks(libraries: Iterable[Library]) -> dict[str, Hook]:
             _libraries[name] = library
             hooks[name] = partial(_on_import, name, library)
     return hooks
+
+
+def _is_asked_for(library: Library) -> bool:
+    """Whether `library` is to be watched from now on."""
+    return library.part in _parts and _libraries.keys().isdisjoint(library.modules)
 
 
 def _welcome_strangers() -> None:
@@ -111,6 +123,8 @@ def _wrap(name: str, library: Library, module: ModuleType) -> None:
 
     Never raises: the user's import must not fail for it. Code of others runs outside the lock.
     """
+    if library.part not in _parts:
+        return
     try:
         version = library.version()
         if not library.supports(version):
@@ -146,5 +160,5 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
 
 
-_watch: Final = Watch(_hooks(LIBRARIES))
+_watch: Final = Watch({})
 os.register_at_fork(after_in_child=_after_fork_in_child)

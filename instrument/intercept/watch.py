@@ -49,13 +49,19 @@ class Watch:
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002 - the import system's signature
-        target: ModuleType | None = None,  # noqa: ARG002 - as above
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
     ) -> Any:
-        """Part of the import system: never finds a module, and sees each that is looked for."""
-        if fullname.partition(".")[0] in self._roots:
-            self._arm()
-            self.stop()
+        """Part of the import system: sees each module that is looked for, until one is ours.
+
+        That one is looked for anew, since the list of finders is another now.
+        """
+        if fullname.partition(".")[0] not in self._roots:
+            return None
+        self._arm()
+        self.stop()
+        found = (finder.find_spec(fullname, path, target) for finder in list(sys.meta_path))
+        return next(filter(None, found), None)
 
     def _arm(self) -> None:
         """Hand the hooks to wrapt; what two threads hand over at once is called twice."""
