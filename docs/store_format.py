@@ -19,7 +19,8 @@ import msgspec
 
 from instrument import audit, records, summary, vocabulary
 from instrument.capture import manifest
-from instrument_local import summaries, versions
+from instrument_local import imported, summaries, versions
+from instrument_local.bundles import contents as bundle
 from instrument_local.ledger import log
 from instrument_local.packs import contents
 
@@ -61,6 +62,11 @@ def store_format() -> str:
         "summary": field_table(summary.RunSummary),
         "recording": field_table(summary.Recording),
         "group": field_table(contents.Group),
+        "imported": field_table(imported.Imported),
+        "bundle": field_table(bundle.Manifest),
+        "part": field_table(bundle.Part),
+        "content": field_table(bundle.Content),
+        "left_out": field_table(bundle.LeftOut),
         "member": field_table(contents.Member),
         "head": field_table(log.Head),
         "events": "\n".join(map(event_section, audit.EVENTS.items())),

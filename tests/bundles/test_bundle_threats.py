@@ -591,10 +591,13 @@ def test_t11_signatures(tmp_path: Path) -> None:
     ann = store.ledger.new_key(tmp_path / "ann", "ann@lab", None)
     bob = store.ledger.new_key(tmp_path / "bob", "bob@lab", None)
     unsigned = bundle_of(store, tmp_path / "unsigned")
-    check = lambda bundle, *keys: theirs.bundles.import_(bundle, keys=keys, dry_run=True)  # noqa: E731
+
+    def check(bundle: Path, *keys: str) -> str | None:
+        return theirs.bundles.import_(bundle, keys=keys, dry_run=True).verified
+
     with pytest.raises(IntegrityError, match="none of the given keys signed for run"):
         check(unsigned, ann)
-    assert check(unsigned).verified == "proof"
+    assert check(unsigned) == "proof"
     store.ledger.sign(tmp_path / "ann", None)
     signed = bundle_of(store, tmp_path / "signed")
     with pytest.raises(IntegrityError, match="none of the given keys"):
@@ -604,7 +607,7 @@ def test_t11_signatures(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="none of the given keys"):
         check(bundle_of(store, tmp_path / "late", RUN, "20260304-late"), ann)
     assert not Path(theirs.location).exists()
-    assert check(signed, bob, ann).verified == "signed by ann@lab"
+    assert check(signed, bob, ann) == "signed by ann@lab"
     assert theirs.bundles.import_(signed, keys=[ann]).verified == "signed by ann@lab"
 
 

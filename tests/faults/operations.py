@@ -6,6 +6,7 @@ where the settings say.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from instrument.clock import SystemClock
 from instrument.errors import StoreError
 from instrument.naming import parse_reference
 from instrument.protocols import Store
+from instrument.protocols.bundles import HasBundles
+from instrument.query import parse
 from instrument.vocabulary import ArtifactVersion
 
 STEPS: Final = 5
@@ -161,6 +164,18 @@ def verify() -> None:
     command("verify")
 
 
+def collect() -> None:
+    for path in Path(os.environ["INSTRUMENT_STORE"]).glob("objects/*/*"):
+        os.utime(path, (1e9, 1e9))
+    command("gc", "--type", "model", "--keep", "alias=latest", "--unreferenced", "--yes")
+
+
+def delete_a_run() -> None:
+    if not a_store().runs(parse("id == 'requeued'")):
+        sys.exit(0)  # the time before it came so far
+    command("runs", "delete", "requeued", "--why", "to be forgotten", "--redact", "--yes")
+
+
 def list_runs() -> None:
     command("runs", "list", "--json")
 
@@ -182,6 +197,15 @@ def show_lineage() -> None:
     command("lineage", "kept:v1")
 
 
+def export() -> None:
+    Path("runs.bundle").unlink(missing_ok=True)
+    command("export", "requeued", "--output", "runs.bundle")
+
+
+def import_a_bundle() -> None:
+    command("import", "theirs.bundle")
+
+
 def sync() -> None:
     known = registry.Known("mirroring.list_mirror:open_mirror", "mirror")
     registry._KNOWN["list"] = known  # as the tests of mirroring do
@@ -191,6 +215,21 @@ def sync() -> None:
 def command(*words: str) -> None:
     sys.argv = ["instrument", *words]
     command_line.main()
+
+
+def furnish_with_a_bundle() -> None:
+    """As `furnish`, and a bundle of another store, whose run and artifact are here, too."""
+    ours = os.environ["INSTRUMENT_STORE"]
+    os.environ["INSTRUMENT_STORE"] = theirs = str(Path("theirs").absolute())
+    with small_run(run_id="requeued") as run:
+        run.log_artifact("kept", data={"theirs": 1})
+        log_steps(run)
+    store = a_store()
+    assert isinstance(store, HasBundles)
+    store.bundles.export(["requeued"], Path("theirs.bundle"))
+    shutil.rmtree(theirs)
+    os.environ["INSTRUMENT_STORE"] = ours
+    furnish()
 
 
 class Operation(NamedTuple):
@@ -228,11 +267,13 @@ def furnish() -> None:
 _USER: Final = (record_a_run, log_artifacts, use_artifacts, fail, try_again, record_in_a_fork)
 _USER_OF_STORE: Final = (tag, seal)
 _COMMANDS: Final = (
-    verify, list_runs, show_a_run, list_artifacts, get_an_artifact, show_lineage, sync,
+    verify, collect, delete_a_run, list_runs, show_a_run, list_artifacts, get_an_artifact,
+    show_lineage, sync, export,
 )  # fmt: skip
 
 OPERATIONS: Final = {
     "record_the_first_run": Operation(record_a_run, EXIT_CODE, None),
     **{each.__name__: Operation(each, EXIT_CODE, furnish) for each in (*_USER, *_USER_OF_STORE)},
     **{each.__name__: Operation(each, 0, furnish) for each in _COMMANDS},
+    "import_a_bundle": Operation(import_a_bundle, 0, furnish_with_a_bundle),
 }

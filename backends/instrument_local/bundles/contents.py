@@ -13,6 +13,7 @@ path can be said.
 
 import re
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -75,6 +76,13 @@ class Content(msgspec.Struct, frozen=True):
         return self.path.rpartition("/")[2]
 
 
+class Coding(StrEnum):
+    """How a part holds its contents: as one zstd frame, or as they are."""
+
+    ZSTD = "zstd"
+    RAW = "raw"
+
+
 class Part(msgspec.Struct, frozen=True):
     """Some contents that are compressed together, or one long one.
 
@@ -85,7 +93,7 @@ class Part(msgspec.Struct, frozen=True):
         contents: What it holds, in order.
     """
 
-    coding: Literal["zstd", "raw"]
+    coding: Coding
     size_bytes: int
     sha256: str
     contents: tuple[Content, ...]
@@ -101,7 +109,7 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: Its digest.
-        reason: ``size``, ``asked for``, or ``not in the store``.
+        reason: ``size``, or ``not in the store``.
     """
 
     digest: str
@@ -197,7 +205,7 @@ def _check_parts(manifest: Manifest, end: int) -> None:
     for part in manifest.parts:
         sizes = [content.size_bytes for content in part.contents]
         raw = sum(sizes)
-        is_right = part.size_bytes == raw if part.coding == "raw" else raw
+        is_right = part.size_bytes == raw if part.coding is Coding.RAW else raw
         if not (sizes and min(sizes) >= 0 and part.size_bytes >= 0 and is_right):
             raise IntegrityError(f"the sizes in the part at offset {offset} cannot be")
         if raw > MAX_GROUP_BYTES and len(sizes) > 1:

@@ -4,12 +4,10 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from instrument.audit import Exported
-from instrument.errors import NotFoundError, StoreError, UsageError
-from instrument.naming import check_run_id
+from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Clock
 from instrument.protocols.bundles import Export
 from instrument_local.bundles.selecting import Selection
@@ -73,15 +71,8 @@ def export(  # noqa: PLR0913 - what it is made of
 
 
 def _proofs(layout: Layout, run_ids: Sequence[str]) -> dict[str, bytes]:
-    """The proofs of those runs that are in the ledger: all, unless it cannot be written now."""
-    ledger = LocalLedger(layout)
-    with suppress(StoreError):
-        ledger.integrate()
+    """The proofs of the runs; none where the ledger could not be written, and does not know one."""
     try:
-        return ledger.proofs_of(run_ids)
+        return LocalLedger(layout).proofs_of(run_ids)
     except NotFoundError:
-        found = {}
-        for run_id in map(check_run_id, run_ids):
-            with suppress(NotFoundError):
-                found[run_id] = ledger.proof_of(run_id)
-        return found
+        return {}

@@ -12,6 +12,7 @@ from instrument.errors import InstrumentError, IntegrityError, NotFoundError
 from instrument_local.bundles.contents import (
     MAGIC,
     MAX_GROUP_BYTES,
+    Coding,
     Content,
     Manifest,
     Part,
@@ -133,7 +134,7 @@ class Bundle:
         if self._kept is not None and self._kept[0] is part:
             return iter((self._kept[1],))
         pieces = self._stored(part)
-        if part.coding == "zstd":
+        if part.coding is Coding.ZSTD:
             pieces = inflate(pieces, part.raw_size_bytes)
         if part.raw_size_bytes > MAX_GROUP_BYTES:
             return pieces

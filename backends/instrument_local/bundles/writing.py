@@ -11,6 +11,7 @@ from instrument.audit import Who
 from instrument.errors import IntegrityError
 from instrument_local.bundles.contents import (
     MAGIC,
+    Coding,
     Content,
     LeftOut,
     Manifest,
@@ -100,7 +101,7 @@ class Writer:
         os.lseek(self._fd, start, os.SEEK_SET)
         self._whole = before
         reading = _Reading(group)
-        return self._stored("raw", reading.pieces(), reading)
+        return self._stored(Coding.RAW, reading.pieces(), reading)
 
     def _write_packed(self, group: list[Source]) -> Part | None:
         """The part, compressed if that is worth it; None when it shrinks beyond belief."""
@@ -110,18 +111,18 @@ class Writer:
         size = sum(map(len, sample))
         everything = chain(sample, pieces)
         if sum(map(len, deflate(sample))) >= _WORTH_IT * size:
-            return self._stored("raw", everything, reading)
-        part = self._stored("zstd", deflate(everything), reading)
+            return self._stored(Coding.RAW, everything, reading)
+        part = self._stored(Coding.ZSTD, deflate(everything), reading)
         return part if part.raw_size_bytes <= MAX_RATIO * part.size_bytes else None
 
-    def _stored(self, coding: str, data: Iterable[bytes], reading: "_Reading") -> Part:
+    def _stored(self, coding: Coding, data: Iterable[bytes], reading: "_Reading") -> Part:
         sha256, size = hashlib.sha256(), 0
         for piece in data:
             self._put(piece)
             sha256.update(piece)
             size += len(piece)
         self._told(sum(content.size_bytes for content in reading.contents))
-        return Part(coding, size, sha256.hexdigest(), tuple(reading.contents))  # type: ignore[arg-type]
+        return Part(coding, size, sha256.hexdigest(), tuple(reading.contents))
 
 
 class _Reading:
