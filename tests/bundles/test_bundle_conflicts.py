@@ -19,7 +19,7 @@ from bundles.making import (
 from instrument.lineage import build_graph
 from instrument.naming import parse_reference
 from instrument.records import Metrics
-from instrument.testing.samples import AT, record_run
+from instrument.testing.samples import AT, process_started, record_run
 from instrument_local import LocalStore
 
 
@@ -186,3 +186,21 @@ def test_a_forged_version_cannot_take_the_place_of_content(
     with pytest.raises(IntegrityError, match="digest of its files"):
         theirs.bundles.import_(forged(tmp_path / "f", bundle, lie))
     assert not Path(theirs.location).exists()
+
+
+def test_t10_a_run_that_went_on_in_both_stores_is_kept_twice(
+    bundle: Path, theirs: LocalStore, tmp_path: Path
+) -> None:
+    theirs.bundles.import_(bundle)
+    ours = store_at(tmp_path / "ours")
+    for store, host in ((ours, "host-a"), (theirs, "host-b")):
+        journal = store.begin(process_started(RUN, attempt=2, host=host))
+        journal.take(Metrics(values={host: 1.0}, step=2), AT)
+        journal.close()
+    ours.seal(RUN)  # theirs is not sealed yet: no file of theirs contradicts one of ours
+    (run,) = theirs.bundles.import_(bundle_of(ours, tmp_path / "c")).runs
+    assert run.change == "conflict"
+    assert set(theirs.run(RUN).metrics) == {"loss", "host-b"}
+    assert set(theirs.run(run.here).metrics) == {"loss", "host-a"}
+    theirs.seal(RUN)
+    assert theirs.verify().problems == ()
