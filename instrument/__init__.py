@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     from instrument.intercept.generation import Generation as Generation
     from instrument.lineage.tracker import LineageTracker as LineageTracker
     from instrument.past import metric_history as metric_history, run as run, runs as runs
+    from instrument.provenance import (
+        CleanModelLoader as CleanModelLoader,
+        check_git_dirty as check_git_dirty,
+        create_artifact_metadata as create_artifact_metadata,
+        get_git_branch as get_git_branch,
+        get_git_sha as get_git_sha,
+    )
     from instrument.telemetry import HardwareMonitor as HardwareMonitor
     from instrument.telemetry.columns import run_telemetry as run_telemetry
     from instrument.vocabulary import (
@@ -58,6 +65,7 @@ _HOME = {
     "ArtifactManager": "instrument.artifacts.manager",
     "ArtifactType": "instrument.vocabulary",
     "ArtifactVersion": "instrument.vocabulary",
+    "CleanModelLoader": "instrument.provenance.loader",
     "ConfigCapture": "instrument.capture.validate",
     "EnvironmentCaptureLevel": "instrument.vocabulary",
     "ExperimentContext": "instrument.context",
@@ -66,8 +74,12 @@ _HOME = {
     "InstrumentError": "instrument.errors",
     "LineageTracker": "instrument.lineage.tracker",
     "RunState": "instrument.vocabulary",
+    "check_git_dirty": "instrument.provenance.code",
     "checkpoint": "instrument.decorators",
+    "create_artifact_metadata": "instrument.provenance.metadata",
     "current_run": "instrument.current",
+    "get_git_branch": "instrument.provenance.code",
+    "get_git_sha": "instrument.provenance.code",
     "log_artifact": "instrument.current",
     "log_metrics": "instrument.current",
     "log_params": "instrument.current",

@@ -7,6 +7,7 @@
     ├── MissingDependencyError(ImportError)  3   an extra is not installed
     ├── StoreError(OSError)              3   the store cannot be read or written
     │   └── StoreVersionError            3   the store was written by a newer version
+    ├── ContaminationError(ValueError)   1   a model or a text is not as clean as was asked
     ├── HeldError                        1   a hold forbids to remove it
     └── IntegrityError                   1   content does not match its digest
 
@@ -64,6 +65,12 @@ class StoreError(InstrumentError, OSError):
 
 class StoreVersionError(StoreError):
     """The store was written by a newer version of this package."""
+
+
+class ContaminationError(InstrumentError, ValueError):
+    """A model, a tokenizer or a text is not as clean as a strict loader asks for."""
+
+    exit_code = 1
 
 
 class HeldError(InstrumentError):

@@ -17,6 +17,7 @@ from instrument.errors import IntegrityError
 from instrument.records.artifacts import ArtifactLogged, ArtifactUsed, CheckpointSaved
 from instrument.records.base import Record
 from instrument.records.calls import CallFinished, CallStarted
+from instrument.records.checks import ModelChecked
 from instrument.records.console import ConsoleWritten
 from instrument.records.data import DataRead
 from instrument.records.environment import CodeCaptured, EnvironmentCaptured, SeedsRecorded
@@ -58,6 +59,7 @@ __all__ = [
     "GenerationsCounted",
     "LoadsCounted",
     "Metrics",
+    "ModelChecked",
     "ModelLoaded",
     "Params",
     "PhaseFinished",
@@ -110,6 +112,7 @@ KINDS: Final[Mapping[str, type[Record]]] = {
         DataRead,
         ContentIdentified,
         LoadsCounted,
+        ModelChecked,
         GenerationCalled,
         GenerationsCounted,
         TelemetrySampled,

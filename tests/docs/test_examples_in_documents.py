@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = (
     README,
-    *(ROOT / "docs" / name for name in ("artifacts.md", "environment.md", "telemetry.md")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("artifacts", "clean-loading", "environment", "telemetry")
+    ),
 )
 COMMAND = [sys.executable, "-m", "instrument"]
 
