@@ -20,7 +20,6 @@ from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.errors import UsageError
 from instrument.given import (
-    MAX_METRIC_NAME,
     MAX_STEP,
     Referring,
     metric_name,
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
 
 _MAX_MESSAGE = 10_000
 _INFINITY = float("inf")
+MAX_METRIC_NAMES = 50_000
+"""Every name costs a line in each summary; a million would make the store slow for everybody."""
 _now = datetime.now
 
 
@@ -110,6 +111,8 @@ class ExperimentContext:
         self._seed = _seed(seed)
         self._seeded: tuple[str, ...] = ()
         self._recording: Recording | None = None
+        self._metric_names: dict[str, str] = {}
+        self._too_many_names = False
         self._artifacts = RunArtifacts(self)
         self._token: Token[stack.OpenRun | None] | None = None
         self._hook: TerminationHook | None = None
@@ -219,13 +222,18 @@ class ExperimentContext:
         if type(metrics) is not dict:
             metrics = numbers_by_name(metrics)
         values: dict[str, float | str] = {}
+        names = self._metric_names
         for name, value in metrics.items():
-            if not (type(name) is str and name.isascii() and 0 < len(name) <= MAX_METRIC_NAME):
-                name = metric_name(name)  # noqa: PLW2901 - as it is recorded
+            recorded = names.get(name) if type(name) is str else None
+            if recorded is None:
+                recorded = self._metric_name(name)
             if type(value) is float and -_INFINITY < value < _INFINITY:
-                values[name] = value
+                values[recorded] = value
             else:
-                values[name] = number(name, value)
+                values[recorded] = number(name, value)
+        values.pop("", None)  # of a name beyond the limit
+        if not values and metrics:
+            return
         try:
             self._recording.take(Metrics(values=values, step=step), _now(UTC))
         except Exception as error:
@@ -399,7 +407,7 @@ class ExperimentContext:
             which, self._settings, store, monitor_hardware=self._monitor_hardware
         )
         self._recording.start(self._record_start)
-        intercept.install(_destination, self._settings.intercept)
+        intercept.install(_destination, (*self._settings.intercept, "trace"))
         console.install(_console_log)
         if which.owner:
             self._hook = TerminationHook(lambda: self.finish(RunState.INTERRUPTED))
@@ -430,7 +438,25 @@ class ExperimentContext:
             named=self._name is not None,
         )
 
+    def _metric_name(self, name: object) -> str:
+        """`name` as it is recorded; no name when there are `MAX_METRIC_NAMES` others."""
+        plain = metric_name(name)
+        if plain in self._metric_names:
+            return self._metric_names[plain]
+        if len(self._metric_names) < MAX_METRIC_NAMES:
+            self._metric_names[plain] = redact_text(plain)
+            return self._metric_names[plain]
+        if not self._too_many_names:
+            self._too_many_names = True
+            reason = f"there are {MAX_METRIC_NAMES}; what changes belongs into the step or value"
+            self.problem(f"record the metric {plain:.80} and others", ValueError(reason))
+        return ""
+
     def _record_start(self) -> None:
+        if self._settings.trace:
+            from instrument.intercept.tracing import trace_functions
+
+            trace_functions(self._settings.trace)
         if self._params:
             self.record(Params(values=self._params, source="config"))
         if self._seed is not None:

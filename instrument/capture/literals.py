@@ -32,7 +32,8 @@ def holds_secret(data: bytes) -> bool:
 
 def _chunk_holds_secret(text: str) -> bool:
     known, assigned = _patterns()
-    if holds_known(text) or holds_form(text) or known.search(text):
+    whole = text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
+    if holds_known(whole) or holds_form(text) or known.search(text):
         return True
     return any(is_secret_name(match["name"]) for match in assigned.finditer(text))
 
@@ -41,7 +42,7 @@ def _chunk_holds_secret(text: str) -> bool:
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     known = (
         r"\bBearer (?=[A-Za-z+/=._~-]{0,99}[0-9])[A-Za-z0-9+/=._~-]{16,}",
-        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:\r?\n|\\n[A-Za-z0-9+/]{16})",
+        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\n[A-Za-z0-9+/]{16})",
     )
     assigned = (
         r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_][A-Za-z0-9_-]{0,99})"

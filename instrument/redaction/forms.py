@@ -90,11 +90,6 @@ FORMS: Final = (
     Form(
         "Slack webhook", ("hooks.slack.com/",), r"hooks\.slack\.com/[A-Za-z]+/[A-Za-z0-9/+_-]{16,}"
     ),
-    Form(
-        "Discord webhook",
-        ("/api/webhooks/",),
-        r"(?P<keep>/api/webhooks/)[0-9]{6,}/[A-Za-z0-9_-]{20,}",
-    ),
     Form("Teams webhook", ("webhook.office.com/",), r"webhook\.office\.com/[A-Za-z0-9/@_-]{20,}"),
     Form("Telegram token", (":AA",), r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}"),
     Form("Stripe key", ("k_live_", "k_test_"), r"[rsp]k_(?:live|test)_[A-Za-z0-9]{16,}"),
@@ -128,6 +123,11 @@ FORMS: Final = (
 
 _AROUND: Final = (
     Form(
+        "Discord webhook",
+        ("/api/webhooks/",),
+        r"(?P<keep>/api/webhooks/)[0-9]{6,}/[A-Za-z0-9_-]{20,}",
+    ),
+    Form(
         "W&B key",
         ("wandb", "WANDB"),
         r"(?P<keep>(?i:wandb)[^\n]{0,40}?(?i:key|login|token|passw)[^\n0-9a-f]{0,20}[^\n0-9A-Za-z])"
@@ -143,7 +143,7 @@ _AROUND: Final = (
     Form(
         "pgpass line",
         (":5432:",),
-        r"(?P<keep>(?<![^\s\"'])[A-Za-z0-9_.*-]{1,200}:5432:[^\s:]{1,100}:[^\s:]{1,100}:)"
+        r"(?P<keep>(?<![A-Za-z0-9_.*])[A-Za-z0-9_.*-]{1,200}:5432:[^\s:]{1,100}:[^\s:]{1,100}:)"
         r"(?!\[redacted)[^\s\"',]{4,}",
     ),
 )
@@ -159,13 +159,49 @@ _PUTTY_KEY: Final = Form(
     ("Private-Lines:",),
     r"(?P<keep>Private-Lines: ?[0-9]{1,4}\s{1,4})[A-Za-z0-9+/=\s]+",
 )
-_URL_IN_CODE: Final = Form(
-    "password in a URL",
-    ("://",),
-    r"://[^/\s:@\"'{}<>$%*]{0,100}:(?!(?i:pass|passwd|password|secret|changeme|example|postgres|pw)@)"
-    r"[^/\s@\"'{}<>$*]{6,200}@",
+_TELLING: Final = r"(?=[^\s]{0,60}[0-9])[A-Za-z0-9+/_%~.-]{12,}"
+"""A value with a digit in it: in code, what has none stands for a value."""
+_IN_CODE: Final = (
+    Form(
+        "password in a URL",
+        ("://",),
+        r"://[^/\s:@\"'{}<>$%*]{0,100}:"
+        r"(?!(?i:pass|passwd|password|secret|changeme|example|postgres|pw)@)"
+        r"[^/\s@\"'{}<>$*]{6,200}@",
+    ),
+    Form(
+        "token in a URL",
+        ("://",),
+        r"://(?=[A-Za-z_-]{0,100}[0-9])[A-Za-z0-9_-]{16,200}(?::[^/\s@]{0,99})?@",
+    ),
+    Form(
+        "signed URL",
+        ("=",),
+        r"[?&#](?:[A-Za-z0-9-]{0,30}[_-])?(?i:token|key|sig|signature|secret|password)=" + _TELLING,
+    ),
+    Form(
+        "credentials",
+        ("Basic ", "basic "),
+        r"(?<![A-Za-z])[Bb]asic (?=[A-Za-z+/]{0,60}[0-9])[A-Za-z0-9+/]{16,}={0,2}",
+    ),
+    Form(
+        "flag",
+        ("--",),
+        r"--(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?i:token|key|secret|password|passwd)[ =]" + _TELLING,
+    ),
+    Form(
+        "login",
+        ("-u ", "--user"),
+        r"(?<![A-Za-z0-9_-])--?u(?:ser)?[ =][^\s:/\"']{1,100}:" + _TELLING,
+    ),
+    Form(
+        "password",
+        (" -p",),
+        r"(?:mysql(?:dump|admin|import)?|mariadb(?:-dump)?|sshpass)(?: [^\s|;&]{1,200}){0,10}? -p"
+        + _TELLING,
+    ),
 )
-"""Keeps a file of code out of a patch; what stands for a password is none."""
+"""Keep a file of code out of a patch. In other texts the names decide: see `texts`."""
 _MARKS: Final = tuple((mark, form) for form in FORMS for mark in form.marks)
 _RUN: Final = re.compile(rf"[A-Za-z0-9_.~+/=:@-]{{{MIN_LENGTH}}}")
 """No token without so many of its characters in a row: what most short texts do not have."""
@@ -180,7 +216,7 @@ def redact_forms(text: str) -> str:
 
 def holds_form(text: str) -> bool:
     """Whether `text`, of a file of code, holds a token of a known form."""
-    return any(_compiled(form).search(text) for form in _forms_in(text, (*_AROUND, _URL_IN_CODE)))
+    return any(_compiled(form).search(text) for form in _forms_in(text, (*_AROUND, *_IN_CODE)))
 
 
 def _forms_in(text: str, others: Iterable[Form]) -> list[Form]:

@@ -13,16 +13,13 @@ from instrument.records import (
     CallStarted,
     ConsoleWritten,
     Metrics,
-    PhaseFinished,
     Record,
     TelemetrySampled,
 )
 from instrument.redaction.texts import redact_behind_flags, redact_text
 
 _R = TypeVar("_R", bound=Record)
-_SAFE: Final = frozenset(
-    {CallFinished, CallStarted, ConsoleWritten, Metrics, PhaseFinished, TelemetrySampled}
-)
+_SAFE: Final = frozenset({CallFinished, CallStarted, ConsoleWritten, Metrics, TelemetrySampled})
 """Many and small, of numbers and of texts that were looked at already."""
 
 

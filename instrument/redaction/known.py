@@ -34,11 +34,10 @@ _lock: Final = threading.Lock()
 def learn(value: object) -> None:
     """Search for `value`, which stood under a secret name, from now on, if it is a text."""
     text = str.__str__(value) if isinstance(value, str) else ""
-    if MIN_LENGTH <= len(text) <= MAX_LENGTH:
-        if text not in _learned and is_findable(text):
-            with _lock:
-                if len(_learned) < MAX_LEARNED:
-                    _learned[text] = None
+    if MIN_LENGTH <= len(text) <= MAX_LENGTH and text not in _learned and is_findable(text):
+        with _lock:
+            if len(_learned) < MAX_LEARNED:
+                _learned[text] = None
 
 
 def is_findable(value: str) -> bool:

@@ -68,7 +68,7 @@ def _redact_named(text: str) -> str:
     if " " in text:
         text = patterns["bearer"].sub(rf"\1 {REDACTED}", text)
     if "=" in text or ":" in text:
-        text = patterns["assignment"].sub(_redact_assignment, text)
+        text = _redact_assignments(text)
     if "-" in text and " " in text:
         text = patterns["user"].sub(rf"\1{REDACTED}", text)
         text = patterns["flag"].sub(_redact_flag, text)
@@ -186,13 +186,20 @@ def _redact_query(match: re.Match[str]) -> str:
     return f"{match['mark']}{REDACTED}" if is_signed else match[0]
 
 
-def _redact_assignment(match: re.Match[str]) -> str:
-    name, value = match["name"], match["value"]
-    if not is_secret_name(name) or _patterns()["no_secret"].fullmatch(value):
-        return match[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    closing = quote if value[1:].endswith(quote) else ""
-    return f"{name}{match['sign']}{quote}{REDACTED}{closing}"
+def _redact_assignments(text: str) -> str:
+    """`text` without the values behind secret names; behind other names it is searched too."""
+    patterns = _patterns()
+    kept, done = [], 0
+    for match in patterns["assigned"].finditer(text):
+        if match.start() < done or not is_secret_name(match["name"]):
+            continue
+        value = patterns["value"].match(text, match.end())
+        if value is not None and not patterns["no_secret"].fullmatch(value[0]):
+            quote = value[0][0] if value[0][0] in "\"'" else ""
+            closing = quote if value[0][1:].endswith(quote) else ""
+            kept += [text[done : match.end()], quote, REDACTED, closing]
+            done = value.end()
+    return "".join([*kept, text[done:]]) if kept else text
 
 
 @cache
@@ -227,10 +234,12 @@ def _patterns() -> dict[str, re.Pattern[str]]:
             r"(?!//|[0-9]+\b|\[redacted)[^\s\"']+"
         ),
         "login": re.compile(r"^([^\s:/]{1,200}:)(?!//|[0-9]+$|\[redacted).+", re.DOTALL),
-        "assignment": re.compile(
-            r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_-][A-Za-z0-9_-]{0,99})"
-            r"(?P<sign>\\?[\"']?\s*[=:]\s*\\?)(?![\"']?\[redacted|Bearer|Basic)"
-            r"(?P<value>\"[^\"\n]{1,4000}\"|'[^'\n]{1,4000}'|[\"']?[^\s\"'&,;}\])]+)"
+        "assigned": re.compile(
+            r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_-][A-Za-z0-9_-]{0,99})\\?[\"']?\s*[=:]\s*\\?"
+        ),
+        "value": re.compile(
+            r"(?![\"']?(?:\[redacted|Bearer|Basic|[(<]))"
+            r"(?:\"[^\"\n]{1,4000}\"|'[^'\n]{1,4000}'|[\"']?[^\s\"'&,;}\])]+)"
         ),
         "no_secret": re.compile(
             r"(?i:[\"']?(?:true|false|none|null|yes|no|on|off|-?[0-9]{0,3}(?:\.[0-9]*)?"

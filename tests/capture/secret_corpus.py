@@ -1,5 +1,10 @@
 """Names and texts as they occur around machine learning; every value is made up."""
 
+import base64
+import json
+from random import Random
+from urllib.parse import quote, quote_plus
+
 SECRET_VARIABLES = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "WANDB_API_KEY",
     "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "OPENAI_API_KEY",
@@ -74,3 +79,191 @@ BENIGN_COMMANDS = (
     ["ssh", "-p", "2222", "docker", "run", "-u", "1000:1000"],
     ["python", "-u", "train.py", "--note", "basic training --max-tokens 5 -u"],
 )
+
+
+def _made_up(length: int, alphabet: str, seed: str) -> str:
+    """Characters that look random and are always the same ones."""
+    random = Random(seed)
+    return "".join(random.choice(alphabet) for _ in range(length))
+
+
+_WORD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_HEX = "0123456789abcdef"
+_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+# Kind, what the token begins with, how long the rest is, and of which characters: no whole token
+# stands in this file.
+_TOKENS = (
+    ("Hugging Face", "hf_", 34, _WORD), ("Hugging Face organisation", "api_org_", 34, _WORD),
+    ("OpenAI", "sk-", 48, _WORD), ("OpenAI project", "sk-proj-", 60, _WORD),
+    ("OpenAI service", "sk-svcacct-", 60, _WORD), ("Anthropic", "sk-ant-api03-", 90, _WORD),
+    ("OpenRouter", "sk-or-v1-", 64, _HEX), ("Langfuse", "sk-lf-", 36, _HEX),
+    ("W&B, new", "wandb_v1_", 60, _WORD), ("Replicate", "r8_", 37, _WORD),
+    ("Groq", "gsk_", 52, _WORD), ("xAI", "xai-", 80, _WORD), ("Perplexity", "pplx-", 48, _WORD),
+    ("NVIDIA", "nvapi-", 64, _WORD), ("LangSmith", "lsv2_pt_", 43, _WORD),
+    ("Pinecone", "pcsk_", 60, _WORD), ("Kaggle", "KGAT_", 32, _HEX),
+    ("Neptune", "eyJhcGlfYWRkcmVzcyI6", 80, _WORD), ("Together", "tgp_v1_", 43, _WORD),
+    ("RunPod", "rpa_", 40, _UPPER), ("Databricks", "dapi", 32, _HEX),
+    ("Prefect", "pnu_", 36, _WORD),
+    ("AWS key", "AKIA", 16, _UPPER), ("AWS session key", "ASIA", 16, _UPPER),
+    ("Google API", "AIza", 35, _WORD), ("Google access", "ya29.", 60, _WORD),
+    ("Google refresh", "1//0", 60, _WORD), ("Google client", "GOCSPX-", 28, _WORD),
+    ("Azure client", "abc8Q~", 34, _WORD), ("DigitalOcean", "dop_v1_", 64, _HEX),
+    ("Heroku", "HRKU-", 58, _WORD), ("Tailscale", "tskey-auth-", 30, _WORD),
+    ("Terraform", "AbCdEfGhIjKlMn.atlasv1.", 67, _WORD), ("Pulumi", "pul-", 40, _HEX),
+    ("Vault", "hvs.", 90, _WORD), ("Vault batch", "hvb.", 90, _WORD),
+    ("Doppler", "dp.pt.", 43, _WORD), ("1Password", "ops_eyJ", 90, _WORD),
+    ("GitHub classic", "ghp_", 36, _WORD), ("GitHub OAuth", "gho_", 36, _WORD),
+    ("GitHub user", "ghu_", 36, _WORD), ("GitHub server", "ghs_", 36, _WORD),
+    ("GitHub refresh", "ghr_", 36, _WORD), ("GitHub fine-grained", "github_pat_", 82, _WORD),
+    ("GitLab", "glpat-", 20, _WORD), ("GitLab deploy", "gldt-", 20, _WORD),
+    ("GitLab runner", "glrt-", 20, _WORD), ("Atlassian", "ATATT3", 180, _WORD),
+    ("Bitbucket", "ATBB", 32, _WORD), ("npm", "npm_", 36, _WORD), ("PyPI", "pypi-", 160, _WORD),
+    ("RubyGems", "rubygems_", 48, _HEX), ("Docker", "dckr_pat_", 27, _WORD),
+    ("Artifactory", "AKCp", 69, _WORD), ("CircleCI", "CCIPAT_", 60, _WORD),
+    ("Buildkite", "bkua_", 40, _HEX), ("Sentry", "sntrys_", 80, _WORD),
+    ("Netlify", "nfp_", 40, _WORD), ("Slack bot", "xoxb-", 50, _WORD),
+    ("Slack app", "xapp-", 60, _WORD),
+    ("Stripe", "sk_live_", 24, _WORD), ("Stripe restricted", "rk_live_", 24, _WORD),
+    ("webhook", "whsec_", 32, _WORD), ("Twilio", "SK", 32, _HEX), ("Mailgun", "key-", 32, _HEX),
+    ("Grafana", "glsa_", 41, _WORD), ("New Relic", "NRAK-", 27, _UPPER),
+    ("Linear", "lin_api_", 40, _WORD), ("Notion", "ntn_", 46, _WORD), ("Figma", "figd_", 40, _WORD),
+    ("Dropbox", "sl.", 130, _WORD), ("PlanetScale", "pscale_tkn_", 43, _WORD),
+    ("Supabase", "sbp_", 40, _HEX), ("Shopify", "shpat_", 32, _HEX),
+    ("Square", "sq0atp-", 22, _WORD),
+    ("age", "AGE-SECRET-KEY-1", 58, _UPPER), ("Typeform", "tfp_", 59, _WORD),
+)  # fmt: skip
+PLANTED = {
+    kind: start + _made_up(length, alphabet, kind) for kind, start, length, alphabet in _TOKENS
+} | {
+    "SendGrid": f"SG.{_made_up(22, _WORD, 'a')}.{_made_up(43, _WORD, 'b')}",
+    "Telegram": f"123456789:AA{_made_up(33, _WORD, 'c')}",
+    "Mailchimp": f"{_made_up(32, _HEX, 'd')}-us12",
+    "JWT": ".".join(f"eyJ{_made_up(40, _WORD, part)}" for part in "ef")
+    + f".{_made_up(43, _WORD, 'g')}",
+    "Postman": f"PMAK-{_made_up(24, _HEX, 'h')}-{_made_up(34, _HEX, 'i')}",
+    "Airtable": f"pat{_made_up(14, _WORD, 'j')}.{_made_up(64, _HEX, 'k')}",
+}
+"""Tokens that are known by their form, in any text."""
+
+IN_CONTEXT = {
+    "DSN": ("postgres://me:{}@db.example.org:5432/x", _made_up(16, _WORD, "l")),
+    "basic auth": ("https://me:{}@example.org/a", _made_up(16, _WORD, "m")),
+    "token in a URL": ("https://{}@example.org/a", _made_up(24, _WORD, "n")),
+    "query": ("https://example.org/a?access_token={}", _made_up(16, _WORD, "o")),
+    "signed URL": ("https://b.s3.example.org/k?X-Amz-Signature={}", _made_up(64, _HEX, "p")),
+    "shared access": ("https://a.example.org/c?sv=2024&sig={}", _made_up(43, _WORD, "q")),
+    "account key": ("AccountName=a;AccountKey={}==", _made_up(86, _WORD, "r")),
+    "W&B": ("wandb login key {}", _made_up(40, _HEX, "s")),
+    "netrc": ("machine api.example.org login me password {}", _made_up(20, _WORD, "t")),
+    "pgpass": ("db.example.org:5432:x:me:{}", _made_up(20, _WORD, "u")),
+    "bearer": ("Authorization: Bearer {}", _made_up(40, _WORD, "v")),
+    "basic": ("Authorization: Basic {}=", _made_up(31, _WORD, "w")),
+    "assignment": ("export COHERE_API_KEY={}", _made_up(40, _WORD, "x")),
+    "JSON": ('{{"auths": {{"r": {{"auth": "{}"}}}}}}', _made_up(40, _WORD, "y")),
+    "mapping": ("{{'client_secret': '{}', 'lr': 0.1}}", _made_up(40, _WORD, "z")),
+    "flag": ("train.py --db-password {} --lr 1", _made_up(20, _WORD, "A")),
+    "mysql": ("mysql -u me -p{} db", _made_up(20, _WORD, "B")),
+    "curl": ("curl -u me:{} https://example.org", _made_up(20, _WORD, "C")),
+    "Slack hook": (
+        "https://hooks.slack.com/services/{}",
+        f"T00000000/B00000000/{_made_up(24, _WORD, 'D')}",
+    ),
+    "Discord hook": (
+        "https://discord.com/api/webhooks/{}",
+        f"123456789012345678/{_made_up(68, _WORD, 'E')}",
+    ),
+    "private key": (
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----",
+        _made_up(70, _WORD, "F"),
+    ),
+    "private key in JSON": (
+        '"private_key": "-----BEGIN PRIVATE KEY-----\\n{}\\n-----END PRIVATE KEY-----\\n"',
+        _made_up(64, _WORD, "G"),
+    ),
+    "PGP key": (
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{}\n=abcd\n-----END PGP PRIVATE KEY BLOCK-----",
+        _made_up(64, _WORD, "H"),
+    ),
+    "kubeconfig": ("    client-key-data: {}", _made_up(80, _WORD, "I")),
+    "SLURM": ("SLURM_JWT={}", f"eyJ{_made_up(30, _WORD, 'J')}"),
+}  # fmt: skip
+"""A text, and the secret in it that only the text tells."""
+
+BY_VALUE = {
+    "OPAQUE_API_KEY": _made_up(32, _WORD, "K"),
+    "AWS_SECRET_ACCESS_KEY": _made_up(38, _WORD, "L") + "+/",
+    "DB_PASSWORD": "p@ss wörd/" + _made_up(8, _WORD, "M"),
+    "SERVICE_TOKEN": _made_up(24, _HEX, "N"),
+}
+"""Secrets without a form, known because a variable of this name holds them."""
+
+BENIGN_TEXTS = (
+    "gpt2", "bert-base-uncased", "meta-llama/Llama-3.1-8B-Instruct",
+    "sentence-transformers/all-MiniLM-L6-v2",
+    "google/flan-t5-base", "facebook/opt-1.3b", "mistralai/Mixtral-8x7B-Instruct-v0.1",
+    "Qwen/Qwen2.5-7B",
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+    "d41d8cd98f00b204e9800998ecf8427e", "7b18c2a", "123e4567-e89b-12d3-a456-426614174000",
+    "urn:uuid:123e4567-e89b-12d3-a456-426614174000", "GPU-8f6d7c1a-0c1b-4c6e-9b1f-0d2a1c3e4f5a",
+    "/data/imagenet/train/n01440764/n01440764_10026.JPEG",
+    "s3://bucket/datasets/v2/part-00001.parquet",
+    "gs://bucket/models/checkpoint-1000", "hdfs://namenode:8020/data", "C:\\Users\\me\\data",
+    "https://huggingface.co/gpt2/resolve/main/config.json",
+    "https://example.org/a?page=2&sort=name",
+    "file:///srv/data", "git@github.com:me/repo.git is fetched", "max_tokens=128",
+    "max_new_tokens: 64",
+    "pad_token=<pad>", "eos_token_id: 50256", "tokenizer=gpt2", "num_tokens: 1000000",
+    "token_count=77",
+    "tokens/s: 1234.5", "key=value", "sort_key: length", "monkey", "keyboard", "turkey: 3",
+    "num_key_value_heads=8", "key_dim: 64", "cache_key=abc", "author: Me", "authors=We",
+    "epoch 3/10: loss=0.1234 acc=98.7% lr=3e-4", "step 1000 | 12.3 it/s | eta 00:10:00",
+    "optim: adamw, lr: 0.1, steps: 100", "basic training", "the bearer of news",
+    "secretary problem",
+    "pass", "passes: 3", "compass", "forward_pass=2", "signal 15", "signature: (x, y)",
+    "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE0DHxgljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg==",
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUA", "AAAAB3NzaC1yc2EAAAADAQABAAABAQC",
+    "1.2.3.4:8080", "[::1]:29500", "12:34:56", "2026-11-21T08:00:00+00:00", "1e-4",
+    "0x7fffffffffff",
+    "torch.Size([32, 128, 768])", "cuda:0", "float16", "CUDA_VISIBLE_DEVICES=0,1,2,3",
+    "sk-learn-contrib-extras",
+    "risk-adjusted-returns-model-v2", "task-classification-long-name-here", "hf_home",
+    "key-value-store",
+    "experiment_2026_11_21_resnet50_bs256_lr0.1_wd1e-4", "-----BEGIN CERTIFICATE-----",
+    "user@example.org",
+    "use_auth_token=True", "auth: false", "password=None", "token=null", "bos_token='<s>'",
+)  # fmt: skip
+
+HOSTILE = (
+    "a", "a-", "eyJ-", "eyJaaaaaaaa.", "a://", "a://b:", "-----BEGIN PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY----- -----END ", "token=", "a=", "a='b", 'a="', "Bearer ", "ghp_",
+    "sk-",
+    "SG.aaaaaaaaaaaaaaaaaaaa", "login password ", "login a password ", " ", "\n", "-a ", "-u a:",
+    "wandb ", "wandb key ", "mysql a ", "mysql -p", "sig=", "?a=1&", ".atlasv1.", "8Q~", "-us1",
+    "Private-Lines: 1\n", " -p ", "://a@", "x:5432:", "\x1b[", '\\"', "password = ",
+)  # fmt: skip
+"""What a slow pattern would stumble over, again and again."""
+
+
+def parts_of(secret: str, text: str) -> bool:
+    """Whether `text` holds a telling part of `secret`: its beginning, its middle or its end."""
+    third = max(len(secret) // 3, 8)
+    middle = len(secret) // 2
+    return any(
+        part in text
+        for part in (secret[-third:], secret[middle - 6 : middle + 6], secret[4 : 4 + third])
+    )
+
+
+def spellings(value: str) -> set[str]:
+    """`value` as programs write it: for URLs, JSON, Python, in hexadecimal and base64."""
+    data = value.encode()
+    whole = base64.b64encode(b"me:" + data + b":x").decode()
+    return {
+        value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1],
+        repr(value)[1:-1], ascii(value)[1:-1], data.hex(),
+        base64.b64encode(data).decode().rstrip("="),
+        base64.urlsafe_b64encode(data).decode().rstrip("="), whole,
+    }  # fmt: skip

@@ -1,13 +1,27 @@
 """Secrets go, everything else stays."""
 
 import pytest
-from capture.secret_corpus import BENIGN_COMMANDS, BENIGN_NAMES, COMMANDS, SECRET_VARIABLES
+from capture.secret_corpus import (
+    BENIGN_COMMANDS,
+    BENIGN_NAMES,
+    BENIGN_TEXTS,
+    BY_VALUE,
+    COMMANDS,
+    HOSTILE,
+    IN_CONTEXT,
+    PLANTED,
+    SECRET_VARIABLES,
+    parts_of,
+    spellings,
+)
 
+from instrument.capture.literals import holds_secret
 from instrument.redaction import (
     REDACTED,
     is_secret_name,
     printable,
     redact_command,
+    redact_plain,
     redact_text,
     redact_url,
 )
@@ -92,3 +106,70 @@ def test_urls(url: str, kept: str) -> None:
 def test_undecodable_arguments_are_escaped() -> None:
     assert redact_command([b"a\xff".decode("utf-8", "surrogateescape")]) == ("a\\udcff",)
     assert printable("ü") == "ü"
+
+
+def test_the_planted_secrets_are_many() -> None:
+    assert len(PLANTED) + len(IN_CONTEXT) + len(BY_VALUE) >= 100
+    assert len(set(BENIGN_TEXTS)) >= 60
+
+
+@pytest.mark.parametrize(
+    "around", ["{}", "x {} y", "'{}'", "a={}&b=1", "<{}>", r"text\n{}\n", "%3D{}"]
+)
+@pytest.mark.parametrize("kind", PLANTED)
+def test_tokens_are_known_by_their_form(kind: str, around: str) -> None:
+    kept = redact_text(around.format(PLANTED[kind]))
+    assert not parts_of(PLANTED[kind], kept), kept
+    assert "[redacted" in kept
+
+
+@pytest.mark.parametrize("around", ["{}", "x\n{}\ny", "log: {}"])
+@pytest.mark.parametrize("kind", IN_CONTEXT)
+def test_secrets_that_their_context_tells(kind: str, around: str) -> None:
+    text, secret = IN_CONTEXT[kind]
+    kept = redact_text(around.format(text.format(secret)))
+    assert not parts_of(secret, kept), kept
+    assert "[redacted" in kept
+    assert redact_text(kept) == kept
+
+
+@pytest.mark.parametrize("text", BENIGN_TEXTS)
+def test_benign_texts_stay(text: str) -> None:
+    assert redact_text(text) == text
+    assert redact_text(f"a {text}\nb") == f"a {text}\nb"
+
+
+@pytest.mark.parametrize("name", BY_VALUE)
+def test_known_values_in_any_spelling(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, BY_VALUE[name])
+    for written in spellings(BY_VALUE[name]):
+        assert written not in redact_text(f"see {written} there"), written
+        assert redact_text("nothing of the kind") == "nothing of the kind"
+
+
+@pytest.mark.parametrize("value", ["1", "true", "x" * 7, "password", "enabled1", "/run/secrets/a",
+                                   "aaaaaaaaaaaaaaaaaaaa", "12345678"])  # fmt: skip
+def test_weak_values_do_not_wipe_texts(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", value)
+    text = f"a{value}b is 1, true, {value}0 and more"
+    assert redact_text(text) == text
+
+
+def test_what_a_configuration_holds_is_known_from_then_on() -> None:
+    secret = "Quite-Opaque-7731-value"  # noqa: S105 - made up
+    assert redact_text(f"connected with {secret}") == f"connected with {secret}"
+    assert redact_plain({"a": [{"db_password": secret}]}) == {"a": [{"db_password": REDACTED}]}
+    assert redact_text(f"connected with {secret}") == f"connected with {REDACTED}"
+
+
+def test_switches_and_fractions_are_no_secrets() -> None:
+    plain = {"use_auth_token": True, "token_share": 0.25, "auth": None, "password": ""}
+    assert redact_plain(plain) == plain
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.timeout(60)
+def test_a_megabyte_of_anything_takes_linear_time(unit: str) -> None:
+    text = unit * (1_000_000 // len(unit))
+    redact_text(text)  # or the test's time limit ends it: quadratic time would be hours
+    holds_secret(text.encode())

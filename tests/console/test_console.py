@@ -266,7 +266,7 @@ def test_wrapped_by_somebody_else_meanwhile(store: Store, monkeypatch: pytest.Mo
             seen.append(text)
             return ours(text)
 
-        stream.write = wrapped  # type: ignore[method-assign,assignment]
+        stream.write = wrapped  # type: ignore[method-assign]
         print("one")
     print("between")
     with ExperimentContext(name="second"):
