@@ -6,7 +6,8 @@ INSTRUMENT := $(BIN)/instrument
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-annotate --no-header --no-emit-index-url
+	--no-annotate --no-header --no-emit-index-url \
+	--override requirements/not-torch.txt
 
 # Stamps: set-up runs again only when what it rests on has changed.
 PACKAGE := $(VENV)/package-installed
