@@ -28,6 +28,7 @@ from instrument_local.versions import LocalVersions
 if TYPE_CHECKING:
     from instrument_local.bundles.local import LocalBundles
     from instrument_local.ledger.local import LocalLedger
+    from instrument_local.upkeep.local import LocalUpkeep
 
 _SHOWN = 5
 
@@ -164,6 +165,13 @@ class LocalStore:
         from instrument_local.bundles.local import LocalBundles
 
         return LocalBundles(self._layout, self._clock, self._summaries, self._versions)
+
+    @property
+    def upkeep(self) -> "LocalUpkeep":
+        """See `instrument.protocols.upkeep.HasUpkeep`."""
+        from instrument_local.upkeep.local import LocalUpkeep
+
+        return LocalUpkeep(self._layout, self._versions, self._markers, self._summaries, self.runs)
 
     def verify(self, selector: str | None = None) -> Verification:
         """See `instrument.protocols.Store`.

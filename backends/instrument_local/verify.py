@@ -9,6 +9,8 @@ somebody can do unseen who knows and may write to it, `instrument_local.ledger.v
 
 import os
 import re
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +48,6 @@ class Verifier:
         self._versions = versions
         self._findings = Findings(layout)
         self._runs = RunChecker(layout, self._findings)
-        self._dropped: set[str] = set()  # objects that were removed on purpose
 
     def result(self) -> Verification:
         """What was found."""
@@ -88,7 +89,17 @@ class Verifier:
         """Check the ledger, and that everything it closed is there."""
         from instrument_local.ledger.local import LocalLedger
 
-        self._dropped = LocalLedger(self._layout).check_into(self._findings).dropped_objects
+        LocalLedger(self._layout).check_into(self._findings)
+
+    @cached_property
+    def _dropped(self) -> dict[str, str]:
+        """How and why each object went that was removed on purpose."""
+        from instrument_local.upkeep.tombstones import dropped_objects, in_words
+
+        with suppress(InstrumentError, OSError):  # the check of the ledger tells
+            events = dropped_objects(self._layout)
+            return {digest: f"collected {in_words(event)}" for digest, event in events.items()}
+        return {}
 
     def check_run(self, run_id: str) -> None:
         """Check one run and the objects that it refers to."""
@@ -197,8 +208,12 @@ class Verifier:
 
     def _add_missing(self, digest: str, referrer: Path) -> None:
         path = self._layout.object_path(digest) or self._layout.objects
+        if os.path.lexists(self._layout.trash / path.name):
+            found = "set aside by a collection that goes on, or that the next `instrument gc` ends"
+            self._findings.add("object_set_aside", path, digest, found, "note")
+            return
         if digest in self._dropped:
-            self._findings.add("object_dropped", path, digest, "removed on purpose", "note")
+            self._findings.add("object_dropped", path, digest, self._dropped[digest], "note")
             return
         found = f"nothing; {self._layout.relative(referrer)} refers to it"
         self._findings.add("object_missing", path, digest, found)

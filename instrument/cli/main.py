@@ -35,6 +35,8 @@ _COMMANDS: Final = {
     "store": "instrument.cli.store:store",
     "export": "instrument.cli.export:export",
     "import": "instrument.cli.import_:import_",
+    "gc": "instrument.cli.gc:gc",
+    "hold": "instrument.cli.hold:hold",
 }
 
 

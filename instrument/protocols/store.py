@@ -178,7 +178,8 @@ class Versions(Protocol):
     def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
         """Point `alias` (``latest`` included: a rollback) at the version `reference` means.
 
-        A new fact; earlier ones stay. Raises as `resolve`, and UsageError for a bad alias.
+        A new fact; earlier ones stay. Raises as `resolve`, and UsageError for a bad alias, or for a
+        semantic version (``v1.2.0``) that stands elsewhere: those never move.
         """
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
