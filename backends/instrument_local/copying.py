@@ -141,11 +141,11 @@ def _hash_on(sha256: "hashlib._Hash", fd: int, start: int, end: int, told: Told)
     return start
 
 
-def hash_file(fd: int) -> str:
-    """SHA-256 in hex of the file `fd`."""
+def hash_file(fd: int, told: Told = nobody) -> str:
+    """SHA-256 in hex of the file `fd`; `told` hears how many bytes were hashed, again and again."""
     sha256 = hashlib.sha256()
     position, end = 0, os.fstat(fd).st_size
-    while (reached := _hash_on(sha256, fd, position, end + 1, nobody)) > position:
+    while (reached := _hash_on(sha256, fd, position, end + 1, told)) > position:
         position = end = reached
     return sha256.hexdigest()
 

@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from instrument.errors import InstrumentError, StoreError
 NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Systems write what is dirty within half a minute, whether it is synced or not.
+_WRITTEN_SECONDS: Final = 300.0
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # A file system that cannot sync says so in one of these ways; there is nothing more to do.
@@ -118,37 +121,48 @@ class Files:
 
     def __init__(self, root: Path, disk: Disk) -> None:
         self.disk = disk
+        self._root = root
         self._temporary = root / "tmp"
         self._known: set[Path] = set()
+        self._synced: set[Path] = set()
 
     def make_directory(self, path: Path) -> list[Path]:
         """Make `path`, private, with its parents; the result is what `sync_directory` must see."""
-        if path in self._known and path.exists():  # somebody may have removed it
-            return []
-        to_sync = self.make_once(path)
-        self._known.add(path)
-        return to_sync
+        if path not in self._known or not path.exists():  # somebody may have removed it
+            self.make_once(path)
+            self._known.add(path)
+        return self.above(path)
 
-    def make_once(self, path: Path) -> list[Path]:
-        """As `make_directory`, for a directory that is not asked for again and again."""
-        to_sync = []
+    def make_once(self, path: Path) -> bool:
+        """As `make_directory`, for one that is not asked for again; whether it was made here."""
         try:
-            self.disk.mkdir(path, 0o700)
-            to_sync.append(path.parent)
+            self._mkdir(path)
         except FileExistsError:
             if not is_directory(path):  # to write through a link is to write somewhere else
                 raise NotADirectoryError(errno.ENOTDIR, "no directory of ours", str(path)) from None
+            self._synced.discard(path.parent)
+            return False
         except FileNotFoundError:
             self._known.discard(path.parent)
-            to_sync = [*self.make_directory(path.parent), path.parent]
+            self.make_directory(path.parent)
             with suppress(FileExistsError):
-                self.disk.mkdir(path, 0o700)
-        return to_sync
+                self._mkdir(path)
+        return True
 
     def make_durable_directory(self, path: Path) -> None:
         """Make `path` so that it survives the death of the machine."""
         for parent in self.make_directory(path):
             self.sync_directory(parent)
+
+    def above(self, path: Path) -> list[Path]:
+        """The directories that must be synced for the name of `path` to survive.
+
+        A directory that is there may be the work of a process that did not come to sync it: what
+        changed lately and was not synced by this process counts as not synced.
+        """
+        inside = len(path.parts) - len(self._root.parts)
+        above = list(path.parents)[: inside + 1]
+        return [each for each in above if each not in self._synced and not self._is_old(each)]
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in `path` durable, where the file system can."""
@@ -157,6 +171,18 @@ class Files:
             self.sync(fd)
         finally:
             os.close(fd)
+        self._synced.add(path)
+
+    def _mkdir(self, path: Path) -> None:
+        self.disk.mkdir(path, 0o700)
+        self._synced.discard(path.parent)
+
+    def _is_old(self, directory: Path) -> bool:
+        """Whether the last change of `directory` is so long ago that the system has written it."""
+        if time.time() - directory.stat().st_mtime < _WRITTEN_SECONDS:
+            return False
+        self._synced.add(directory)
+        return True
 
     def sync(self, fd: int, *, data_only: bool = False) -> None:
         """Make what was written to `fd` durable, where the file system can."""

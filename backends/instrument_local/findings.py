@@ -1,5 +1,6 @@
 """What a check of the store has found so far."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,22 +9,43 @@ from typing import Final, Literal
 
 from instrument.errors import IntegrityError
 from instrument.protocols import Damage, Verification
-from instrument_local.files import read_file
+from instrument_local.copying import Told, nobody
+from instrument_local.files import open_below
 from instrument_local.layout import Layout
 
 _MOVED: Final = re.compile(r"^\S+ (?=holds|is damaged)")
 
 
 class Findings:
-    """Collects what is wrong, and what has to be there because something refers to it."""
+    """Collects what is wrong, and what has to be there because something refers to it.
 
-    def __init__(self, layout: Layout) -> None:
+    Args:
+        layout: Where the store keeps things.
+        told: Called with the number of bytes that were read, again and again, from any thread.
+    """
+
+    def __init__(self, layout: Layout, told: Told = nobody) -> None:
+        self.told = told
         self._layout = layout
         self._problems: list[Damage] = []
         self.runs = 0
         self.objects = 0
-        self.size_bytes = 0
+        self._size_bytes = 0
         self.wanted: dict[str, Path] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes were read."""
+        return self._size_bytes
+
+    @size_bytes.setter
+    def size_bytes(self, value: int) -> None:
+        self.told(value - self._size_bytes)
+        self._size_bytes = value
+
+    def hashed(self, size_bytes: int) -> None:
+        """Count bytes that were told already, as they were read."""
+        self._size_bytes += size_bytes
 
     def add(
         self,
@@ -45,7 +67,8 @@ class Findings:
 
     def read(self, path: Path) -> bytes:
         """The bytes of `path`, counted."""
-        data = read_file(path)
+        with os.fdopen(open_below(self._layout.root, path), "rb") as stream:
+            data = stream.read()
         self.size_bytes += len(data)
         return data
 

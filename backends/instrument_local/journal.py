@@ -281,8 +281,8 @@ class Journal:
         """
         self._layout.create()
         directory = self._layout.run_directory_to_write(self._process.run_id)
-        to_sync = self._layout.files.make_once(directory)
-        if not to_sync:
+        files = self._layout.files
+        if not files.make_once(directory):
             self._reopen_run(directory)
         if self._marker is None:
             self._marker = self._markers.open(self._process, self._name)
@@ -303,7 +303,7 @@ class Journal:
             raise
         self._told = self._lost
         self._segments += 1
-        self._to_sync += [*to_sync, directory]
+        self._to_sync += [*files.above(directory), directory]
 
     def _new_file(self, directory: Path) -> tuple[int, Path]:
         """A file that nobody else writes to."""

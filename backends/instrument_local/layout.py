@@ -84,6 +84,7 @@ class Layout:
         self.trash = root / "trash"
         self.clock = clock
         self._format = self._read_format()
+        self._is_durable = False
 
     @property
     def format(self) -> Format | None:
@@ -104,6 +105,10 @@ class Layout:
             OSError: As above.
         """
         if self.format is not None:
+            if not self._is_durable:  # whoever made it may not have come so far
+                for directory in self.files.above(self.root / "FORMAT"):
+                    self.files.sync_directory(directory)
+                self._is_durable = True
             return
         os.makedirs(self.root.parent, exist_ok=True)  # noqa: PTH103 - the user's own, not private
         self.files.make_durable_directory(self.root)

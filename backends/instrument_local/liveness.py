@@ -83,20 +83,21 @@ class Markers:
 
     def alive_run_ids(self) -> set[str]:
         """The runs that a living process records for."""
-        return {path.name.partition("~")[0] for path in self.paths() if self._is_alive(path)}
+        return {path.name.partition("~")[0] for path in self.paths() if self.is_alive(path)}
 
     def alive(self, run_id: str) -> bool:
         """Whether a process that records for the run still lives."""
-        return any(self._is_alive(path) for path in self.paths(run_id))
+        return any(self.is_alive(path) for path in self.paths(run_id))
 
     def drop_dead(self, run_id: str) -> None:
         """Remove the markers of the run's processes that no longer live."""
         disk = self._layout.files.disk
         for path in list(self.paths(run_id)):
-            if not self._is_alive(path):
+            if not self.is_alive(path):
                 drop(disk, path)
 
-    def _is_alive(self, path: Path) -> bool:
+    def is_alive(self, path: Path) -> bool:
+        """Whether the process whose marker is `path` still records."""
         try:
             marker = msgspec.json.decode(unstamp(read_file(path)), type=Marker)
         except FileNotFoundError:

@@ -129,8 +129,8 @@ def _claim(layout: Layout, number: int, doing: str) -> Maintenance | None:
     content = stamp(msgspec.json.encode(holder))
     path = _path(layout, number)
     layout.files.make_directory(path.parent)
-    # Not durable: a lock need not outlive the machine.
-    if not layout.files.publish(path, content, durable=False):
+    # Durable: a power cut must not leave an empty lock, which keeps everybody out for half an hour.
+    if not layout.files.publish(path, content):
         return None
     names = _names(layout)
     if max(names) > number or f"{number}.done" in names[number]:  # we looked long ago

@@ -23,7 +23,7 @@ from typing import Final
 from instrument.errors import InstrumentError
 from instrument.protocols import Clock
 from instrument.records import ProcessStarted, Record, RecordsLost
-from instrument_local.files import Disk
+from instrument_local.files import Disk, is_directory
 from instrument_local.flusher import flusher
 from instrument_local.journal import Journal, writer_name
 from instrument_local.layout import Layout
@@ -291,10 +291,23 @@ def _nothing(journal: Journal) -> None:
     """Done when the journal is open."""
 
 
-def _local_directory() -> Path:
-    """A private directory on a disk that does not hang; where there is none, nothing is kept."""
+def spool_directories() -> list[Path]:
+    """All spools of this user that wait on this host."""
+    found = []
+    for place in _places():
+        with suppress(OSError):
+            found += [path for path in sorted(place.iterdir()) if is_directory(path)]
+    return found
+
+
+def _places() -> Iterator[Path]:
+    """Where spools may lie."""
     for place in (os.environ.get("SLURM_TMPDIR"), tempfile.gettempdir(), "/dev/shm"):  # noqa: S108 - made private below
         directory = Path(place or "") / f"instrument-spool-{os.getuid()}"
-        if directory.is_absolute() and not may_hang(directory) and is_usable(directory):
-            return directory
-    return Path(os.devnull)
+        if directory.is_absolute() and not may_hang(directory):
+            yield directory
+
+
+def _local_directory() -> Path:
+    """A private directory on a disk that does not hang; where there is none, nothing is kept."""
+    return next((place for place in _places() if is_usable(place)), Path(os.devnull))

@@ -12,7 +12,7 @@ from instrument.query import Condition
 from instrument.records import FORMAT_VERSION, Entry, ProcessStarted
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion, File
-from instrument_local.copying import Told
+from instrument_local.copying import Told, nobody
 from instrument_local.files import Disk, store_errors
 from instrument_local.flusher import flusher
 from instrument_local.index import Index
@@ -26,6 +26,7 @@ from instrument_local.summaries import Summaries
 from instrument_local.versions import LocalVersions
 
 if TYPE_CHECKING:
+    from instrument.protocols.repair import Repair
     from instrument_local.bundles.local import LocalBundles
     from instrument_local.ledger.local import LocalLedger
     from instrument_local.upkeep.local import LocalUpkeep
@@ -173,7 +174,7 @@ class LocalStore:
 
         return LocalUpkeep(self._layout, self._versions, self._markers, self._summaries, self.runs)
 
-    def verify(self, selector: str | None = None) -> Verification:
+    def verify(self, selector: str | None = None, told: Told | None = None) -> Verification:
         """See `instrument.protocols.Store`.
 
         Raises:
@@ -181,7 +182,7 @@ class LocalStore:
         """
         from instrument_local.verify import Verifier
 
-        verifier = Verifier(self._layout, self._versions)
+        verifier = Verifier(self._layout, self._versions, told or nobody)
         if selector is None:
             verifier.check_everything()
         elif ":" in selector:
@@ -189,6 +190,15 @@ class LocalStore:
         else:
             verifier.check_run(self._run_id(selector))
         return verifier.result()
+
+    def repair(
+        self, *, dry_run: bool = False, why: str | None = None, sources: Sequence[Path] = ()
+    ) -> "Repair":
+        """See `instrument.protocols.repair.Repairs`."""
+        from instrument_local.repair.repairer import Repairer
+
+        repairer = Repairer(self._layout, self.verify)
+        return repairer.repair(dry_run=dry_run, why=why, sources=sources)
 
     def pack(self, *, everything: bool = False) -> Packing:
         """See `instrument.protocols.Packs`."""

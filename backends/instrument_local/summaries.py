@@ -134,6 +134,11 @@ class Summaries:
             self._markers.drop_dead(run_id)
             return summary
 
+    def seal_bytes(self, run_id: str) -> bytes:
+        """What a seal of the run would hold that is made now. Raises as `read`."""
+        with store_errors(f"read run {run_id}"):
+            return stamp(msgspec.json.encode(self._make_seal(run_id, self._files(run_id))))
+
     def entries(self, run_id: str) -> Iterator[Entry]:
         """See `instrument.protocols.Catalogue`."""
         with store_errors(f"read run {run_id}"):

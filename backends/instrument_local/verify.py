@@ -1,28 +1,30 @@
 """Checks every byte of a store.
 
 Objects against their names, journals against their chains and seals, versions and aliases against
-their checks, and that what is referred to is there.
+their checks, packs against theirs, the ledger against all that it closed; that what is referred to
+is there, and that what is there is ours.
 
 Found is what changed by accident, or by somebody who does not know how the store works. What
 somebody can do unseen who knows and may write to it, `instrument_local.ledger.verdict` says.
 """
 
 import os
-import re
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from instrument.errors import InstrumentError, NotFoundError, UsageError
 from instrument.naming import parse_reference
 from instrument.protocols import Verification
 from instrument.vocabulary import ArtifactVersion
-from instrument_local.copying import hash_file
-from instrument_local.files import READ
+from instrument_local.copying import Told, nobody
+from instrument_local.files import is_directory
 from instrument_local.findings import Findings
 from instrument_local.layout import GITIGNORE, Layout
 from instrument_local.stamps import unstamp
+from instrument_local.verify_files import check_files
+from instrument_local.verify_objects import Hashed, hash_objects
 from instrument_local.verify_runs import RunChecker
 from instrument_local.versions import (
     LocalVersions,
@@ -32,8 +34,6 @@ from instrument_local.versions import (
     version_path,
 )
 
-_OBJECT: Final = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
-
 
 class Verifier:
     """One check of a store, or of a part of it.
@@ -41,13 +41,16 @@ class Verifier:
     Args:
         layout: Where the store keeps things.
         versions: Its artifacts.
+        told: Called with the number of bytes that were read, again and again, from any thread.
     """
 
-    def __init__(self, layout: Layout, versions: LocalVersions) -> None:
+    def __init__(self, layout: Layout, versions: LocalVersions, told: Told = nobody) -> None:
         self._layout = layout
         self._versions = versions
-        self._findings = Findings(layout)
+        self._findings = Findings(layout, told)
         self._runs = RunChecker(layout, self._findings)
+        self._dropped_runs: set[str] = set()
+        self._wanted_runs: dict[str, Path] = {}  # run -> what refers to it
 
     def result(self) -> Verification:
         """What was found."""
@@ -56,40 +59,30 @@ class Verifier:
     def check_everything(self) -> None:
         """Check the whole store."""
         layout = self._layout
-        if not any(
-            path.exists()
-            for path in (
-                layout.objects,
-                layout.runs,
-                layout.packs.directory,
-                layout.artifacts,
-                layout.root / "ledger",
-            )
-        ):
+        parts = (layout.objects, layout.runs, layout.packs.directory, layout.artifacts)
+        if not any(os.path.lexists(path) for path in (*parts, layout.root / "ledger")):
             return
+        check_files(layout, self._findings)
         self._check_root()
-        for path in sorted(self._layout.objects.glob("*/*")):
-            if _OBJECT.fullmatch(path.relative_to(self._layout.objects).as_posix()):
-                self._check_object(path)
-            else:
-                self._findings.add("unexpected_file", path, None, "no object", "note")
+        self._check_objects(self._objects())
         for name in self._versions.names():
             self._check_versions(name)
         self._runs.check_packs()
-        for run_id in self._layout.run_ids():
+        for run_id in layout.run_ids():
             self._runs.check(run_id)
         self._check_references()
         self._check_ledger()
+        self._check_wanted_runs()
         for digest, referrer in self._findings.wanted.items():
-            found = self._layout.object_path(digest)
-            if found is None or not found.is_file():
+            if not self._is_there(digest):
                 self._add_missing(digest, referrer)
 
     def _check_ledger(self) -> None:
         """Check the ledger, and that everything it closed is there."""
         from instrument_local.ledger.local import LocalLedger
 
-        LocalLedger(self._layout).check_into(self._findings)
+        checker = LocalLedger(self._layout).check_into(self._findings)
+        self._dropped_runs = checker.dropped_runs
 
     @cached_property
     def _dropped(self) -> dict[str, str]:
@@ -102,20 +95,29 @@ class Verifier:
         return {}
 
     def check_run(self, run_id: str) -> None:
-        """Check one run and the objects that it refers to."""
+        """Check one run, what the ledger says of it, and what it refers to."""
+        from instrument_local.ledger.check import LedgerChecker
+
+        for directory in self._layout.run_directories(run_id):
+            check_files(self._layout, self._findings, directory)
         self._runs.check(run_id)
+        LedgerChecker(self._layout, self._findings).check_run(run_id)
         for version in self._check_references():
             self._want_files(version)
         self._check_wanted()
+        self._check_wanted_runs()
 
     def check_artifact(self, reference: str) -> None:
-        """Check one version and its objects.
+        """Check one version, the aliases of its name, and what it refers to.
 
         Raises:
             NotFoundError: There is no such version.
         """
         version = self._versions.resolve(parse_reference(reference))
-        self._want_files(version)
+        directory = self._layout.artifacts / version.name
+        check_files(self._layout, self._findings, directory)
+        self._check_version(version_path(directory, version.version or 0))
+        self._check_aliases(version.name)
         self._check_wanted()
 
     def _check_root(self) -> None:
@@ -135,36 +137,67 @@ class Verifier:
             with self._findings.reading("marker_damaged", marker, "note"):
                 unstamp(self._findings.read(marker))
 
-    def _check_object(self, path: Path) -> None:
-        self._findings.objects += 1
-        with self._findings.reading("object_missing", path):
-            fd = os.open(path, READ)
-            try:
-                self._findings.size_bytes += os.fstat(fd).st_size
-                found = hash_file(fd)
-            finally:
-                os.close(fd)
-            if found != path.name:
-                expected = f"sha256:{path.name}"
-                self._findings.add("object_changed", path, expected, f"sha256:{found}")
+    def _objects(self) -> Iterator[Path]:
+        """All objects, by name."""
+        for directory in _listing(self._layout.objects):
+            if is_directory(directory) and len(directory.name) == 2:  # noqa: PLR2004 - "ab"
+                yield from (
+                    path
+                    for path in _listing(directory)
+                    if self._layout.object_path(f"sha256:{path.name}") == path
+                )
+
+    def _check_objects(self, paths: Iterator[Path]) -> None:
+        for hashed in hash_objects(self._layout.root, paths, self._findings.told):
+            self._findings.objects += 1
+            with self._findings.reading("object_missing", hashed.path):
+                self._check_object(hashed)
+
+    def _check_object(self, hashed: Hashed) -> None:
+        if hashed.error is not None:
+            raise hashed.error
+        self._findings.hashed(hashed.size_bytes)
+        name = hashed.path.name
+        if hashed.found != name:
+            found = f"sha256:{hashed.found}"
+            self._findings.add("object_changed", hashed.path, f"sha256:{name}", found)
 
     def _check_versions(self, name: str) -> None:
         directory = self._layout.artifacts / name
-        listing = self._versions.listing(name)
-        for number in range(1, max(listing.versions, default=0) + 1):
-            path = version_path(directory, number)
-            with self._findings.reading("version_damaged", path):
-                version = load_version(path)
-                self._findings.size_bytes += path.stat().st_size
-                self._want_files(version)
-                for parent in version.parents:
-                    self._check_reference(parent, None, path)
-        for alias, last in listing.facts.items():
+        for number in range(1, max(self._versions.listing(name).versions, default=0) + 1):
+            self._check_version(version_path(directory, number))
+        self._check_aliases(name)
+
+    def _check_version(self, path: Path) -> None:
+        with self._findings.reading("version_damaged", path):
+            version = load_version(path)
+            self._findings.size_bytes += path.stat().st_size
+            self._want_files(version)
+            for parent in version.parents:
+                self._check_reference(parent, None, path)
+            if version.run_id is not None:
+                self._wanted_runs.setdefault(version.run_id, path)
+
+    def _check_aliases(self, name: str) -> None:
+        for alias, last in self._versions.listing(name).facts.items():
             for number in range(1, last + 1):
-                path = fact_path(directory, alias, number)
+                path = fact_path(self._layout.artifacts / name, alias, number)
                 with self._findings.reading("alias_damaged", path):
                     load_fact(path)
                     self._findings.size_bytes += path.stat().st_size
+
+    def _check_wanted_runs(self) -> None:
+        """Check that the runs are there that made something, or began another run."""
+        wanted = self._wanted_runs | self._runs.parents
+        for run_id, referrer in wanted.items():
+            if self._layout.has_run(run_id):
+                continue
+            path = self._layout.run_path(run_id)
+            if run_id in self._dropped_runs:
+                self._findings.add("run_dropped", path, run_id, "removed on purpose", "note")
+            else:
+                found = f"nothing; {self._layout.relative(referrer)} refers to it"
+                self._findings.add("run_missing", path, run_id, found, "note")
 
     def _want_files(self, version: ArtifactVersion) -> None:
         path = version_path(self._layout.artifacts / version.name, version.version or 0)
@@ -199,12 +232,18 @@ class Verifier:
 
     def _check_wanted(self) -> None:
         """Check the objects that were referred to, byte by byte."""
+        there = []
         for digest, referrer in self._findings.wanted.items():
             path = self._layout.object_path(digest)
-            if path is not None and path.exists():
-                self._check_object(path)
+            if path is not None and os.path.lexists(path):
+                there.append(path)
             else:
                 self._add_missing(digest, referrer)
+        self._check_objects(iter(there))
+
+    def _is_there(self, digest: str) -> bool:
+        path = self._layout.object_path(digest)
+        return path is not None and os.path.lexists(path)  # if it is no file, that was told
 
     def _add_missing(self, digest: str, referrer: Path) -> None:
         path = self._layout.object_path(digest) or self._layout.objects
@@ -217,3 +256,11 @@ class Verifier:
             return
         found = f"nothing; {self._layout.relative(referrer)} refers to it"
         self._findings.add("object_missing", path, digest, found)
+
+
+def _listing(directory: Path) -> list[Path]:
+    """What is in `directory`, by name."""
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []

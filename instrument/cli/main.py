@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "artifacts": "instrument.cli.artifacts:artifacts",
     "lineage": "instrument.cli.lineage:lineage",
     "verify": "instrument.cli.verify:verify",
+    "repair": "instrument.cli.repair:repair",
     "ledger": "instrument.cli.ledger:ledger",
     "env": "instrument.cli.env:env",
     "doctor": "instrument.cli.doctor:doctor",

@@ -7,10 +7,11 @@ from typing import Any
 import click
 import msgspec
 
+from instrument.artifacts.progress import Progress
 from instrument.cli.opening import Options, find_subject, open_store
 from instrument.cli.output import Cell, emit, emit_json, show, table, text
 from instrument.cli.words import count, listed, short_digests, size
-from instrument.protocols import Store, Verification
+from instrument.protocols import Packs, Store, Verification
 from instrument.summary import RunSummary
 
 
@@ -27,12 +28,26 @@ def verify(options: Options, selector: str | None, as_json: bool) -> int:
     line is what a killed process leaves; nothing that was recorded is lost by it, so it is a note.
     """
     store = open_store(options, must_exist=True)
-    result = store.verify(_full_name(store, selector) if selector is not None else None)
+    with Progress("verify", lambda: _size_of(store)) as progress:
+        full_name = _full_name(store, selector) if selector is not None else None
+        result = store.verify(full_name, progress.advance)
     if as_json:
         emit_json(verification_json(result))
     else:
-        _show(result, _owners(store) if not result.ok else {})
+        show_verification(store, result)
     return 0 if result.ok else 1
+
+
+def show_verification(store: Store, result: Verification) -> None:
+    """What a check of `store` found, for people."""
+    _show(result, _owners(store) if not result.ok else {})
+
+
+def _size_of(store: Store) -> int:
+    """How many bytes there are to read, about."""
+    if not isinstance(store, Packs):
+        return 0
+    return sum(part.size_bytes for part in store.usage().parts.values())
 
 
 def _full_name(store: Store, selector: str) -> str:

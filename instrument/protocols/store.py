@@ -227,11 +227,14 @@ class Store(Objects, Versions, Catalogue, Protocol):
             StoreError: It could not be written; readers then derive the summary from the journals.
         """
 
-    def verify(self, selector: str | None = None) -> "Verification":
+    def verify(
+        self, selector: str | None = None, told: Callable[[int], None] | None = None
+    ) -> "Verification":
         """Check every byte against its digest and every journal against its chain.
 
         Args:
             selector: A run or an artifact reference; None for everything.
+            told: Called with the number of bytes that were read, again and again, from any thread.
         """
 
     def info(self) -> Mapping[str, Any]:

@@ -63,6 +63,16 @@ class LedgerChecker:
         self._check_beyond(beyond, waiting)
         self._check_seals()
 
+    def check_run(self, run_id: str) -> None:
+        """Check the seals of one run against what the ledger says of them, and nothing else."""
+        name = f'"{run_id}"'.encode()
+        with self._findings.reading("ledger_damaged", self._log.entries):
+            for lines in self._log.read():
+                for line in lines:
+                    if name in line:
+                        self._take(-1, line, self._log.entries)
+        self._check_seals()
+
     def _check_pending(self) -> set[bytes]:
         """The entries of the events that wait."""
         found = set()

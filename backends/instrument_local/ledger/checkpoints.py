@@ -73,9 +73,6 @@ def load(layout: Layout, findings: Findings) -> list[Stored]:
                     f"one of {size} entries",
                     f"one of {note.checkpoint.size}",
                 )
-    for path in (layout.root / "ledger/checkpoints").glob("*"):
-        if not _NAME.fullmatch(path.name):
-            findings.add("unexpected_file", path, None, "no checkpoint", "note")
     return found
 
 

@@ -55,6 +55,8 @@ def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) 
         log = Log(layout)
         tree = _finish(layout, log)
         new = sorted(pending.waiting(pending.paths(layout)[:at_most]))
+        if new:  # what explains the entries is on the disk before them
+            layout.files.sync_directory(layout.root / PENDING)
         size = tree.size
         while new:
             batch, new = new[: WIDTH - size % WIDTH], new[WIDTH - size % WIDTH :]

@@ -90,6 +90,26 @@ class Packer:
             left=dict(self._left),
         )
 
+    def is_unfinished(self, run_id: str) -> bool:
+        """Whether packing the run was stopped: all that lies outside of packs is in one."""
+        return self._unfinished(run_id) is not None
+
+    def finish(self, run_id: str) -> None:
+        """Go on with the packing of the run, which `is_unfinished`."""
+        run = self._unfinished(run_id)
+        if run is not None:
+            for name in sorted({file.pack_name for file in self._layout.packs.files_of(run_id)}):
+                self._note(name)
+            self._remove(run)
+
+    def _unfinished(self, run_id: str) -> _Run | None:
+        now = server_time(self._layout)
+        try:
+            run = self._examine(run_id, now, now - ABANDONED_SECONDS)
+        except (Left, InstrumentError, OSError):
+            return None
+        return run if run.packed and not run.to_pack else None
+
     def _batches(self, grace_seconds: float, few: int) -> Iterator[list[_Run]]:
         """The runs that can be packed, as many as go into a pack at a time."""
         batch: list[_Run] = []

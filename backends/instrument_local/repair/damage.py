@@ -1,0 +1,116 @@
+"""What can be done about what `verify` found.
+
+Evidence stays where it is: journals, versions, the ledger and packs are never moved unless an
+intact copy is there. What is left of them is still read, and `verify` goes on naming the damage.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from instrument.audit import AliasMoved
+from instrument.errors import InstrumentError, IntegrityError, StoreError
+from instrument.naming import Reference
+from instrument.protocols import Damage
+from instrument_local.layout import Layout
+from instrument_local.ledger.local import LocalLedger
+from instrument_local.objects import LocalObjects
+from instrument_local.repair.plan import Plan
+from instrument_local.repair.quarantine import Quarantine
+from instrument_local.repair.sources import Sources
+from instrument_local.run_files import LooseFile
+from instrument_local.versions import LocalVersions
+
+# What is set aside when it is damaged: it can be made again, or it is worth nothing as it is.
+_SET_ASIDE: Final = {"object_changed", "alias_damaged", "seal_damaged", "event_damaged"}
+_LOST: Final = {"object_changed", "object_missing"}
+
+
+class DamageControl:
+    """Plans what to do about damage.
+
+    Args:
+        layout: The store.
+        quarantine: Takes damaged files.
+        sources: Where lost bytes may be found.
+    """
+
+    def __init__(self, layout: Layout, quarantine: Quarantine, sources: Sources) -> None:
+        self._layout = layout
+        self._objects = LocalObjects(layout)
+        self._versions = LocalVersions(layout)
+        self._quarantine = quarantine
+        self._sources = sources
+
+    def plans(self, problems: Iterable[Damage]) -> Iterator[Plan]:
+        """What can be done about `problems`, in order."""
+        found = [each for each in problems if each.severity == "damage"]
+        for path, damage in {self._layout.root / each.path: each for each in found}.items():
+            if self._is_to_be_set_aside(path, damage):
+                do = partial(self._quarantine.take, path, damage)
+                yield Plan(path, damage.kind, "quarantined", damage.found or "damaged", do)
+        yield from self._restored_objects(found)
+        yield from self._restored_aliases(found)
+
+    def _is_to_be_set_aside(self, path: Path, damage: Damage) -> bool:
+        parts = Path(damage.path).parts
+        if not (path.is_symlink() or path.is_file()):
+            return False
+        if path.is_symlink():  # never ours; but the name of a version is never free again
+            return not (parts[0] == "artifacts" and "@" not in parts[-1] and len(parts) > 2)  # noqa: PLR2004 - a version's file
+        if parts[0] == "runs" and path.suffix in {".jsonl", ".json"} and self._has_copy(path):
+            return True
+        return damage.kind in _SET_ASIDE
+
+    def _has_copy(self, path: Path) -> bool:
+        """Whether a pack has the file `path` of a run, and has it otherwise."""
+        with suppress(IntegrityError, OSError):
+            for file in self._layout.packs.files_of(path.parent.name):
+                if file.name == path.name:
+                    return file.read() != LooseFile(path, lambda: None).read()
+        return False
+
+    def _restored_objects(self, found: list[Damage]) -> Iterator[Plan]:
+        lost = {each.expected for each in found if each.kind in _LOST and each.expected}
+        lost |= {f"sha256:{Path(each.path).name}" for each in found if _is_linked_object(each)}
+        for digest, source in sorted(self._sources.find(lost).items()):
+            path = self._layout.object_path(digest)
+            if path is not None:
+                do = partial(self._restore, digest, source)
+                yield Plan(path, "object_missing", "restored", f"from {source}", do)
+
+    def _restore(self, digest: str, source: Path) -> None:
+        if self._objects.put_file(source).digest != digest:
+            raise StoreError(f"{source} changed while it was read; repair again")
+
+    def _restored_aliases(self, found: list[Damage]) -> Iterator[Plan]:
+        """Aliases whose last fact was damaged, as the ledger knows them."""
+        damaged = {Path(each.path) for each in found if each.kind == "alias_damaged"}
+        moves = {(move.name, move.alias): move for move in self._moves()} if damaged else {}
+        for path in sorted(damaged):
+            alias = path.name.rpartition("@")[0]
+            move = moves.get((path.parent.name, alias))
+            if move is not None:
+                do = partial(self._point, move)
+                detail = f"the ledger has {move.name}:v{move.version}"
+                yield Plan(self._layout.root / path, "alias_damaged", "restored", detail, do)
+
+    def _moves(self) -> Iterator[AliasMoved]:
+        with suppress(InstrumentError):
+            for entry in LocalLedger(self._layout).entries():
+                if isinstance(entry.event, AliasMoved):
+                    yield entry.event
+
+    def _point(self, move: AliasMoved) -> None:
+        """Let the alias point where it did, unless it does."""
+        reference = Reference(move.name, move.version, None)
+        if move.alias not in self._versions.resolve(reference).aliases:
+            self._versions.tag(reference, move.alias, move.at)
+
+
+def _is_linked_object(damage: Damage) -> bool:
+    """Whether a symbolic link lies where an object should."""
+    parts = Path(damage.path).parts
+    return damage.kind == "symbolic_link" and parts[0] == "objects" and len(parts) == 3  # noqa: PLR2004 - objects/ab/<hex>

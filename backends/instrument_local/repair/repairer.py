@@ -1,0 +1,92 @@
+"""Repairs one store: what is done, in which order, and that the ledger knows first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from instrument.audit import Repaired
+from instrument.errors import InstrumentError
+from instrument.protocols import Verification
+from instrument.protocols.repair import Repair, RepairStep
+from instrument_local.files import store_errors
+from instrument_local.layout import Layout
+from instrument_local.ledger.pending import note, this_user
+from instrument_local.liveness import Markers
+from instrument_local.maintenance import Maintenance, maintenance
+from instrument_local.repair.damage import DamageControl
+from instrument_local.repair.leftovers import Leftovers
+from instrument_local.repair.plan import Plan
+from instrument_local.repair.quarantine import Quarantine
+from instrument_local.repair.sources import Sources
+from instrument_local.repair.spools import Spools
+from instrument_local.summaries import Summaries
+
+
+class Repairer:
+    """One repair of a store.
+
+    Args:
+        layout: Where the store keeps things.
+        verify: Checks all of it.
+    """
+
+    def __init__(self, layout: Layout, verify: Callable[[], Verification]) -> None:
+        markers = Markers(layout)
+        self._layout = layout
+        self._leftovers = Leftovers(layout, markers, Summaries(layout, markers))
+        self._verify = verify
+        self._steps: list[RepairStep] = []
+
+    def repair(self, *, dry_run: bool, why: str | None, sources: Sequence[Path]) -> Repair:
+        """See `instrument.protocols.repair.Repairs`."""
+        before = self._verify()
+        plans = self._plans(before, Quarantine(self._layout, why), sources)
+        with store_errors("repair the store"):
+            if dry_run:
+                self._steps = [self._step(plan) for plan in plans]
+                return Repair(dry_run=True, steps=tuple(self._steps), verification=before)
+            with maintenance(self._layout, "repair") as held:
+                for plan in plans:
+                    self._do(plan, why, held)
+        after = self._verify() if self._steps else before
+        return Repair(dry_run=False, steps=tuple(self._steps), verification=after)
+
+    def _plans(
+        self, found: Verification, quarantine: Quarantine, sources: Sequence[Path]
+    ) -> Iterator[Plan]:
+        """All steps. Each part looks at the store as the parts before have left it."""
+        yield from self._leftovers.half_packed()
+        yield from Spools(self._layout, sources).waiting()
+        yield from DamageControl(self._layout, quarantine, Sources(self._layout, sources)).plans(
+            found.problems
+        )
+        yield from self._leftovers.unsealed()
+        yield from self._leftovers.dead_markers()
+
+    def _do(self, plan: Plan, why: str | None, held: Maintenance) -> None:
+        """Tell the ledger, then do it; what fails is told, and the rest is done all the same."""
+        held.check()
+        step = self._step(plan)
+        event = Repaired(
+            at=datetime.now(UTC),
+            who=this_user(),
+            why=why,
+            path=step.path,
+            kind=step.kind,
+            action=step.action,
+        )
+        try:
+            note(self._layout, event)
+            plan.do()
+        except (InstrumentError, OSError) as error:
+            step = self._step(plan, str(error))
+        self._steps.append(step)
+
+    def _step(self, plan: Plan, error: str | None = None) -> RepairStep:
+        return RepairStep(
+            path=self._layout.relative(plan.path),
+            kind=plan.kind,
+            action=plan.action,
+            detail=plan.detail,
+            error=error,
+        )
