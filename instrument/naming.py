@@ -16,6 +16,7 @@ MAX_NAME_LENGTH: Final = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _VERSION = re.compile(r"v([1-9][0-9]{0,8})")
+_SEMANTIC = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(?:[-+].*)?")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,63}")
 
 
@@ -59,6 +60,19 @@ def check_alias(alias: str) -> str:
             f"{alias!r:.80} cannot be an alias: use letters, digits and . _ + -, and not vN"
         )
     return alias
+
+
+def check_move(name: str, alias: str, before: int | None, after: int) -> None:
+    """Check that `alias` of `name` may move to version `after`.
+
+    Raises:
+        UsageError: It is a semantic version such as ``v1.2.0`` and stands elsewhere: those never
+            move once they are set.
+    """
+    if before not in {None, after} and _SEMANTIC.fullmatch(alias):
+        raise UsageError(
+            f"{name}:{alias} is v{before}, and a semantic version never moves; choose the next one"
+        )
 
 
 def check_run_id(run_id: str) -> str:

@@ -16,7 +16,14 @@ import msgspec
 
 from instrument.canonical import canonical_bytes
 from instrument.errors import IntegrityError, NotFoundError, UsageError
-from instrument.naming import LATEST, Reference, check_alias, check_artifact_name, parse_reference
+from instrument.naming import (
+    LATEST,
+    Reference,
+    check_alias,
+    check_artifact_name,
+    check_move,
+    parse_reference,
+)
 from instrument.protocols import Draft
 from instrument.vocabulary import ArtifactVersion
 from instrument_local.files import read_file, store_errors
@@ -75,6 +82,8 @@ class LocalVersions:
             self._layout.create()
             self._layout.files.make_durable_directory(self._directory(draft.name))
             number, made = self._claim_number(draft, content)
+            if not made:  # whoever made it may not have come so far
+                self._layout.files.sync_directory(self._directory(draft.name))
             if not made and self._now(draft.name).get(LATEST) != number:
                 self._point(draft.name, LATEST, number, draft.created_at)
             return _with_aliases(self._load(draft.name, number), self._now(draft.name))
@@ -222,6 +231,7 @@ class LocalVersions:
         """Write the fact that `alias` points at `version`."""
         while True:
             found = self.listing(name)
+            check_move(name, alias, self._aliases(name, found).get(alias), version)
             highest = max(found.versions[-1] if found.versions else version, highest)
             fact = AliasFact(name=name, alias=alias, version=version, highest=highest, at=at)
             path = fact_path(self._directory(name), alias, found.facts.get(alias, 0) + 1)

@@ -14,7 +14,14 @@ from typing import Any, BinaryIO
 import msgspec
 
 from instrument.errors import IntegrityError, NotFoundError, StoreError
-from instrument.naming import LATEST, Reference, check_alias, check_artifact_name, parse_reference
+from instrument.naming import (
+    LATEST,
+    Reference,
+    check_alias,
+    check_artifact_name,
+    check_move,
+    parse_reference,
+)
 from instrument.protocols import Damage, Draft, Verification
 from instrument.query import Condition, matches
 from instrument.records import Entry, ProcessStarted, Record
@@ -169,7 +176,9 @@ class MemoryBackend:
         """See `instrument.protocols.Versions`."""
         with self._lock:
             version = self.resolve(reference)
-            self._aliases[reference.name][check_alias(alias)] = version.version or 0
+            number, aliases = version.version or 0, self._aliases[reference.name]
+            check_move(reference.name, check_alias(alias), aliases.get(alias), number)
+            aliases[alias] = number
             return self._with_aliases(version)
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -165,8 +165,9 @@ def verify() -> None:
 
 
 def collect() -> None:
-    for path in Path(os.environ["INSTRUMENT_STORE"]).glob("objects/*/*"):
-        os.utime(path, (1e9, 1e9))
+    with suppress(OSError):
+        for path in Path(os.environ["INSTRUMENT_STORE"]).glob("objects/*/*"):
+            os.utime(path, (1e9, 1e9))
     command("gc", "--type", "model", "--keep", "alias=latest", "--unreferenced", "--yes")
 
 

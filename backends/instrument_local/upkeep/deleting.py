@@ -64,9 +64,9 @@ class Deleter:
             if drop is not None:
                 planner = Planner(self._layout, self._versions, self._markers, list)
                 Collector(self._layout, planner, nobody).drop([drop], why, held)
-            self._remove(run_id, held)
             if redact:
                 self._remove_mirrored(run_id)
+            self._remove(run_id, held)  # last: until then the run is there to be deleted again
             return event
 
     def _check_holds(self, run_id: str) -> None:

@@ -1,0 +1,151 @@
+"""``instrument gc`` as its users have it."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.support import Cli
+from upkeep.keeping import add_version, grow_old, run_id, runs_with_checkpoints, store_at, there
+
+from instrument import ExperimentContext
+from instrument.cli.retention import keep_rule, seconds
+from instrument.errors import NotFoundError, UsageError
+from instrument_local import LocalStore
+
+BEST = ("--type", "checkpoint", "--keep", "best=1:metrics.loss:min")
+
+
+@pytest.fixture
+def store(store_path: Path) -> LocalStore:
+    store = store_at(store_path)
+    runs_with_checkpoints(store)
+    return store
+
+
+def test_without_a_rule_nothing_goes_and_the_ways_are_told(store: LocalStore, cli: Cli) -> None:
+    store.put_bytes(b"nobody's")
+    grow_old(store)
+    told = cli("gc")
+    assert told.code == 0
+    assert "checkpoint         4              4" in told.out
+    assert "unreferenced: 1 object, 8 B" in told.out
+    assert "--unreferenced" in told.err
+    assert len(there(store, store.artifacts())) == 4
+    assert cli("gc", "--json").json["objects"] == 1
+
+
+def test_a_dry_run_tells_what_goes_and_why(store: LocalStore, cli: Cli) -> None:
+    told = cli("gc", *BEST, "--dry-run")
+    assert told.code == 0
+    for words in ("ckpt:v2", "ckpt:v3", "ckpt:v4", " ".join(BEST), "3 objects, 27 B would go"):
+        assert words in told.out
+    assert "kept by best=1:metrics.loss:min: 1" in told.out
+    plan = cli("gc", *BEST, "--dry-run", "--json").json
+    assert (plan["dry_run"], plan["objects"], plan["size_bytes"]) == (True, 3, 27)
+    assert [drop["subject"] for drop in plan["drops"]] == ["ckpt:v2", "ckpt:v3", "ckpt:v4"]
+    assert len(there(store, store.artifacts())) == 4
+
+
+def test_where_nobody_can_answer_it_must_be_told_to_go_on(store: LocalStore, cli: Cli) -> None:
+    refused = cli("gc", *BEST)
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    done = cli("gc", *BEST, "--yes", "--why", "disk full", "--json")
+    assert (done.json["dry_run"], done.json["objects"]) == (False, 3)
+    assert there(store, store.artifacts()) == ["ckpt:v1"]
+    (event,) = [e for e in cli("ledger", "log", "--json").json if e["event"] == "objects_dropped"]
+    assert (event["why"], event["rule"], event["size_bytes"]) == ("disk full", " ".join(BEST), 27)
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n", 4), ("y", 1)])
+def test_on_a_terminal_it_asks(store: LocalStore, answer: str, left: int) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "instrument", "gc", *BEST]
+    child = subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE)
+    os.close(theirs)
+    os.write(ours, f"{answer}\n".encode())
+    out, _ = child.communicate(timeout=60)
+    assert b"3 objects, 27 B would go" in out
+    assert len(there(store, store.artifacts())) == left
+    assert child.returncode == (0 if answer == "y" else 130)
+    os.close(ours)
+
+
+def test_what_was_collected_says_so_everywhere(store: LocalStore, cli: Cli, tmp_path: Path) -> None:
+    cli("gc", *BEST, "--yes", "--why", "disk full")
+    shown = cli("artifacts", "show", "ckpt:v2").out
+    assert "collected" in shown
+    assert "because disk full" in shown
+    got = cli("artifacts", "get", "ckpt:v2", "-o", "copy")
+    assert got.code == 2
+    assert "was collected on" in got.err
+    assert "brings it back" in got.err
+    with (
+        ExperimentContext(name="user", capture_level=1, monitor_hardware=False) as run,
+        pytest.raises(NotFoundError, match=r"was collected on .*disk full"),
+    ):
+        run.use_artifact("ckpt:v2").load()
+    for what in ((), ("ckpt:v2",)):
+        verified = cli("verify", *what, "--json")
+        assert verified.code == 0
+        assert {each["kind"] for each in verified.json["problems"]} == {"object_dropped"}
+    (tmp_path / "again").write_bytes(b"weights 2")
+    assert cli("artifacts", "log", "ckpt", tmp_path / "again", "--type", "checkpoint").code == 0
+    assert cli("artifacts", "get", "ckpt:v2", "-o", "copy").code == 0
+    assert "disk full" not in cli("artifacts", "show", "ckpt:v2").out
+
+
+def test_policies_of_the_project(store: LocalStore, cli: Cli) -> None:
+    add_version(store, "report", b"text", run=run_id(1), type="evaluation", days=40)
+    grow_old(store)
+    assert cli("gc", "--policies", "--dry-run").code == 2
+    Path("pyproject.toml").write_text(
+        """
+        [[tool.instrument.retention]]
+        type = "checkpoint"
+        keep = ["tagged", "best=2:metrics.loss:min"]
+        [[tool.instrument.retention]]
+        type = ["evaluation"]
+        older_than = "30d"
+        """
+    )
+    plan = cli("gc", "--policies", "--dry-run", "--json").json
+    assert [drop["subject"] for drop in plan["drops"]] == ["ckpt:v3", "ckpt:v4", "report:v1"]
+    assert plan["drops"][2]["rule"] == "--type evaluation --older-than 30d"
+    Path("pyproject.toml").write_text("[[tool.instrument.retention]]\nkep = ['tagged']")
+    refused = cli("gc", "--policies", "--dry-run")
+    assert refused.code == 2
+    assert "older_than" in refused.err
+
+
+NO_RULES = (
+    *("", "last", "last=0", "last=x", "alias=", "alias=v1", "tagged=1", "all"),
+    *("best=3", "best=3:loss", "best=0:loss:min", "best=3:loss:up"),
+)
+
+
+@pytest.mark.parametrize("rule", NO_RULES)
+def test_a_rule_that_is_none(rule: str) -> None:
+    with pytest.raises(UsageError):
+        keep_rule(rule)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("36h", 129600.0), ("2d", 172800.0), ("1w", 604800.0)]
+)
+def test_ages(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+    for bad in ("", "1", "0d", "1m", "-1d", "1.5d", "d"):
+        with pytest.raises(UsageError, match="is no time"):
+            seconds(bad)
+
+
+def test_json_stays_one_value(store: LocalStore, cli: Cli) -> None:
+    for words in ((), ("--unreferenced", "--dry-run"), ("--unreferenced", "--yes")):
+        done = cli("gc", *words, "--json")
+        assert done.code == 0
+        assert json.loads(done.out)["objects"] == 0

@@ -1,0 +1,52 @@
+"""A semantic version is an alias that never moves once it is set."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from upkeep.keeping import store_at
+
+from instrument.errors import UsageError
+from instrument.naming import parse_reference
+from instrument.protocols import Store
+from instrument.testing.memory import MemoryBackend
+from instrument.testing.samples import AT, draft, together
+from instrument_local import LocalStore
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, store_path: Path) -> Store:
+    found: Store = store_at(store_path) if request.param == "local" else MemoryBackend()
+    for content in (b"one", b"two"):
+        found.put_bytes(content)
+        found.claim(draft("model", content))
+    return found
+
+
+@pytest.mark.parametrize("label", ["1.2.0", "v1.2.0", "2.0.0-rc.1", "v2.0.0+cu12"])
+def test_a_label_stays_where_it_was_set(store: Store, label: str) -> None:
+    store.tag(parse_reference("model:v1"), label, AT)
+    store.tag(parse_reference("model:v1"), label, AT)
+    with pytest.raises(UsageError, match=r"model:.* is v1, and a semantic version never moves"):
+        store.tag(parse_reference("model:v2"), label, AT)
+    assert store.resolve(parse_reference(f"model:{label}")).ref == "model:v1"
+
+
+@pytest.mark.parametrize("alias", ["best", "latest", "1.2", "v1.x"])
+def test_other_aliases_move(store: Store, alias: str) -> None:
+    for version in (1, 2, 1):
+        store.tag(parse_reference(f"model:v{version}"), alias, AT)
+    assert store.resolve(parse_reference(f"model:{alias}")).version == 1
+
+
+def test_of_many_who_set_it_at_once_one_wins(store: Store, store_path: Path) -> None:
+    def tag(version: int) -> bool:
+        own = store_at(store_path) if isinstance(store, LocalStore) else store
+        try:
+            own.tag(parse_reference(f"model:v{version}"), "1.0.0", AT)
+        except UsageError:
+            return False
+        return True
+
+    won = together([partial(tag, number % 2 + 1) for number in range(8)])
+    assert sum(won) == 4
