@@ -90,7 +90,7 @@ LIBRARIES: Final = (
                 "transformers.processing_utils",
                 "transformers.tokenization_utils_base",
                 "transformers.utils.hub",
-            )
+            ),
         ),
     ),
     Library(
@@ -116,6 +116,59 @@ LIBRARIES: Final = (
                 "torch.hub",
                 "torch.jit._serialization",
                 "torch.serialization",
+            )
+        ),
+    ),
+    Library(
+        "accelerate",
+        (1,),
+        (2,),
+        _ours(
+            accelerate_loads=(
+                "accelerate.accelerator",
+                "accelerate.big_modeling",
+                "accelerate.utils.modeling",
+            )
+        ),
+    ),
+    Library(
+        "diffusers",
+        (0, 31),
+        (1,),
+        _ours(
+            diffusers_loads=(
+                "diffusers.configuration_utils",
+                "diffusers.models.modeling_utils",
+                "diffusers.pipelines.pipeline_utils",
+                "diffusers.schedulers.scheduling_utils",
+            )
+        ),
+    ),
+    Library("gguf", (0, 10), (1,), _ours(gguf_loads=("gguf.gguf_reader",))),
+    Library(
+        "huggingface_hub",
+        (0, 25),
+        (3,),
+        _ours(
+            hub_downloads=("huggingface_hub._snapshot_download", "huggingface_hub.file_download")
+        ),
+    ),
+    Library("llama_cpp", (0, 3), (0, 4), _ours(gguf_loads=("llama_cpp.llama",))),
+    Library(
+        "onnxruntime",
+        (1, 17),
+        (2,),
+        _ours(onnx_loads=("onnxruntime.capi.onnxruntime_inference_collection",)),
+    ),
+    Library("peft", (0, 12), (1,), _ours(peft_loads=("peft.peft_model",))),
+    Library(
+        "sentence_transformers",
+        (6,),
+        (7,),
+        _ours(
+            sentence_transformers_loads=(
+                "sentence_transformers.base.model",
+                "sentence_transformers.util.file_io",
             )
         ),
     ),

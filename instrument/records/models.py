@@ -11,7 +11,8 @@ class ModelLoaded(Record, frozen=True, kw_only=True, tag="model_loaded"):
 
     Attributes:
         load_id: Number of the load in this process; no other load or read has it.
-        what: ``model``, ``tokenizer``, ``processor``, ``config``, ``adapter`` or ``weights``.
+        what: ``model``, ``tokenizer``, ``processor``, ``config``, ``adapter``, ``weights``, or
+            ``download`` for files that were fetched and not loaded.
         loader: The call, such as ``transformers.LlamaForCausalLM.from_pretrained``.
         library: The library and its version, such as ``transformers 5.23.0``.
         requested: Id or path as the call got it, secrets removed; None when it was no name.
