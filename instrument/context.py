@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from instrument import console, given, identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
@@ -75,6 +75,9 @@ class ExperimentContext:
         NotFoundError: A backend is unknown.
         MissingDependencyError: A backend's library is not installed.
     """
+
+    part: "ClassVar[ExperimentContext | None]" = None
+    """The parent's run, in a process that was started in it and takes part."""
 
     def __init__(  # noqa: PLR0913 - the options of a run, all but the first by name
         self,
@@ -497,7 +500,7 @@ def _is_cancelled(error: BaseException) -> bool:
 
 def _destination() -> intercept.Destination | None:
     """Where the records of intercepted calls go."""
-    recording = getattr(stack.innermost(), "recording", None)
+    recording = getattr(stack.innermost() or ExperimentContext.part, "recording", None)
     if recording is None or recording.store is None:
         return None
     return intercept.Destination(recording, recording.store, recording.data_limit_bytes)

@@ -39,6 +39,7 @@ class TakingPart(ExperimentContext):
     def start(self) -> Self:
         """Open a journal of this process's own, until the run or the process ends."""
         self.state = RunState.RUNNING
+        ExperimentContext.part = self
         self._start_recording()
         return self
 

@@ -95,6 +95,10 @@ def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
         yield "metrics (last values)", _values(run.metrics)
     if run.inputs or run.outputs:
         yield "inputs → outputs", _flow(run)
+    if run.models or run.data:
+        from instrument.cli.loads_page import loads_table
+
+        yield "loaded", loads_table(run.models or [], run.data or [])
     if run.generations:
         from instrument.cli.generations_page import generations_table
 

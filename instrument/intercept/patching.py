@@ -117,7 +117,10 @@ class Patches:
 
 
 def _exchange_in(module: object, new: dict[int, Any]) -> bool:
-    values = getattr(module, "__dict__", None)  # anything may stand in `sys.modules`
+    try:
+        values = getattr(module, "__dict__", None)
+    except Exception:  # anything may stand in `sys.modules`
+        return False
     if not isinstance(values, dict):
         return False
     names = [name for name, value in list(values.items()) if id(value) in new]

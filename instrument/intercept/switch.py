@@ -1,12 +1,13 @@
 """Interception on and off: on while a run is open, for every thread and task of the process."""
 
+import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from instrument.intercept import session
 from instrument.intercept.libraries import LIBRARIES, Library, strangers
@@ -44,12 +45,8 @@ def install(
         _parts.update(parts)
     if news:
         _watch.add(_hooks(filter(_is_asked_for, LIBRARIES)))
-        for name, library in list(_libraries.items()):
-            if name in sys.modules:
-                _wrap(name, library, sys.modules[name])
-        with _lock:
-            _patches.sweep()
         _watch.start()
+        _wrap_what_is_there()
     if not _asked_strangers:
         _asked_strangers = True
         worker.submit(_welcome_strangers)
@@ -76,10 +73,13 @@ def complete(recorder: Recorder, seconds: float = 10.0) -> None:
         seconds: How long to wait at most.
     """
     loads = sys.modules.get("instrument.intercept.loads")
-    if loads is not None:
+    if loads is not None and hasattr(loads, "complete"):  # else it is about to be imported
         loads.complete(recorder, seconds)
-    generation = sys.modules.get("instrument.intercept.generation")
-    if generation is not None:
+    tracing: Any = sys.modules.get("instrument.intercept.tracing")
+    if hasattr(tracing, "tell_unseen"):
+        tracing.tell_unseen(recorder)
+    generation: Any = sys.modules.get("instrument.intercept.generation")
+    if hasattr(generation, "complete"):
         generation.complete(recorder)
 
 
@@ -87,7 +87,17 @@ def watch_library(library: Library) -> None:
     """Intercept `library` too, now and in all later runs of the process."""
     _watch.add(_hooks([library]))
     if _depth:
-        _watch.start()
+        _wrap_what_is_there()
+
+
+def _wrap_what_is_there() -> None:
+    """What was imported before it was watched."""
+    for name, library in list(_libraries.items()):
+        module = sys.modules.get(name)
+        if module is not None:
+            _wrap(name, library, module)
+    with _lock:
+        _patches.sweep()
 
 
 def _hooks(libraries: Iterable[Library]) -> dict[str, Hook]:
@@ -132,6 +142,7 @@ def _wrap(name: str, library: Library, module: ModuleType) -> None:
             _tell(library.name, "skipped", reason)
             return
         targets = library.targets(name)
+        importlib.import_module("instrument.intercept.wrapper")  # what is slow, before the lock
     except Exception as error:
         _tell(library.name, "failed", f"its interceptor cannot be loaded: {error}")
         return

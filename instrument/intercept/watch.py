@@ -1,48 +1,44 @@
-"""Tells when a module is imported, without importing anything before that.
+"""Tells when a module is imported, without importing anything.
 
-`wrapt` does the work, and takes longer to import than a small run takes: it is loaded when the
-first of the watched libraries is.
+Python asks finders under the lock of all imports: to import something there, or to wait for a
+module, can wait for ever when two threads import at once. (wrapt's hooks for imports do both, so
+they are not used.) Hooks are called later, when the module's own code has run.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 Hook = Callable[[ModuleType], None]
 
 
 class Watch:
-    """Calls hooks right after their module was imported, each at least once.
-
-    Any thread may call; there is no lock that an import could wait for.
+    """Calls hooks right after their module was imported. Any thread may call.
 
     Args:
-        hooks: By name of the module. To call one twice must be harmless.
+        hooks: By name of the module. They must not raise.
     """
 
     def __init__(self, hooks: Mapping[str, Hook]) -> None:
-        self._waiting = dict(hooks)
-        self._roots = {name.partition(".")[0] for name in hooks}
+        self._hooks = dict(hooks)
 
     def add(self, hooks: Mapping[str, Hook]) -> None:
-        """Watch more modules, from the next `start` on."""
-        self._waiting.update(hooks)
-        self._roots |= {name.partition(".")[0] for name in hooks}
+        """Watch more modules."""
+        self._hooks.update(hooks)
 
     def start(self) -> None:
-        """Begin to watch. Idempotent; modules that are there already are told at once."""
-        if not self._waiting:
-            return
-        if self._roots.isdisjoint(sys.modules):
-            if self not in sys.meta_path:
-                sys.meta_path.insert(0, self)
-        else:
-            self._arm()
+        """Begin to watch. Idempotent. Modules that are there already are not told."""
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
 
     def stop(self) -> None:
-        """Stop to wait for the first library. Hooks that wait already stay; they cost nothing."""
+        """Watch no more. Idempotent."""
         with suppress(ValueError):
             sys.meta_path.remove(self)
 
@@ -51,22 +47,39 @@ class Watch:
         fullname: str,
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,
-    ) -> Any:
-        """Part of the import system: sees each module that is looked for, until one is ours.
-
-        That one is looked for anew, since the list of finders is another now.
-        """
-        if fullname.partition(".")[0] not in self._roots:
+    ) -> ModuleSpec | None:
+        """Part of the import system: what the other finders find, loaded by a loader of ours."""
+        hook = self._hooks.get(fullname)
+        if hook is None:
             return None
-        self._arm()
-        self.stop()
-        found = (finder.find_spec(fullname, path, target) for finder in list(sys.meta_path))
-        return next(filter(None, found), None)
+        others = [finder for finder in list(sys.meta_path) if finder is not self]
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = cast("Loader", _Loader(spec.loader, hook))
+        return spec
 
-    def _arm(self) -> None:
-        """Hand the hooks to wrapt; what two threads hand over at once is called twice."""
-        import wrapt
 
-        for name, hook in list(self._waiting.items()):
-            wrapt.register_post_import_hook(hook, name)
-            self._waiting.pop(name, None)
+class _Loader:
+    """Loads a module with its own loader, which takes its place again, and calls the hook."""
+
+    def __init__(self, loader: Any, hook: Hook) -> None:
+        self._loader = loader
+        self._hook = hook
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As the module's own loader."""
+        made: ModuleType | None = self._loader.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As the module's own loader; then calls the hook."""
+        spec = module.__spec__
+        if spec is not None:
+            spec.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._hook(sys.modules.get(module.__name__, module))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)

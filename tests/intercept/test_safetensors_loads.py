@@ -127,7 +127,7 @@ def bad_headers() -> dict[str, bytes]:
         return file({"a": good["a"] | change})
 
     def file(header: Any, data: bytes = b"\0" * 8) -> bytes:
-        text = header if isinstance(header, bytes) else json.dumps(header).encode()
+        text = bytes(header) if isinstance(header, bytes) else json.dumps(header).encode()
         length: bytes = struct.pack("<Q", len(text))
         return length + text + data
 
