@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from instrument.artifacts import register_serialiser as register_serialiser
     from instrument.artifacts.manager import ArtifactManager as ArtifactManager
+    from instrument.automatic import autolog as autolog
     from instrument.capture.validate import ConfigCapture as ConfigCapture
     from instrument.context import ExperimentContext as ExperimentContext
     from instrument.current import (
@@ -74,6 +75,7 @@ _HOME = {
     "InstrumentError": "instrument.errors",
     "LineageTracker": "instrument.lineage.tracker",
     "RunState": "instrument.vocabulary",
+    "autolog": "instrument.automatic",
     "check_git_dirty": "instrument.provenance.code",
     "checkpoint": "instrument.decorators",
     "create_artifact_metadata": "instrument.provenance.metadata",

@@ -39,7 +39,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         owner: Whether this process starts and ends the run.
         is_rank: Whether it is one of the processes of a launch, which record the run together.
         started: How the run presents itself; None where this process only takes part in it.
-        part: What child processes get (see `instrument.handover`).
+        part: What child processes get (see `instrument.handover`); None: what this process got.
         command: The command that is recorded; None for this process's own command line.
         lender: Who handed the run over to a worker, which may live longer than the run.
     """
@@ -49,7 +49,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     owner: bool
     is_rank: bool = False
     started: RunStarted | None
-    part: Part = "join"
+    part: Part | None = "join"
     command: tuple[str, ...] | None = None
     lender: Handover | None = None
 

@@ -15,6 +15,7 @@
 | grid_gco2e_per_kwh | INSTRUMENT_GRID_GCO2E_PER_KWH | grams of CO2e that a kWh stands for        |
 | console         | INSTRUMENT_CONSOLE           | keep what is printed: on or off                 |
 | intercept       | INSTRUMENT_INTERCEPT         | models, data, numpy, pickle, or none            |
+| trace           | INSTRUMENT_TRACE             | functions whose calls are recorded: pkg.train   |
 | hash_limit_gib  | INSTRUMENT_HASH_LIMIT_GIB    | one read of more data than that is not hashed   |
 """
 
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grid_gco2e_per_kwh: float | None = None
     console: bool = True
     intercept: tuple[str, ...] = ("models", "data")
+    trace: tuple[str, ...] = ()
     hash_limit_gib: float = 64.0
 
 
@@ -66,11 +68,14 @@ def resolve(**arguments: Any) -> Settings:
     Raises:
         UsageError: A value is not usable; the message says where it came from.
     """
-    values = _from_file(_project_file(Path.cwd()))
+    here = _working_directory()
+    values = _from_file(_project_file(here)) if here is not None else {}
     values.update(_from_environment())
     values.update({name: value for name, value in arguments.items() if value is not None})
     if "store" not in values:
-        values["store"] = _default_store(Path.cwd())
+        if here is None:
+            raise UsageError("the working directory is gone; set INSTRUMENT_STORE to a directory")
+        values["store"] = _default_store(here)
     values["store"] = Path(values["store"]).expanduser().absolute()
     if values.get("mode", "online") not in MODES:
         raise UsageError(f"mode {values['mode']!r} is unknown; use one of {', '.join(MODES)}")
@@ -110,10 +115,10 @@ def _parse(name: str, value: Any, source: str) -> Any:
             words = "on or off" if name == "console" else "1 or 0"
             raise UsageError(f"{source}={value!r} is neither true nor false; use {words}")
         return value.upper() in _TRUE
-    if name in {"backends", "intercept"}:
+    if name in {"backends", "intercept", "trace"}:
         parts = value.split(",") if isinstance(value, str) else value
         names = tuple(part.strip() for part in parts if part.strip())
-        return names if name == "backends" else _intercepted(names, source)
+        return _intercepted(names, source) if name == "intercept" else names
     return value
 
 
@@ -186,6 +191,13 @@ def retention() -> list[Any]:
         raise UsageError(f"{path} does not parse: {error}") from None
     found = tables.get("tool", {}).get("instrument", {}).get("retention", [])
     return found if isinstance(found, list) else [found]
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was removed
+        return None
 
 
 def _project_file(start: Path) -> Path | None:

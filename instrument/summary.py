@@ -40,7 +40,7 @@ from instrument.records import (
     TelemetrySampled,
     TelemetrySummarised,
 )
-from instrument.vocabulary import GitState, RunState
+from instrument.vocabulary import GitState, Health, RunState
 
 _COUNTS = (
     "calls",
@@ -171,6 +171,9 @@ class _Fold:
         self._loads: dict[tuple[str, int], dict[str, Any]] = {}
         self._generations: dict[tuple[str, int], dict[str, Any]] = {}
         self._closed: set[str] = set()
+        self._command_environment: str | None = None
+        self._foreign: str | None = None
+        self._python_told = False
         self._code: CodeCaptured | None = None
         self._samples = 0
         self._told_by_owner = False
@@ -207,6 +210,9 @@ class _Fold:
             self._tell_unclosed()
         if self._samples and not self._told_by_owner:
             self._summarise_samples()
+        summary.environment = self._command_environment or summary.environment
+        if self._foreign is not None and not self._python_told:
+            recording.notes.append(f"environment: not that of the command: {self._foreign}")
         self._tell_generations()
         self._tell_phases()
         recording.complete = summary.state is not RunState.RUNNING and not recording.problems
@@ -304,9 +310,18 @@ class _Fold:
                 how = health.status.replace("_", " ")
                 recording.problems.append(f"capture of {health.part} {how}: {health.reason}")
             elif health.part == "command":
-                recording.notes.append(f"environment: not that of the command: {health.reason}")
+                self._command(record, health)
             elif health.part.startswith("interception"):
-                recording.notes.append(f"{health.part} {health.status}: {health.reason}")
+                note = f"{health.part} {health.status}: {health.reason}"
+                recording.notes += [note] if note not in recording.notes else []
+
+    def _command(self, record: EnvironmentCaptured, health: Health) -> None:
+        """A command's environment may be another; a Python in it says that it is not, or which."""
+        if health.status == "done":
+            self._python_told = True
+            self._command_environment = record.snapshot or self._command_environment
+        else:
+            self._foreign = health.reason
 
     def seeds_recorded(self, record: SeedsRecorded) -> None:
         seeds = msgspec.structs.asdict(record)

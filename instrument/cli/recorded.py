@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from instrument import startup
 from instrument.cli.child import INTERRUPTING, SIGNALLED, Child, signals_held
 from instrument.cli.interpreter import foreign_environment
 from instrument.cli.output import fail
@@ -14,6 +15,8 @@ from instrument.context import ExperimentContext
 from instrument.errors import InstrumentError
 from instrument.guard import one_line, say
 from instrument.identity import Identity, opened
+from instrument.intercept.libraries import LIBRARIES
+from instrument.intercept.tracing import roots
 from instrument.protocols import Store
 from instrument.records import EnvironmentCaptured, SeedsRecorded
 from instrument.vocabulary import Health, RunState
@@ -30,17 +33,27 @@ class CommandRun(ExperimentContext):
     Args:
         command: The program and its arguments.
         hash_seed: What the command gets as PYTHONHASHSEED; None: nothing.
+        trace: Functions of the command whose calls are recorded, in place of those that the
+            settings name.
         **options: Options of `ExperimentContext`.
     """
 
     def __init__(
-        self, command: Sequence[str], *, hash_seed: int | None = None, **options: Any
+        self,
+        command: Sequence[str],
+        *,
+        hash_seed: int | None = None,
+        trace: tuple[str, ...] = (),
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.command = tuple(command)
         self.added = {HASH_SEED: str(hash_seed)} if hash_seed is not None else {}
         """What recording adds to the environment of the command."""
+        if trace:
+            self.added["INSTRUMENT_TRACE"] = ",".join(trace)
         self._hash_seed = hash_seed
+        self._traced = roots(trace or self._settings.trace)
 
     def _identity(self, store: Store | None) -> Identity:
         """A run of its own, also where the command stands inside a recorded command."""
@@ -53,18 +66,36 @@ class CommandRun(ExperimentContext):
         )
         return msgspec.structs.replace(which, command=self.command)
 
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        """The environment of the command: this one, `more`, and what makes it take part."""
+        environment = {**os.environ, **more, **self.added}
+        if self.recording is None or self.store is None:
+            return environment
+        watched = {one.name for one in LIBRARIES if one.part in self._settings.intercept}
+        return environment | startup.variables(environment, watched | self._traced)
+
     def _record_start(self) -> None:
         """What is known of the command; the state of this process says nothing about it."""
         if self._hash_seed is not None:
             seeds = SeedsRecorded(
-                seed=self._hash_seed, set_in=(HASH_SEED,), states={}, flags=dict(self.added)
+                seed=self._hash_seed,
+                set_in=(HASH_SEED,),
+                states={},
+                flags={HASH_SEED: str(self._hash_seed)},
             )
             self.record(seeds)
-        reason = foreign_environment(self.command[0])
-        if reason is not None:
-            health = Health(part="command", status="skipped", reason=reason)
+        reasons = {
+            "command": foreign_environment(self.command[0]),
+            "interception": startup.unreachable(self.command),
+        }
+        health = tuple(
+            Health(part=part, status="skipped", reason=reason)
+            for part, reason in reasons.items()
+            if reason is not None
+        )
+        if health:
             level = self._settings.capture_level
-            self.record(EnvironmentCaptured(level=level, snapshot=None, health=(health,)))
+            self.record(EnvironmentCaptured(level=level, snapshot=None, health=health))
 
 
 def record_command(run: CommandRun, environment: Mapping[str, str]) -> int:
@@ -82,7 +113,7 @@ def record_command(run: CommandRun, environment: Mapping[str, str]) -> int:
     with signals_held():
         _start(run)
         try:
-            child = Child(run.command, {**os.environ, **environment, **run.added})
+            child = Child(run.command, run.environment(environment))
         except OSError as error:
             fail(f"{run.command[0]!r} cannot be started: {error.strerror}")
             missing = isinstance(error, FileNotFoundError)
