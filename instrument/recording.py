@@ -235,6 +235,8 @@ class Recording:
         if self.store is None or not Path(self.store.location).is_absolute():
             return  # a store in memory cannot be shared
         identity = self.identity
+        if identity.part is None:
+            return
         handover = Handover(
             identity.run_id,
             identity.attempt,
