@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,9 @@ def grow_old(store: LocalStore, days: float = 3) -> None:
     then = time.time() - days * DAY
     for directory in ("objects", "tmp", "open", "trash"):
         for path in (root / directory).rglob("*"):
-            if path.is_file():
-                os.utime(path, (then, then))
+            with suppress(FileNotFoundError):  # by a writer at work
+                if path.is_file():
+                    os.utime(path, (then, then))
 
 
 def scope(unreferenced: bool = False, **words: Any) -> Scope:

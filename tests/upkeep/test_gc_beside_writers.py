@@ -1,16 +1,19 @@
 """Whoever stores or finds an object while gc runs keeps it."""
 
+import fcntl
 import multiprocessing
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from upkeep.keeping import (
     DAY,
     add_run,
+    grow_old,
     logged,
     metric,
     runs_with_checkpoints,
@@ -138,28 +141,45 @@ def test_on_a_network_disk_it_waits_until_other_hosts_have_noticed(
     assert waited == [collecting.NETWORK_SECONDS]
 
 
-def _age(path: Path) -> None:
-    """What a day does to the objects, as far as it concerns gc."""
-    for file in (*path.glob("objects/*/*"), *path.glob("trash/*")):
-        try:
-            # Long enough for a writer to refer to what it has just found, even on a busy machine.
-            if time.time() - file.stat().st_mtime > 2:
-                os.utime(file, (time.time() - 2 * DAY,) * 2)
-        except FileNotFoundError:
-            continue
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    with path.with_name("days").open("w") as file:
+        fcntl.flock(file, how)
+        yield
 
 
-def _write(path: Path, number: int, seconds: float) -> None:
-    """Log the same contents again and again; each must be there when it was logged."""
-    store, end, step = store_at(path), time.monotonic() + seconds, 0
-    choose = random.Random(number).choice
+class Days:
+    """Lets days pass in a moment in which no writer is at work: none takes a day."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("fork")
+        self.gate = context.Event()
+        self.passed = context.Value("i", 0)
+
+    def pass_by(self, path: Path) -> None:
+        self.gate.clear()
+        with _locked(path, fcntl.LOCK_EX):
+            grow_old(store_at(path))
+            self.passed.value += 1
+        self.gate.set()
+
+
+def _write(path: Path, number: int, seconds: float, days: Days) -> None:
+    """Log the same contents again and again; what was logged today must be there."""
+    store, end, step, day = store_at(path), time.monotonic() + seconds, 0, -1
+    choose, today = random.Random(number).choice, dict[str, bytes]()
     while time.monotonic() < end:
-        content = choose(CONTENTS)
-        digest = store.put_bytes(content)
-        version = store.claim(draft(f"shared{step % 3}", content, type="checkpoint"))
-        if step % 20 == number:
-            record_run(store, f"202603-{number}-{step}", logged(version), metric(step))
-        assert store.get_bytes(digest) == content
+        days.gate.wait()
+        with _locked(path, fcntl.LOCK_SH):
+            if days.passed.value != day:
+                day, today = days.passed.value, {}
+            content = choose(CONTENTS)
+            digest = store.put_bytes(content)
+            version = store.claim(draft(f"shared{step % 3}", content, type="checkpoint"))
+            if step % 20 == number:
+                record_run(store, f"202603-{number}-{step}", logged(version), metric(step))
+            today[digest] = content
+            assert all(store.get_bytes(each) == today[each] for each in today)
         step += 1
 
 
@@ -177,15 +197,16 @@ def test_sixteen_writers_lose_nothing_for_a_minute(store_path: Path) -> None:
 def _race(path: Path, seconds: float) -> None:
     store = store_at(path)
     store.put_bytes(b"first")
-    context = multiprocessing.get_context("fork")
+    context, days = multiprocessing.get_context("fork"), Days()
     writers = [
-        context.Process(target=_write, args=(path, number, seconds)) for number in range(WRITERS)
+        context.Process(target=_write, args=(path, number, seconds, days))
+        for number in range(WRITERS)
     ]
     for writer in writers:
         writer.start()
     removed = rounds = 0
     while any(writer.is_alive() for writer in writers):
-        _age(path)
+        days.pass_by(path)
         removed += store.upkeep.collect(OLD).objects
         rounds += 1
     for writer in writers:
