@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from instrument.given import storable
 from instrument.redaction import hide, hides, printable, redact_plain
 
 MAX_FILE_BYTES: Final = 16_000_000
+MAX_VALUES: Final = 100_000
+"""In one mapping."""
 
 
 def config_values(config: object) -> dict[str, Any]:
@@ -41,15 +44,35 @@ def config_values(config: object) -> dict[str, Any]:
 def _leaves(mapping: Mapping[Any, Any], prefix: str, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise UsageError(f"{prefix[:80]} nests deeper than {MAX_DEPTH} levels; flatten it")
-    for key, value in mapping.items():
+    for key, value in _items(mapping, prefix):
         name = printable(f"{prefix}{key}")
-        inner = _inner_mapping(value)
+        inner = _parts(value, name)
         if hides(name[len(prefix) :], value):
             yield name, hide(_revealed(value))
         elif inner:
             yield from _leaves(inner, f"{name}.", depth + 1)
         else:
             yield name, _plain(value)
+
+
+def _parts(value: Any, name: str) -> dict[Any, Any] | None:
+    """The parts of a value that is made of named ones; None of any other, and of a hostile one."""
+    try:
+        inner = _inner_mapping(value)
+        return None if inner is None else dict(_items(inner, name))
+    except UsageError:
+        raise
+    except Exception:  # a user's object may fail in any way; the others are still worth keeping
+        return None
+
+
+def _items(mapping: Mapping[Any, Any], name: str) -> list[tuple[Any, Any]]:
+    """The items of a mapping, which may be one without an end."""
+    items = list(islice(mapping.items(), MAX_VALUES + 1))
+    if len(items) > MAX_VALUES:
+        where = name[:80] or "the configuration"
+        raise UsageError(f"{where} has more than {MAX_VALUES} values; log them as an artifact")
+    return items
 
 
 def _as_mapping(config: Any) -> Mapping[Any, Any]:
