@@ -31,6 +31,7 @@ def script(examples_store: Path) -> Script:
     }
     environment |= {
         "INSTRUMENT_STORE": str(examples_store),
+        "OMP_NUM_THREADS": "1",  # in small models threads wait for each other
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
         "XDG_CACHE_HOME": str(examples_store.parent / "cache"),
     }
