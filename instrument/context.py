@@ -503,7 +503,13 @@ def _destination() -> intercept.Destination | None:
     recording = getattr(stack.innermost() or ExperimentContext.part, "recording", None)
     if recording is None or recording.store is None:
         return None
-    return intercept.Destination(recording, recording.store, recording.data_limit_bytes)
+    return intercept.Destination(
+        recording,
+        recording.store,
+        recording.data_limit_bytes,
+        recording.store,
+        recording.identity.run_id,
+    )
 
 
 def _console_log() -> console.ConsoleLog | None:

@@ -1,5 +1,6 @@
 """What differs between two runs, part by part."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,8 @@ def _parts(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, 
         "metrics": dict(run.metrics),
         "git": {**git, "patch": patch},
         "inputs": _by_name(run.inputs),
+        "models": _by_content(run, run.models or []),
+        "data": _by_content(run, run.data or []),
         "outputs": outputs,
         "seeds": flatten(run.seeds or {}),
         "environment": _environment(store, run, unknown),
@@ -144,6 +147,20 @@ def _environment(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict
     except InstrumentError as error:
         unknown["environment"] = str(error)
         return {}
+
+
+def _by_content(run: RunSummary, loads: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What was loaded or read under each name, by digest; what has none is equal to nothing.
+
+    Two runs may keep the same content in different directories: of a path only its end counts.
+    """
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for load in loads:
+        call = load.get("loader") or load.get("reader")
+        name = str(load["requested"] or call).rstrip("/").rpartition("/")[2]
+        unknown = f"unknown in {run.id}: {load.get('reason') or 'not identified'}"
+        found[name][load["digest"] or unknown] = None
+    return {name: sorted(digests) for name, digests in found.items()}
 
 
 def _by_name(references: Sequence[str]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -43,6 +43,10 @@ class Content:
         objects: Knows digests.
         recorder: Where the record goes.
         limit_bytes: Files beyond so many bytes together are not hashed; None: all are.
+
+    Attributes:
+        digest: What they are together, when it is known.
+        then: Called with the record when it is written.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Content:
     ) -> None:
         self.recorder = recorder
         self.digest: str | None = None
+        self.then: Callable[[ContentIdentified], None] | None = None
         self.reason: str | None = None
         self._load_id = load_id
         self._objects = objects
@@ -128,6 +133,8 @@ class Content:
             identified = self._identified()
             self.digest, self.reason = identified.digest, identified.reason
             self.recorder.record(identified)
+            if self.then is not None:
+                self.then(identified)
         except Exception as error:
             self.recorder.problem("record the content of a load", error)
         finally:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import msgspec
 from instrument.intercept import session
 from instrument.intercept.content import Content, wait_for_contents
 from instrument.intercept.facts import MAX_TEXT, plain
+from instrument.intercept.inputs import tell_inputs
 from instrument.intercept.origins import remember
 from instrument.intercept.repeats import is_news, tell_counts
 from instrument.intercept.session import Destination
@@ -82,6 +84,7 @@ class Load:
             destination.recorder,
             destination.data_limit_bytes if kind == "data" else None,
         )
+        self.content.then = partial(tell_inputs, destination, self.requested)
         self.outer = outer
         self._recorder = destination.recorder
         self._call_site = call_site()

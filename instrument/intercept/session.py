@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
-from instrument.protocols import Objects, Recorder
+from instrument.protocols import Objects, Recorder, Versions
 
 
 class Destination(NamedTuple):
@@ -14,11 +14,15 @@ class Destination(NamedTuple):
         recorder: Takes them for the run that the calling code belongs to.
         objects: Knows the digests of files.
         data_limit_bytes: Data of more bytes in one read is not hashed; None: all is.
+        versions: Knows the artifacts; what is loaded may be one of them.
+        run_id: The run, whose own artifacts are no inputs.
     """
 
     recorder: Recorder
     objects: Objects
     data_limit_bytes: int | None = None
+    versions: Versions | None = None
+    run_id: str | None = None
 
 
 def nowhere() -> Destination | None:

@@ -106,7 +106,7 @@ def test_diff_of_equal_runs_says_same(cli: Cli, writer: Writer) -> None:
     assert not any(result.json["differences"].values())
     page = cli("runs", "diff", "run-a", "run-b").out
     assert "same: nothing that was recorded differs" in page
-    assert result.json["unrecorded"] == ["inputs", "outputs"]
+    assert result.json["unrecorded"] == ["inputs", "models", "data", "outputs"]
     assert "nothing recorded: inputs, outputs\n" in page
 
 
@@ -116,7 +116,7 @@ def test_diff_does_not_call_the_same_what_neither_run_recorded(cli: Cli) -> None
     runs = [run["id"] for run in cli("runs", "list", "--json").json]
     *_, same, nothing = cli("runs", "diff", *runs).out.splitlines()
     assert same == "same: environment"
-    assert nothing == "nothing recorded: params, metrics, git, inputs, outputs, seeds"
+    assert nothing == "nothing recorded: params, metrics, git, inputs, models, data, outputs, seeds"
 
 
 def test_diff_names_what_differs_down_to_package_versions(cli: Cli, writer: Writer) -> None:
