@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from instrument.intercept import session
 from instrument.intercept.chat_templates import last_template
@@ -12,7 +12,6 @@ from instrument.intercept.generation import Act, random_state, tally_of
 from instrument.intercept.loads import error_text, problem
 from instrument.intercept.origins import origin_of
 from instrument.intercept.patching import Target
-from instrument.protocols import Recorder
 
 _POSITIONS: Final = (
     "inputs",
@@ -24,18 +23,20 @@ _POSITIONS: Final = (
     "assistant_model",
     "streamer",
 )
-_OPTIONS: Final = (
-    "assistant_model",
-    "custom_generate",
-    "logits_processor",
-    "negative_prompt_ids",
-    "prefix_allowed_tokens_fn",
-    "stopping_criteria",
-    "streamer",
+_OPTIONS: Final = frozenset(
+    {
+        "assistant_model",
+        "custom_generate",
+        "logits_processor",
+        "negative_prompt_ids",
+        "prefix_allowed_tokens_fn",
+        "stopping_criteria",
+        "streamer",
+    }
 )
 _COUNTED_INPUTS: Final = frozenset({"input_ids", "inputs_embeds"})
 _now: "ContextVar[Act | None]" = ContextVar("instrument_generating", default=None)
-_PART: Final = Act(None, str)
+_PART: Final = Act(None, str, cast("Any", None))
 """Stands for a call that is a part of another one."""
 _pipeline: "ContextVar[_Pipeline | None]" = ContextVar("instrument_pipeline", default=None)
 
@@ -61,17 +62,17 @@ def _generate(
             return wrapped(*args, **kwargs)
         finally:
             _now.reset(token)
-    act = Act(instance, _name_of_call)
+    act = Act(instance, _name_of_call, found.recorder)
     _prepare(act, args, kwargs)
     token = _now.set(act)
     try:
         result = wrapped(*args, **kwargs)
     except BaseException as error:
         _now.reset(token)
-        _end(act, found.recorder, None, error)
+        _end(act, None, error)
         raise
     _now.reset(token)
-    _end(act, found.recorder, result, None)
+    _end(act, result)
     return result
 
 
@@ -85,17 +86,19 @@ def _prepare(act: Act, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         act.template = last_template()
         if len(args) > 1:
             kwargs = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
-        options = [(name, _told(kwargs[name])) for name in _OPTIONS if kwargs.get(name) is not None]
-        model = vars(act.model)
-        if model.get("training"):
-            options.append(("training_mode", True))
-        if model.get("peft_config"):
-            options.append(("adapters", sorted(model["peft_config"])))
-        pipeline = _pipeline.get()
+        model, pipeline = vars(act.model), _pipeline.get()
         if pipeline is not None:
             pipeline.generates = True
-            options.append(("pipeline", pipeline.task))
-        act.options = tuple(options)
+            act.options = (("pipeline", pipeline.task),)
+        if model.get("training"):
+            act.options += (("training_mode", True),)
+        if model.get("peft_config"):
+            act.options += (("adapters", sorted(model["peft_config"])),)
+        if not _OPTIONS.isdisjoint(kwargs):
+            given = sorted(_OPTIONS.intersection(kwargs))
+            act.options += tuple(
+                (name, _told(kwargs[name])) for name in given if kwargs[name] is not None
+            )
     except Exception as error:
         problem("read the arguments of generate", error)
 
@@ -147,13 +150,11 @@ def _lengths(
     except Exception:
         default = None
     result = wrapped(*args, **kwargs)
-    found = session.find()
-    if found is not None:
-        try:
-            _measure(act, kwargs, default, result.max_length)
-            tally_of(found.recorder).begin(act, found.recorder)
-        except Exception as error:
-            problem("read the prompts of generate", error)
+    try:
+        _measure(act, kwargs, default, result.max_length)
+        tally_of(act.recorder).begin(act)
+    except Exception as error:
+        problem("read the prompts of generate", error)
     return result
 
 
@@ -173,7 +174,8 @@ def _measure(act: Act, kwargs: dict[str, Any], default: int | None, limit: int |
         values["max_new_tokens"] = values.pop("max_length")
 
 
-def _end(act: Act, recorder: Recorder, result: Any, error: BaseException | None) -> None:
+def _end(act: Act, result: Any, error: BaseException | None = None) -> None:
+    recorder = act.recorder
     act.seconds = time.perf_counter() - act.started
     try:
         if error is not None:
@@ -184,7 +186,7 @@ def _end(act: Act, recorder: Recorder, result: Any, error: BaseException | None)
                 rows, length = sequences.shape[:2]
                 act.sequences = rows
                 act.new_tokens = rows * max(length - act.prompt_length, 0)
-        tally_of(recorder).end(act, recorder)
+        tally_of(recorder).end(act)
     except Exception as failure:
         recorder.problem("record a generation", failure)
 
@@ -198,7 +200,8 @@ def _forward(
         return wrapped(*args, **kwargs)
     pipeline = _Pipeline(str(instance.task))
     token = _pipeline.set(pipeline)
-    act = Act(instance.model, lambda _: f"transformers.{type(instance).__qualname__}")
+    name = f"transformers.{type(instance).__qualname__}"
+    act = Act(instance.model, lambda _: name, found.recorder)
     act.values = dict(kwargs)
     act.options = (("pipeline", pipeline.task),)
     error: BaseException | None = None
@@ -211,7 +214,7 @@ def _forward(
         _pipeline.reset(token)
         if not pipeline.generates:
             _count_inputs(act, args[0] if args else kwargs.get("model_inputs"))
-            _end(act, found.recorder, None, error)
+            _end(act, None, error)
 
 
 def _count_inputs(act: Act, inputs: Any) -> None:

@@ -76,6 +76,7 @@ class Act:
     Args:
         model: The model; let go when the call ends.
         call: Gives the name of the call, the library's first.
+        recorder: Takes what is recorded of it; let go when the call ends.
 
     Attributes:
         values: The settings, as the library has them; not changed once the call has a way.
@@ -85,37 +86,20 @@ class Act:
         prompt_length: How much of each returned sequence is the prompt.
     """
 
-    __slots__ = (
-        "call",
-        "ended_at",
-        "error",
-        "model",
-        "new_tokens",
-        "options",
-        "prompt_length",
-        "prompt_tokens",
-        "prompts",
-        "random_state",
-        "seconds",
-        "sequences",
-        "started",
-        "template",
-        "values",
-        "way",
-    )
+    values: dict[str, Any] | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    template: dict[str, Any] | None = None
+    random_state: RandomState | None = None
+    prompts = sequences = 0
+    prompt_tokens = new_tokens = prompt_length = 0
+    seconds = ended_at = 0.0
+    error: str | None = None
+    way: "Way | None" = None
 
-    def __init__(self, model: Any, call: Callable[[Any], str]) -> None:
+    def __init__(self, model: Any, call: Callable[[Any], str], recorder: Recorder) -> None:
         self.model = model
         self.call = call
-        self.values: dict[str, Any] | None = None
-        self.options: tuple[tuple[str, Any], ...] = ()
-        self.template: dict[str, Any] | None = None
-        self.random_state: RandomState | None = None
-        self.prompts = self.sequences = 0
-        self.prompt_tokens = self.new_tokens = self.prompt_length = 0
-        self.seconds = self.ended_at = 0.0
-        self.error: str | None = None
-        self.way: Way | None = None
+        self.recorder = recorder
         self.started = time.perf_counter()
 
     def goes(self, way: "Way") -> bool:
@@ -214,32 +198,31 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may generate too
-        self._by_model: dict[int, tuple[weakref.ref[Any], list[Way]]] = {}
+        self._by_model: dict[int, tuple[weakref.ref[Any], tuple[Way, ...]]] = {}
         self._ways: dict[str, Way] = {}
         self.last: Act | None = None
 
-    def begin(self, act: Act, recorder: Recorder) -> None:
-        """Find the way of `act`, whose settings are known now; a new one is told."""
+    def begin(self, act: Act) -> "Way":
+        """The way of `act`, whose settings are known now; a new one is told."""
+        known = self._by_model.get(id(act.model))
+        if known is not None and known[0]() is act.model:
+            for way in known[1]:
+                if act.goes(way):
+                    act.way = way
+                    return way
         with self._lock:
-            known = self._by_model.get(id(act.model))
-            if known is None or known[0]() is not act.model:
-                known = weakref.ref(act.model), []
-                self._by_model[id(act.model)] = known
-            ways = known[1]
-            act.way = next(filter(act.goes, ways), None)
-            if act.way is None:
-                act.way = self._look_up(act, recorder)
-                ways.insert(0, act.way)
-                del ways[_KEPT_BY_MODEL:]
+            act.way = way = self._look_up(act)
+            before = known[1] if known is not None and known[0]() is act.model else ()
+            ways = (way, *before)[:_KEPT_BY_MODEL]
+            self._by_model[id(act.model)] = weakref.ref(act.model), ways
+        return way
 
-    def end(self, act: Act, recorder: Recorder) -> None:
+    def end(self, act: Act) -> None:
         """`act` has ended."""
-        if act.way is None:
-            self.begin(act, recorder)
-        now = time.perf_counter()
+        way = act.way or self.begin(act)
+        recorder, now = act.recorder, act.started + act.seconds
         act.ended_at = time.time()
-        act.model = None
-        way = cast("Way", act.way)
+        act.model = act.recorder = None  # type: ignore[assignment]  # neither is kept alive
         with self._lock:
             self.last = act
             if way.count(act, now):
@@ -258,7 +241,7 @@ class Tally:
         way.told = way.calls
         recorder.record(way.counted())
 
-    def _look_up(self, act: Act, recorder: Recorder) -> Way:
+    def _look_up(self, act: Act) -> Way:
         """The way of `act` by what can be told of it: equal settings need not be equal objects."""
         settings = _settings(act.values)
         told = msgspec.json.encode(settings, order="sorted")
@@ -267,19 +250,23 @@ class Tally:
             key, settings = "others", None
         if key not in self._ways:
             self._ways[key] = Way(act, len(self._ways) + 1, settings)
-            recorder.record(self._ways[key].called())
+            act.recorder.record(self._ways[key].called())
         return self._ways[key]
 
 
-_tallies: "Final[weakref.WeakKeyDictionary[Recorder, Tally]]" = weakref.WeakKeyDictionary()
+_tallies: Final[dict[int, tuple[weakref.ref[Recorder], Tally]]] = {}
 _last_here: "ContextVar[tuple[Tally, Act] | None]" = ContextVar("instrument_last", default=None)
 os.register_at_fork(after_in_child=_tallies.clear)
 
 
 def tally_of(recorder: Recorder) -> Tally:
     """What counts the calls of `recorder`'s run."""
-    tally = _tallies.get(recorder)
-    return tally if tally is not None else _tallies.setdefault(recorder, Tally())
+    key = id(recorder)  # a look-up by id costs a quarter of one by weak reference
+    found = _tallies.get(key)
+    if found is None or found[0]() is not recorder:
+        found = weakref.ref(recorder, lambda _: _tallies.pop(key, None)), Tally()
+        found = _tallies.setdefault(key, found)
+    return found[1]
 
 
 def last_generation(recorder: Recorder) -> Generation | None:
@@ -287,9 +274,9 @@ def last_generation(recorder: Recorder) -> Generation | None:
 
     Waits for the digest of the model where it is not known yet, at most `MAX_WAIT_SECONDS`.
     """
-    tally = _tallies.get(recorder)
-    if tally is None:
+    if id(recorder) not in _tallies:
         return None
+    tally = tally_of(recorder)
     here = _last_here.get()
     act = here[1] if here is not None and here[0] is tally else tally.last
     return _told(act, cast("Way", act.way)) if act is not None else None
@@ -297,9 +284,8 @@ def last_generation(recorder: Recorder) -> Generation | None:
 
 def complete(recorder: Recorder) -> None:
     """Write the counts of `recorder`'s run that are not written."""
-    tally = _tallies.get(recorder)
-    if tally is not None:
-        tally.tell(recorder)
+    if id(recorder) in _tallies:
+        tally_of(recorder).tell(recorder)
 
 
 def random_state(*, everywhere: Any) -> RandomState:

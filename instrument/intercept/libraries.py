@@ -73,6 +73,7 @@ LIBRARIES: Final = (
                 "transformers.generation.utils",
                 "transformers.pipelines.base",
             ),
+            training=("transformers.trainer",),
             transformers_loads=(
                 "transformers.configuration_utils",
                 "transformers.feature_extraction_utils",
@@ -111,6 +112,11 @@ LIBRARIES: Final = (
         (2, 2),
         (3,),
         _ours(
+            training=(
+                "torch.optim.lr_scheduler",
+                "torch.optim.optimizer",
+                "torch.utils.data.dataloader",
+            ),
             torch_loads=(
                 "torch.distributed.checkpoint.state_dict_loader",
                 "torch.hub",
