@@ -23,6 +23,7 @@ from benchmarks.rows import (
     generate_call,
     imports,
     ledger,
+    load,
     many_runs,
     metric_call,
     packages,
@@ -40,12 +41,13 @@ ROWS: dict[str, Row] = {
         packages.ROW,
         metric_call.ROW,
         decorated_call.ROW,
-        many_runs.ROW,
         generate_call.ROW,
+        many_runs.ROW,
         artifact.FILE,
         artifact.TREE,
         telemetry.ROW,
         ledger.ROW,
+        load.ROW,
     )
 }
 

@@ -17,7 +17,7 @@ DOCUMENTS = (
     README,
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("artifacts", "clean-loading", "environment", "telemetry")
+        for name in ("artifacts", "clean-loading", "environment", "interception", "telemetry")
     ),
 )
 COMMAND = [sys.executable, "-m", "instrument"]
