@@ -128,26 +128,27 @@ class Files:
 
     def make_directory(self, path: Path) -> list[Path]:
         """Make `path`, private, with its parents; the result is what `sync_directory` must see."""
-        if path not in self._known or not path.exists():  # somebody may have removed it
-            self.make_once(path)
-            self._known.add(path)
+        self._make_known(path)
         return self.above(path)
 
     def make_once(self, path: Path) -> bool:
         """As `make_directory`, for one that is not asked for again; whether it was made here."""
+        if path != self._root:
+            self._make_known(path.parent)
         try:
-            self._mkdir(path)
+            self.disk.mkdir(path, 0o700)
         except FileExistsError:
             if not is_directory(path):  # to write through a link is to write somewhere else
                 raise NotADirectoryError(errno.ENOTDIR, "no directory of ours", str(path)) from None
-            self._synced.discard(path.parent)
             return False
-        except FileNotFoundError:
-            self._known.discard(path.parent)
-            self.make_directory(path.parent)
-            with suppress(FileExistsError):
-                self._mkdir(path)
+        finally:
+            self._synced.discard(path.parent)
         return True
+
+    def _make_known(self, path: Path) -> None:
+        if path not in self._known or not is_directory(path):  # somebody may have removed it
+            self.make_once(path)
+            self._known.add(path)
 
     def make_durable_directory(self, path: Path) -> None:
         """Make `path` so that it survives the death of the machine."""
@@ -172,10 +173,6 @@ class Files:
         finally:
             os.close(fd)
         self._synced.add(path)
-
-    def _mkdir(self, path: Path) -> None:
-        self.disk.mkdir(path, 0o700)
-        self._synced.discard(path.parent)
 
     def _is_old(self, directory: Path) -> bool:
         """Whether the last change of `directory` is so long ago that the system has written it."""

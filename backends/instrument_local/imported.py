@@ -122,5 +122,5 @@ def decode_imported(data: bytes, what: str) -> Imported:
     """What the file `what`, with the content `data`, says. Raises as `load_imported`."""
     try:
         return msgspec.json.decode(unstamp(data), type=Imported)
-    except (msgspec.MsgspecError, UnicodeDecodeError, IntegrityError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, IntegrityError) as error:
         raise IntegrityError(f"{what} is damaged: {error}") from error

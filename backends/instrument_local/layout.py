@@ -34,6 +34,7 @@ from instrument_local.stamps import stamp, unstamp
 
 _DATED: Final = re.compile(r"((?:19|20)[0-9]{2}(?:0[1-9]|1[0-2]))")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_STORE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MONTH: Final = re.compile(r"[0-9]{6}")
 _IMPORTED: Final = re.compile(r"imported\.[0-9a-f]{16}\.json")
 GITIGNORE: Final = b"*\n"
@@ -133,7 +134,9 @@ class Layout:
                     f"{FORMAT_VERSION}; install a newer instrument-ml"
                 )
             unstamp(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, IntegrityError) as error:
+            if not _STORE_ID.fullmatch(found.store_id):  # it becomes the name of a file
+                raise IntegrityError(f"{found.store_id!r:.80} is no id of a store")  # noqa: TRY301 - as all
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, IntegrityError) as error:
             raise StoreError(f"{path} is damaged ({error}); restore it from a copy") from error
         return found
 

@@ -99,10 +99,10 @@ class Markers:
     def is_alive(self, path: Path) -> bool:
         """Whether the process whose marker is `path` still records."""
         try:
-            marker = msgspec.json.decode(unstamp(read_file(path)), type=Marker)
+            marker = decode_marker(read_file(path))
         except FileNotFoundError:
             return False
-        except (OSError, IntegrityError, msgspec.MsgspecError):
+        except (OSError, IntegrityError):
             return self._is_fresh(path)
         known = lives(marker)
         return self._is_fresh(path) if known is None else known
@@ -112,6 +112,18 @@ class Markers:
             return server_time(self._layout) - path.stat().st_mtime < STALE_SECONDS
         except OSError:
             return False
+
+
+def decode_marker(data: bytes) -> Marker:
+    """The marker with the content `data`.
+
+    Raises:
+        IntegrityError: It is damaged.
+    """
+    try:
+        return msgspec.json.decode(unstamp(data), type=Marker)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"a marker is damaged: {error}") from error
 
 
 def this_process() -> Process:

@@ -187,7 +187,7 @@ def _why_held(layout: Layout, path: Path) -> str | None:
         return None
     try:
         holder = msgspec.json.decode(unstamp(data), type=Holder)
-    except (IntegrityError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (IntegrityError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         holder = None
     alive = lives(holder) if holder is not None else None
     age = server_time(layout) - modified

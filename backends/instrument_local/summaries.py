@@ -240,7 +240,7 @@ def load_seal(file: RunFile) -> Seal:
     """
     try:
         return msgspec.json.decode(unstamp(file.read()), type=Seal)
-    except (msgspec.MsgspecError, UnicodeDecodeError, IntegrityError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, IntegrityError) as error:
         raise IntegrityError(f"{file.path} is damaged: {error}") from error
 
 

@@ -22,6 +22,7 @@ from instrument_local.copying import Told, nobody
 from instrument_local.files import is_directory
 from instrument_local.findings import Findings
 from instrument_local.layout import GITIGNORE, Layout
+from instrument_local.liveness import decode_marker
 from instrument_local.stamps import unstamp
 from instrument_local.verify_files import check_files
 from instrument_local.verify_objects import Hashed, hash_objects
@@ -135,7 +136,7 @@ class Verifier:
                 unstamp(self._findings.read(lock))
         for marker in sorted(self._layout.open.glob("*.json")):
             with self._findings.reading("marker_damaged", marker, "note"):
-                unstamp(self._findings.read(marker))
+                decode_marker(self._findings.read(marker))
 
     def _objects(self) -> Iterator[Path]:
         """All objects, by name."""

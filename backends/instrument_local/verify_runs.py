@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
 from instrument.errors import IntegrityError
 from instrument.records import ArtifactLogged, ArtifactUsed, Record, RunStarted
@@ -20,6 +21,8 @@ from instrument_local.packs.check import flaws_of
 from instrument_local.references import objects_of
 from instrument_local.run_files import RunFile
 from instrument_local.summaries import SealedJournal, load_seal
+
+_SECTOR_BYTES: Final = 512
 
 
 class RunChecker:
@@ -57,31 +60,40 @@ class RunChecker:
             self._check_seals(run_id, files)
 
     def _check_journal(self, run_id: str, journal: RunFile, origins: Origins) -> None:
-        path, seq = journal.path, 0
-        previous: bytes | None = genesis(origins.run_id(journal, run_id), journal.stem)
+        path, seq, offset = journal.path, 0, 0
+        chain: bytes | None = genesis(origins.run_id(journal, run_id), journal.stem)
+        before_gap: bytes | None = None
         for number, line in enumerate(journal.lines(), start=1):
             self._findings.size_bytes += len(line)
             if not line.endswith(b"\n"):
                 found = f"{len(line)} bytes of line {number}"
                 self._findings.add("torn_tail", path, "a whole last line", found, "note")
                 return
-            if b"\0" in line:  # no record has one; what follows it was not synced either
+            if _is_gap(line, offset):
                 found = "zeroes, as a power cut leaves them in the place of what was not synced"
                 self._findings.add("torn_gap", path, f"line {number}: a record", found, "note")
-                previous, seq = _stated(line), -1
-                continue
-            self._check_chain(path, number, line, previous)
-            previous = _stated(line) or chain_of(line[:-TAIL_LENGTH], previous or b"")
-            seq = self._check_line(journal, number, line, seq, origins.of(journal))
+                before_gap, chain, seq = chain, _stated(line), -1
+            else:
+                # What follows a gap as if it were not there shows that nothing was lost in it.
+                follows = before_gap is not None and _follows(line, before_gap)
+                chain = self._check_chain(path, number, line, None if follows else chain)
+                seq = self._check_line(journal, number, line, seq, origins.of(journal))
+                if follows:
+                    expected = f"line {number - 1}: nothing"
+                    self._findings.add("chain_broken", path, expected, "zeroes, put there")
+                before_gap = None
+            offset += len(line)
 
-    def _check_chain(self, path: Path, number: int, line: bytes, previous: bytes | None) -> None:
-        """Check that `line` follows the chain `previous`; None where that is not known."""
+    def _check_chain(self, path: Path, number: int, line: bytes, previous: bytes | None) -> bytes:
+        """Check that `line` follows the chain `previous`, None where that is not known; its own."""
         body = line[:-TAIL_LENGTH]
-        chain = chain_of(body, previous) if previous is not None else _stated(line) or b""
+        stated = _stated(line)
+        chain = chain_of(body, previous) if previous is not None else stated or b""
         if line != finish_line(body, chain):
             expected = f"line {number}: chain {chain.hex()}"
-            stated = f"line {number}: chain {stated_chain(line)}"
-            self._findings.add("chain_broken", path, expected, stated)
+            found = f"line {number}: chain {stated_chain(line)}"
+            self._findings.add("chain_broken", path, expected, found)
+        return stated or chain
 
     def _check_line(
         self, journal: RunFile, number: int, line: bytes, seq: int, origin: Imported | None
@@ -137,6 +149,20 @@ class RunChecker:
         if found != sealed.sha256:
             expected = f"sha256:{sealed.sha256}, as sealed in {seal.name}"
             self._findings.add("journal_changed", journal.path, expected, f"sha256:{found}")
+
+
+def _is_gap(line: bytes, offset: int) -> bool:
+    """Whether in `line`, at `offset` of its journal, zeroes stand where nothing was synced.
+
+    No record has zeroes. What was not synced begins with a line, or with a sector of the disk.
+    """
+    place = line.find(b"\0")
+    return place == 0 or (place > 0 and (offset + place) % _SECTOR_BYTES == 0)
+
+
+def _follows(line: bytes, chain: bytes) -> bool:
+    body = line[:-TAIL_LENGTH]
+    return line == finish_line(body, chain_of(body, chain))
 
 
 def _stated(line: bytes) -> bytes | None:

@@ -308,7 +308,7 @@ def load_fact(path: Path) -> AliasFact:
 def _load(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(unstamp(read_file(path)), type=kind)
-    except (msgspec.MsgspecError, IntegrityError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, IntegrityError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{path} is damaged: {error}") from error
 
 

@@ -119,7 +119,6 @@ def test_a_file_that_is_gone_is_found_unless_nothing_refers_to_it(store_path: Pa
         ".gitignore",
         "1.done",
         "1-0-host-1-1000.jsonl",
-        "best@1.json",
         "v1.json",
     }
 

@@ -8,7 +8,15 @@ from typing import Final
 
 import msgspec
 
-from instrument.audit import Event, KeyRotated, ObjectsDropped, RunDropped, RunSealed, decode_event
+from instrument.audit import (
+    AliasMoved,
+    Event,
+    KeyRotated,
+    ObjectsDropped,
+    RunDropped,
+    RunSealed,
+    decode_event,
+)
 from instrument.errors import IntegrityError
 from instrument_local.findings import Findings
 from instrument_local.layout import Layout
@@ -17,6 +25,7 @@ from instrument_local.ledger.log import WIDTH, Block, Log, load_head, read_lines
 from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import unstamp
+from instrument_local.versions import LocalVersions, fact_path, load_fact
 
 REDACTION: Final = "redaction"
 
@@ -44,6 +53,7 @@ class LedgerChecker:
         self._sizes = sorted(sizes)
         self._log = Log(layout)
         self._seals: dict[str, dict[str, str]] = {}
+        self._moves: dict[tuple[str, str], AliasMoved] = {}
         self.tree = Range()
         self.roots: dict[int, bytes] = {0: self.tree.root()}
         self.rotations: list[tuple[int, KeyRotated]] = []
@@ -62,6 +72,7 @@ class LedgerChecker:
             self._compare(head, blocks)
         self._check_beyond(beyond, waiting)
         self._check_seals()
+        self._check_aliases()
 
     def check_run(self, run_id: str) -> None:
         """Check the seals of one run against what the ledger says of them, and nothing else."""
@@ -149,7 +160,7 @@ class LedgerChecker:
     def _take(self, index: int, line: bytes, path: Path) -> None:
         try:
             event = decode_event(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             self._findings.add("ledger_entry_damaged", path, f"entry {index}: an event", str(error))
             return
         self._follow(index, event)
@@ -165,6 +176,8 @@ class LedgerChecker:
                 self._tell_redaction(index, event)
             case ObjectsDropped(digests=digests):
                 self.dropped_objects.update(digests)
+            case AliasMoved(name=name, alias=alias):
+                self._moves[name, alias] = event
             case KeyRotated():
                 self.rotations.append((index, event))
 
@@ -219,6 +232,20 @@ class LedgerChecker:
                 for name, digest in seals.items():
                     self._check_seal(directory / name, there.get(name), digest)
 
+    def _check_aliases(self) -> None:
+        """Of every alias that was moved by hand the last move must be known to the artifacts."""
+        versions = LocalVersions(self._layout)
+        for (name, alias), move in self._moves.items():
+            directory = self._layout.artifacts / name
+            last = versions.listing(name).facts.get(alias, 0)
+            facts = (
+                _version_of(fact_path(directory, alias, number)) for number in range(last, 0, -1)
+            )
+            if not any(fact in {move.version, None} for fact in facts):
+                expected = f"{alias} at v{move.version}, as the ledger says"
+                path = fact_path(directory, alias, last + 1)
+                self._findings.add("alias_missing", path, expected, "nothing")
+
     def _check_seal(self, path: Path, seal: RunFile | None, digest: str) -> None:
         if seal is None:
             self._findings.add("seal_missing", path, f"{digest}, as the ledger says", "nothing")
@@ -228,3 +255,11 @@ class LedgerChecker:
             if found != digest:
                 expected = f"{digest}, as the ledger says"
                 self._findings.add("seal_changed", seal.path, expected, found)
+
+
+def _version_of(fact: Path) -> int | None:
+    """Where the alias in the file `fact` points; None where it is damaged, which was told."""
+    try:
+        return load_fact(fact).version
+    except (IntegrityError, OSError):
+        return None

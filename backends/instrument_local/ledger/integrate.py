@@ -138,7 +138,7 @@ def _drop(layout: Layout, paths: Iterable[Path]) -> None:
 def _identity(line: bytes) -> str | bytes:
     """What the event of an entry is known by, as in `pending.identity`."""
     if line.startswith(_PREFIX):
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             sealed = _decode_sealed(line)
             return seal_entry(sealed.run_id, sealed.seal)
     return line

@@ -318,7 +318,7 @@ class LocalLedger:
 def _decode(line: bytes, index: int | None) -> Event:
     try:
         return decode_event(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         where = "an event that waits" if index is None else f"entry {index}"
         raise IntegrityError(
             f"{where} of the ledger is damaged ({error}); `instrument ledger verify` tells more"

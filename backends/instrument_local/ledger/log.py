@@ -225,7 +225,13 @@ def load_head(path: Path) -> Range:
     try:
         head = msgspec.json.decode(unstamp(data), type=Head)
         tree = Range(head.size, [base64.b64decode(peak, validate=True) for peak in head.peaks])
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, IntegrityError) as error:
+    except (
+        msgspec.MsgspecError,
+        RecursionError,
+        UnicodeDecodeError,
+        ValueError,
+        IntegrityError,
+    ) as error:
         raise IntegrityError(f"{path} is damaged: {error}") from error
     if head_bytes(tree) != data or path.name != f"{tree.size:012d}.json":
         raise IntegrityError(f"{path} is damaged: it holds the head of another tree")

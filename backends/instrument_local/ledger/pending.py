@@ -116,7 +116,7 @@ def read(path: Path) -> Waiting:
             event: Event = _sealed(run_id, seal, data, path.lstat())
             return Waiting(event.at, path, stamp(msgspec.json.encode(event)).rstrip(b"\n"))
         event = decode_event(unstamp(data))
-    except (msgspec.MsgspecError, UnicodeDecodeError, IntegrityError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, IntegrityError) as error:
         raise IntegrityError(f"{path} is damaged: {error}") from error
     return Waiting(event.at, path, data.rstrip(b"\n"))
 

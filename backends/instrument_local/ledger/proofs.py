@@ -73,7 +73,7 @@ def _parse(data: bytes) -> tuple[bytes, int, list[bytes], Note]:
 def _event(entry: bytes) -> Event:
     try:
         return decode_event(entry)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise IntegrityError(f"the proof is about something that is no event: {error}") from error
 
 

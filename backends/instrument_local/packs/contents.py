@@ -96,7 +96,7 @@ def decode_table(line: bytes, end: int) -> Table:
     """
     try:
         table = msgspec.json.decode(unstamp(line), type=Table)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise IntegrityError(f"its table is damaged: {error}") from error
     offset = len(MAGIC)
     for group in table.groups:
@@ -121,7 +121,7 @@ def decode_head(line: bytes, group: Group) -> tuple[Member, ...]:
     """
     try:
         members = msgspec.json.decode(line, type=Head).members
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise IntegrityError(f"the head of the group at {group.offset}: {error}") from error
     for member in members:
         if member.size_bytes < 0 or not can_be_packed(member.path):

@@ -4,6 +4,7 @@ Evidence stays where it is: journals, versions, the ledger and packs are never m
 intact copy is there. What is left of them is still read, and `verify` goes on naming the damage.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -25,6 +26,7 @@ from instrument_local.versions import LocalVersions
 
 # What is set aside when it is damaged: it can be made again, or it is worth nothing as it is.
 _SET_ASIDE: Final = {"object_changed", "alias_damaged", "seal_damaged", "event_damaged"}
+_LOST_ALIAS: Final = {"alias_damaged", "alias_missing"}
 _LOST: Final = {"object_changed", "object_missing"}
 
 
@@ -47,8 +49,11 @@ class DamageControl:
     def plans(self, problems: Iterable[Damage]) -> Iterator[Plan]:
         """What can be done about `problems`, in order."""
         found = [each for each in problems if each.severity == "damage"]
-        for path, damage in {self._layout.root / each.path: each for each in found}.items():
-            if self._is_to_be_set_aside(path, damage):
+        aside = set[Path]()
+        for damage in found:
+            path = self._layout.root / damage.path
+            if path not in aside and self._is_to_be_set_aside(path, damage):
+                aside.add(path)
                 do = partial(self._quarantine.take, path, damage)
                 yield Plan(path, damage.kind, "quarantined", damage.found or "damaged", do)
         yield from self._restored_objects(found)
@@ -78,16 +83,18 @@ class DamageControl:
         for digest, source in sorted(self._sources.find(lost).items()):
             path = self._layout.object_path(digest)
             if path is not None:
-                do = partial(self._restore, digest, source)
+                do = partial(self._restore, path, digest, source)
                 yield Plan(path, "object_missing", "restored", f"from {source}", do)
 
-    def _restore(self, digest: str, source: Path) -> None:
+    def _restore(self, path: Path, digest: str, source: Path) -> None:
+        if os.path.lexists(path):  # it would be replaced
+            raise StoreError(f"{path} could not be set aside; repair again")
         if self._objects.put_file(source).digest != digest:
             raise StoreError(f"{source} changed while it was read; repair again")
 
     def _restored_aliases(self, found: list[Damage]) -> Iterator[Plan]:
         """Aliases whose last fact was damaged, as the ledger knows them."""
-        damaged = {Path(each.path) for each in found if each.kind == "alias_damaged"}
+        damaged = {Path(each.path) for each in found if each.kind in _LOST_ALIAS}
         moves = {(move.name, move.alias): move for move in self._moves()} if damaged else {}
         for path in sorted(damaged):
             alias = path.name.rpartition("@")[0]
@@ -95,7 +102,7 @@ class DamageControl:
             if move is not None:
                 do = partial(self._point, move)
                 detail = f"the ledger has {move.name}:v{move.version}"
-                yield Plan(self._layout.root / path, "alias_damaged", "restored", detail, do)
+                yield Plan(self._layout.root / path, "alias_missing", "restored", detail, do)
 
     def _moves(self) -> Iterator[AliasMoved]:
         with suppress(InstrumentError):

@@ -1,0 +1,341 @@
+"""Repair sets right what can be set right, loses nothing, tells the ledger, and can be stopped."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from local.faulty_disk import CALLS, FaultyDisk
+
+from instrument.audit import Repaired
+from instrument.clock import SystemClock
+from instrument.naming import parse_reference
+from instrument.protocols.repair import Repair
+from instrument.records import Metrics, RunFinished
+from instrument.testing.samples import AT, draft, process_started, record_run, run_started
+from instrument.vocabulary import RunState
+from instrument_local import LocalStore, open_store, spool
+from instrument_local.files import Disk
+from instrument_local.layout import Layout
+from instrument_local.repair.quarantine import Why
+from instrument_local.stamps import unstamp
+
+NOT_REACHED, FAILED = 0, 3
+RUN = "20260304-050607-0123456789ab"
+DEAD = "20260304-crashed"
+DIGEST = f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
+
+
+@pytest.fixture
+def store(store_path: Path) -> LocalStore:
+    """A sealed run, a run whose process died, a version with an alias."""
+    store = open_store(store_path, SystemClock())
+    store.put_bytes(b"weights")
+    store.claim(draft("model", b"weights"))
+    store.put_bytes(b"other")
+    store.claim(draft("model", b"other"))
+    store.tag(parse_reference("model:v1"), "best", AT)
+    record_run(store, RUN, run_started("x"), Metrics(values={"loss": 0.5}, step=0))
+    store.seal(RUN)
+    record_run(store, DEAD, Metrics(values={"loss": 1.0}, step=0), finish=False)
+    store.ledger.integrate()
+    return store
+
+
+def _path(store: LocalStore, digest: str = DIGEST) -> Path:
+    return Path(store.location, "objects", digest[7:9], digest[7:])
+
+
+def _overwrite(path: Path, data: bytes = b"damaged") -> None:
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+def _done(repair: Repair) -> list[tuple[str, str]]:
+    assert [step.error for step in repair.steps if step.error] == []
+    return [(step.action, step.path) for step in repair.steps]
+
+
+def _bytes_of(root: Path) -> list[bytes]:
+    return sorted(path.read_bytes() for path in root.rglob("*") if path.is_file())
+
+
+def _seal(store: LocalStore) -> Path:
+    (path,) = Path(store.location).glob(f"runs/*/{RUN}/run.json")
+    return path
+
+
+def test_the_run_of_a_dead_process_is_sealed_and_its_journal_is_as_it_was(
+    store: LocalStore,
+) -> None:
+    (journal,) = Path(store.location).glob(f"runs/*/{DEAD}/*.jsonl")
+    before = journal.read_bytes()
+    done = store.repair(why="the cluster went down")
+    assert _done(done) == [("sealed", f"runs/202603/{DEAD}")]
+    assert done.verification.problems == ()
+    assert journal.read_bytes() == before
+    assert store.run(DEAD).state is RunState.INTERRUPTED
+    assert (journal.parent / "run.json").exists()
+    assert store.repair().steps == ()
+
+
+def test_a_living_run_is_left_alone(store: LocalStore, store_path: Path) -> None:
+    store.repair()
+    journal = store.begin(process_started("20260304-alive", boot_id=None))
+    assert store.repair().steps == ()
+    assert not list(store_path.glob("runs/*/20260304-alive/run.json"))
+    journal.close()
+
+
+def test_every_step_is_in_the_ledger_with_who_when_and_why(store: LocalStore) -> None:
+    _overwrite(_path(store))
+    done = store.repair(why="a broken disk")
+    events = [e.event for e in store.ledger.entries() if isinstance(e.event, Repaired)]
+    assert [(event.action, event.path) for event in events] == _done(done)
+    assert {event.why for event in events} == {"a broken disk"}
+    assert all(event.who.host for event in events)
+
+
+def test_a_dry_run_changes_nothing_and_tells_the_same_steps(store: LocalStore) -> None:
+    _overwrite(_path(store))
+    root = Path(store.location)
+    store.verify()
+    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    planned = store.repair(dry_run=True)
+    after = {path: path.lstat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    assert after == before
+    assert planned.dry_run
+    assert [step.action for step in planned.steps] == ["quarantined", "sealed"]
+    assert _done(store.repair()) == _done(planned)
+
+
+def test_a_damaged_object_is_set_aside_with_a_reason_and_what_is_lost_is_still_told(
+    store: LocalStore,
+) -> None:
+    _overwrite(_path(store), b"rotten bits")
+    done = store.repair(why="test")
+    (problem,) = done.verification.problems
+    assert (problem.kind, problem.expected) == ("object_missing", DIGEST)
+    (kept,) = Path(store.location).glob(f"quarantine/*/objects/{DIGEST[7:9]}/{DIGEST[7:]}")
+    assert kept.read_bytes() == b"rotten bits"
+    import msgspec
+
+    reason = kept.with_name(f"{kept.name}.why.json").read_bytes()
+    why = msgspec.json.decode(unstamp(reason), type=Why)
+    assert (why.kind, why.expected, why.why) == ("object_changed", DIGEST, "test")
+    assert store.repair().steps == ()
+
+
+@pytest.mark.parametrize("place", ["file", "directory", "store", "tmp"])
+def test_a_lost_object_comes_back_from_whoever_has_its_bytes(
+    store: LocalStore, tmp_path: Path, place: str
+) -> None:
+    sources = tmp_path / "elsewhere"
+    if place == "store":
+        shutil.copytree(store.location, sources)
+    elif place == "tmp":
+        Path(store.location, "tmp", "1-complete").write_bytes(b"weights")
+    else:
+        sources.mkdir()
+        (sources / "noise.bin").write_bytes(b"not these")
+        (sources / "model.bin").write_bytes(b"weights")
+    _overwrite(_path(store))
+    named = {"file": [sources / "model.bin"], "tmp": []}.get(place, [sources])
+    done = store.repair(sources=named)
+    assert done.verification.problems == ()
+    assert ("restored", f"objects/{DIGEST[7:9]}/{DIGEST[7:]}") in _done(done)
+    assert store.get_bytes(DIGEST) == b"weights"
+
+
+def test_what_only_looks_like_the_lost_bytes_is_not_taken(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    false = tmp_path / "backup" / "objects" / DIGEST[7:9] / DIGEST[7:]
+    false.parent.mkdir(parents=True)
+    false.write_bytes(b"hostile")
+    _path(store).unlink()
+    assert not store.repair(sources=[tmp_path / "backup"]).verification.ok
+    assert not _path(store).exists()
+
+
+def test_a_link_in_the_place_of_an_object_is_set_aside(store: LocalStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"weights")
+    _path(store).unlink()
+    _path(store).symlink_to(outside)
+    done = store.repair(sources=[outside])
+    assert done.verification.problems == ()
+    assert not _path(store).is_symlink()
+    assert outside.read_bytes() == b"weights"
+
+
+def test_an_alias_comes_back_from_the_ledger(store: LocalStore) -> None:
+    _overwrite(Path(store.location, "artifacts/model/best@1.json"))
+    assert store.repair().verification.problems == ()
+    assert store.resolve(parse_reference("model:best")).version == 1
+
+
+def test_the_file_of_a_version_keeps_its_place_however_damaged(store: LocalStore) -> None:
+    path = Path(store.location, "artifacts/model/v2.json")
+    _overwrite(path, b"")
+    done = store.repair()
+    assert [problem.kind for problem in done.verification.problems] == ["version_damaged"]
+    assert path.exists()
+    assert store.claim(draft("model", b"third")).version == 3, "its name is never free again"
+
+
+def test_a_lost_seal_is_made_again_and_is_the_one_that_the_ledger_knows(store: LocalStore) -> None:
+    before = _seal(store).read_bytes()
+    _overwrite(_seal(store))
+    assert "seal_damaged" in {problem.kind for problem in store.verify().problems}
+    assert store.repair().verification.problems == ()
+    assert _seal(store).read_bytes() == before
+
+
+def test_a_seal_that_cannot_be_the_same_again_does_not_take_its_place(store: LocalStore) -> None:
+    (journal,) = _seal(store).parent.glob("*.jsonl")
+    _seal(store).unlink()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]))
+    done = store.repair()
+    kinds = {(problem.kind, Path(problem.path).name) for problem in done.verification.problems}
+    assert ("seal_missing", "run.json") in kinds
+    assert not _seal_path_exists(store)
+    assert (journal.parent / "run.2.json").exists()
+
+
+def _seal_path_exists(store: LocalStore) -> bool:
+    return bool(list(Path(store.location).glob(f"runs/*/{RUN}/run.json")))
+
+
+def test_a_damaged_journal_is_evidence_and_stays(store: LocalStore) -> None:
+    (journal,) = Path(store.location).glob(f"runs/*/{DEAD}/*.jsonl")
+    data = bytearray(journal.read_bytes())
+    data[len(data) // 3] ^= 1
+    _overwrite(journal, bytes(data))
+    done = store.repair()
+    assert journal.read_bytes() == bytes(data)
+    assert {problem.path for problem in done.verification.problems} == {
+        journal.relative_to(store.location).as_posix()
+    }
+
+
+def test_packing_that_was_stopped_is_finished_and_a_damaged_copy_makes_way(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    shutil.copytree(Path(store.location, "runs"), tmp_path / "runs")
+    store.repair()
+    store.pack(everything=True)
+    shutil.copytree(tmp_path / "runs", Path(store.location, "runs"), dirs_exist_ok=True)
+    again = open_store(Path(store.location), SystemClock())
+    done = again.repair()
+    assert ("finished", f"runs/202603/{RUN}") in _done(done)
+    assert not list(Path(store.location).glob(f"runs/*/{RUN}/*"))
+    assert done.verification.problems == ()
+
+    shutil.copytree(tmp_path / "runs", Path(store.location, "runs"), dirs_exist_ok=True)
+    (journal,) = Path(store.location).glob(f"runs/*/{RUN}/*.jsonl")
+    _overwrite(journal)
+    again = open_store(Path(store.location), SystemClock())
+    assert not again.verify().ok
+    assert ("quarantined", journal.relative_to(store.location).as_posix()) in _done(again.repair())
+    assert again.repair().verification.ok
+    assert again.run(RUN).metrics == {"loss": 0.5}
+
+
+def test_records_that_wait_on_a_local_disk_are_taken_in(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "spools"
+    home.mkdir()
+    monkeypatch.setattr(spool, "_local_directory", lambda: home)
+    monkeypatch.setattr(spool, "_places", lambda: iter([home]))
+    spools = spool.SpoolHome(process_started(RUN), SystemClock())
+    waiting = spools.new()
+    waiting.take(Metrics(values={"loss": 0.25}, step=1), AT)
+    assert store.repair().steps == () or waiting, "its process lives"
+    waiting.journal.close()
+    before = _bytes_of(spools.directory)
+    done = store.repair()
+    assert ("adopted", f"runs/202603/{RUN}") in _done(done)
+    assert done.verification.ok
+    assert store.run(RUN).metrics == {"loss": 0.25}
+    assert {run.id: run.metrics for run in store.runs()}[RUN] == {"loss": 0.25}
+    assert not spools.directory.exists()
+    journal = next(each for each in before if b'"metrics"' in each)
+    assert journal in _bytes_of(Path(store.location, "runs")), "byte for byte"
+    assert store.repair().steps == ()
+
+
+def test_a_spool_of_a_run_that_is_not_here_is_taken_only_when_it_is_named(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "spools"
+    home.mkdir()
+    monkeypatch.setattr(spool, "_local_directory", lambda: home)
+    monkeypatch.setattr(spool, "_places", lambda: iter([home]))
+    spools = spool.SpoolHome(process_started("20260304-hung"), SystemClock())
+    waiting = spools.new()
+    waiting.take(RunFinished(state=RunState.COMPLETED, duration_seconds=1.0), AT)
+    waiting.journal.close()
+    assert "adopted" not in {step.action for step in store.repair().steps}
+    assert spools.directory.exists()
+    assert "adopted" in {step.action for step in store.repair(sources=[spools.directory]).steps}
+    assert store.run("20260304-hung").state is RunState.COMPLETED
+
+
+def test_a_marker_of_a_dead_process_goes(store: LocalStore) -> None:
+    from instrument_local.liveness import Markers, this_process
+
+    layout = Layout(Path(store.location), SystemClock(), Disk())
+    here = this_process()
+    process = process_started(RUN, boot_id="0" * 36, host=here.host)
+    marker = Markers(layout).open(process, "1-0-host-1")
+    assert ("removed", f"open/{marker.name}") in _done(store.repair())
+    assert not marker.exists()
+
+
+def _repair_apart(path: Path, disk: FaultyDisk, source: Path) -> int:
+    """Repair in a child, whose lock ends with it."""
+    child = os.fork()
+    if child == 0:
+        code = FAILED
+        try:
+            done = LocalStore(path, SystemClock(), disk).repair(sources=[source])
+            failed = any(step.error for step in done.steps)
+            code = NOT_REACHED if disk.calls < disk.fail and not failed else FAILED
+        except OSError:
+            pass
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.faults
+def test_a_repair_that_fails_anywhere_loses_nothing_and_can_be_done_again(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _overwrite(_path(store), b"rotten")
+    _overwrite(Path(store.location, "artifacts/model/best@1.json"), b"{}")
+    source = tmp_path / "source.bin"
+    source.write_bytes(b"weights")
+    codes = list[int]()
+    for fail in range(1, 200, 2):
+        path = tmp_path / f"copy-{fail}"
+        shutil.copytree(store.location, path)
+        for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.setenv(name, f"{path}-{name}")
+        code = _repair_apart(path, FaultyDisk(fail, forever=fail % 4 == 1, only=CALLS), source)
+        kept = _bytes_of(path)
+        assert b"rotten" in kept
+        assert b"{}" in kept
+        again = open_store(path, SystemClock())
+        assert again.repair(sources=[source]).verification.ok
+        assert again.get_bytes(DIGEST) == b"weights"
+        assert again.resolve(parse_reference("model:best")).version == 1
+        shutil.rmtree(path)
+        codes.append(code)
+        if code == NOT_REACHED:
+            break
+    assert set(codes) == {NOT_REACHED, FAILED}
