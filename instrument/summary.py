@@ -166,7 +166,7 @@ class _Fold:
 
     def __init__(self, run_id: str) -> None:
         self.summary = RunSummary(id=run_id)
-        self._metric_times: dict[str, datetime] = {}
+        self._metric_times: dict[str, tuple[str, datetime]] = {}
         self._processes: dict[str, ProcessStarted] = {}
         self._loads: dict[tuple[str, int], dict[str, Any]] = {}
         self._generations: dict[tuple[str, int], dict[str, Any]] = {}
@@ -332,10 +332,12 @@ class _Fold:
         self.summary.params.update(record.values)
 
     def metrics(self, record: Metrics) -> None:
-        times, at = self._metric_times, self._entry.at
+        times, at, writer = self._metric_times, self._entry.at, self._entry.writer
         for name, value in record.values.items():
-            if name not in times or at >= times[name]:
-                times[name] = at
+            last = times.get(name)
+            # In one journal the order counts: clocks jump.
+            if last is None or last[0] == writer or at >= last[1]:
+                times[name] = writer, at
                 self.summary.metrics[name] = value
 
     def artifact_logged(self, record: ArtifactLogged) -> None:
