@@ -37,7 +37,8 @@ def test_json_keeps_hostile_text_whole(cli: Cli, writer: Writer) -> None:
     assert cli("runs", "show", "latest", "--json").json["name"] == HOSTILE
 
 
-def test_hostile_arguments_are_escaped_in_errors(cli: Cli) -> None:
+def test_hostile_arguments_are_escaped_in_errors(cli: Cli, writer: Writer) -> None:
+    writer.run("one-run")
     result = cli("runs", "show", HOSTILE)
     assert result.code == 2
     assert is_harmless(result.err)

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from benchmarks.scenarios.tell import tell_now
 from benchmarks.scenarios.trackers import STORE, Log, bare, instrument_basic, mlflow_file, wandb
@@ -34,7 +35,7 @@ def beside_8_gpus() -> None:
     instrument_basic({}, idle)
 
 
-KINDS = {
+KINDS: dict[str, Callable[[], None]] = {
     "bare": lambda: bare({}, idle),
     "wandb_off": lambda: wandb({}, idle, x_disable_stats=True),
     "wandb_15_s": lambda: wandb({}, idle),
