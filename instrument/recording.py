@@ -351,7 +351,7 @@ class Recording:
             say(
                 f"the store {self._where()} does not answer: what run {self.identity.run_id} "
                 f"recorded since then waits in {self._unanswered}; when it answers again, "
-                f"`cp -rn {self._unanswered}/runs {self._where()}` adds it"
+                f"`instrument repair --from {self._unanswered}` adds it"
             )
             return
         self._seal(quiet=records.lost > 0)

@@ -115,13 +115,15 @@ def test_t59_training_goes_on_and_the_process_ends_in_time(hung: Hung) -> None:
     assert seconds["end"] < PATIENCE_SECONDS + SLACK_SECONDS
     assert "does not answer" in told
     (spool,) = hung.temporary.glob("instrument-spool-*/*")
-    assert f"cp -rn {spool}/runs {hung.store}" in told
+    assert f"`instrument repair --from {spool}` adds it" in told
     # Together the two have everything, and nothing twice but what was under way when it hung.
     hung.server.send_signal(signal.SIGCONT)
     kept, waiting = steps_in(hung.behind, run_id), steps_in(spool, run_id)
     assert set(kept) | set(waiting) == set(range(30))
     assert len(kept) + len(waiting) <= 31
-    subprocess.run(["cp", "-rn", str(spool / "runs"), str(hung.behind)], check=True)
+    command = [sys.executable, "-m", "instrument", "--store", str(hung.behind), "repair"]
+    subprocess.run([*command, "--from", str(spool)], check=True)
+    assert not spool.exists()
     store = open_store("local", hung.behind, SystemClock())
     assert store.run(run_id).state is RunState.COMPLETED
     assert store.verify().ok
