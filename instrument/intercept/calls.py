@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from instrument.intercept import session
 from instrument.intercept.chat_templates import last_template
@@ -36,8 +36,6 @@ _OPTIONS: Final = frozenset(
 )
 _COUNTED_INPUTS: Final = frozenset({"input_ids", "inputs_embeds"})
 _now: "ContextVar[Act | None]" = ContextVar("instrument_generating", default=None)
-_PART: Final = Act(None, str, cast("Any", None))
-"""Stands for a call that is a part of another one."""
 _pipeline: "ContextVar[_Pipeline | None]" = ContextVar("instrument_pipeline", default=None)
 
 
@@ -53,15 +51,9 @@ def _generate(
     wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """A generation, or of an assistant a part of one."""
-    outer, found = _now.get(), session.find()
-    if found is None or (outer is not None and outer.model is instance):
+    found = session.find() if _now.get() is None else None
+    if found is None:
         return wrapped(*args, **kwargs)
-    if outer is not None:
-        token = _now.set(_PART)
-        try:
-            return wrapped(*args, **kwargs)
-        finally:
-            _now.reset(token)
     act = Act(instance, _name_of_call, found.recorder)
     _prepare(act, args, kwargs)
     token = _now.set(act)
