@@ -27,10 +27,12 @@ from instrument_local.summaries import Reading, Summaries
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION: Final = 2
+VERSION: Final = 3
 BUSY_SECONDS = 10.0
 # A change within one tick of the file system's clock does not show in a directory's time.
 _SETTLED_NS: Final = 5_000_000_000
+# `final` of a run: 1, or 0 while it may change, or this while it cannot be read.
+_UNREADABLE: Final = -1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS month (name TEXT PRIMARY KEY, modified INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS name (month TEXT, name TEXT, PRIMARY KEY (month, name)) WITHOUT ROWID;
@@ -38,14 +40,14 @@ CREATE TABLE IF NOT EXISTS pack (pack INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS packed (run TEXT, pack INTEGER, PRIMARY KEY (run, pack)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS run (number INTEGER PRIMARY KEY, id TEXT UNIQUE, started INTEGER,
   final INTEGER, signature TEXT, summary BLOB);
-CREATE INDEX IF NOT EXISTS newest ON run (started, id);
-CREATE INDEX IF NOT EXISTS unfinished ON run (id) WHERE final = 0;
+CREATE INDEX IF NOT EXISTS newest ON run (started, id, final);
+CREATE INDEX IF NOT EXISTS unfinished ON run (id) WHERE final < 1;
 CREATE TABLE IF NOT EXISTS field (field INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS value (field INTEGER, run INTEGER, number REAL, truth INTEGER,
   text BLOB, list BLOB, PRIMARY KEY (field, run)) WITHOUT ROWID;
 """
 _MANY_ROWS: Final = 20_000
-_UNFINISHED: Final = "SELECT id FROM run WHERE final = 0"
+_UNFINISHED: Final = "SELECT id FROM run WHERE final < 1"
 _IN_PACK: Final = "FROM packed WHERE pack=(SELECT pack FROM pack WHERE name=?)"
 # Runs of a pack that the index has not read, or of which there is more elsewhere: one that only
 # moved is as it was.
@@ -54,6 +56,13 @@ SELECT run FROM packed this WHERE pack=? AND (
   NOT EXISTS (SELECT 1 FROM run WHERE id=this.run AND signature NOT NULL)
   OR EXISTS (SELECT 1 FROM packed other WHERE other.run=this.run AND other.pack!=this.pack)
   OR EXISTS (SELECT 1 FROM name WHERE month IN (SELECT name FROM month) AND name=this.run))
+"""
+# The runs are found along an index that has all it takes; only of those found are the rows read.
+_NEWEST: Final = """
+SELECT summary FROM run JOIN (
+  SELECT number AS found FROM run INDEXED BY newest
+  WHERE final >= 0 AND ({}) ORDER BY started DESC, id DESC LIMIT ?
+) ON number = found ORDER BY started DESC, id DESC
 """
 _T = TypeVar("_T")
 
@@ -210,7 +219,7 @@ class Index:
             _forget(database, run_id)
             if self._layout.run_directories(run_id) or self._layout.packs.holds(run_id):
                 # Not readable yet: looked at again.
-                database.execute("INSERT INTO run (id, final) VALUES (?, 0)", (run_id,))
+                database.execute("INSERT INTO run (id, final) VALUES (?,?)", (run_id, _UNREADABLE))
 
     def _put(self, database: "sqlite3.Connection", reading: Reading, signature: str) -> None:
         run = reading.summary
@@ -267,12 +276,8 @@ def _select(
             where = None
         except NotInSql:
             pass
-    query = (
-        f"SELECT summary FROM run WHERE summary NOT NULL AND ({sql}) ORDER BY started DESC, id DESC"  # noqa: S608 - no user text
-    )
-    if where is None and limit is not None:
-        query += f" LIMIT {int(limit)}"
-    for (summary,) in database.execute(query, parameters):
+    at_most = -1 if limit is None or where is not None else limit
+    for (summary,) in database.execute(_NEWEST.format(sql), [*parameters, at_most]):
         if remaining == 0:
             return
         run = _decode(summary)

@@ -1,26 +1,27 @@
 """What goes to stdout and stderr: one JSON value, or pages for people.
 
 Everything that comes from a record passes through `words.visible`, so that a run's name cannot
-drive the terminal. rich is imported when the first table is drawn. Colours appear on terminals
-only, and not where NO_COLOR is set.
+drive the terminal. Colours appear on terminals only, and not where NO_COLOR is set. rich is
+imported for terminals and for pages; a table that a program reads is written without it.
 """
 
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
 
 from instrument.cli.words import json_text, visible
 from instrument.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-Cell: TypeAlias = "str | Text"
 # Where nothing is a terminal, a line is as long as it needs to be: programs read it.
 _UNLIMITED_WIDTH: Final = 10_000
 _WIDE: Final = 120
@@ -31,6 +32,60 @@ STATE_STYLES: Final = {
     "INTERRUPTED": "yellow",
     "RUNNING": "cyan",
 }
+
+
+class Styled(msgspec.Struct, frozen=True):
+    """A text in a style, in a table."""
+
+    text: str
+    style: str
+
+    def drawn(self) -> "Text":
+        """The text as rich draws it."""
+        return text(self.text, self.style)
+
+
+Cell: TypeAlias = "str | Styled | Text"
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table without lines; see `table`."""
+
+    headings: list[str]
+    rows: list[list[Any]]  # of `Cell`
+    numeric: tuple[str, ...]
+    cut: str | None
+
+    def lines(self) -> Iterator[str]:
+        """The table as plain text, each line as long as it needs to be."""
+        whole = [self.headings, *([_plain(cell) for cell in row] for row in self.rows)]
+        widths = [max(map(_width, column)) for column in zip(*whole, strict=True)]
+        to_the_right = [heading in self.numeric for heading in self.headings]
+        for row in whole:
+            cells = []
+            for cell, width, right in zip(row, widths, to_the_right, strict=True):
+                space = " " * (width - _width(cell))
+                cells.append(space + cell if right else cell + space)
+            yield "  ".join(cells).rstrip()
+
+    def __rich__(self) -> "RichTable":
+        from rich.table import Table as RichTable
+
+        drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for heading in self.headings:
+            drawn.add_column(
+                heading,
+                overflow="fold",
+                justify="right" if heading in self.numeric else "left",
+                no_wrap=self.cut is not None and heading != self.cut,
+            )
+        for row in self.rows:
+            cells = [_rich(cell) for cell in row]
+            if self.cut is not None:
+                cells[self.headings.index(self.cut)].no_wrap = True
+                cells[self.headings.index(self.cut)].overflow = "ellipsis"
+            drawn.add_row(*cells)
+        return drawn
 
 
 def emit_json(value: object) -> None:
@@ -86,6 +141,10 @@ def fail_at(error: QueryError) -> None:
 
 def show(page: "RenderableType") -> None:
     """Draw a table, a tree or text on stdout."""
+    if isinstance(page, Table) and not sys.stdout.isatty():
+        for line in page.lines():
+            sys.stdout.write(line + "\n")
+        return
     console = _console()
     with console.capture() as captured:
         console.print(page)
@@ -99,7 +158,7 @@ def table(
     *,
     numeric: Sequence[str] = (),
     cut: str | None = None,
-) -> "Table":
+) -> Table:
     """A table without lines.
 
     Args:
@@ -109,23 +168,7 @@ def table(
         cut: Head of the column that a narrow terminal cuts, so that each row stays on one line;
             without one, long cells are folded.
     """
-    from rich.table import Table
-
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in headings:
-        drawn.add_column(
-            heading,
-            overflow="fold",
-            justify="right" if heading in numeric else "left",
-            no_wrap=cut is not None and heading != cut,
-        )
-    for row in rows:
-        cells = [text(cell) if isinstance(cell, str) else cell for cell in row]
-        if cut is not None:
-            cells[list(headings).index(cut)].no_wrap = True
-            cells[list(headings).index(cut)].overflow = "ellipsis"
-        drawn.add_row(*cells)
-    return drawn
+    return Table(list(headings), [list(row) for row in rows], tuple(numeric), cut)
 
 
 def section(title: str, page: "RenderableType") -> tuple["RenderableType", "RenderableType"]:
@@ -135,11 +178,11 @@ def section(title: str, page: "RenderableType") -> tuple["RenderableType", "Rend
     return text(title, "bold"), Padding(page, (0, 0, 0, 2))
 
 
-def facts(lines: Iterable[tuple[str, str]]) -> "Table":
+def facts(lines: Iterable[tuple[str, str]]) -> "RichTable":
     """Names and values, one pair a line, aligned."""
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
     for label, value in lines:
@@ -154,9 +197,9 @@ def text(value: str, style: str = "") -> "Text":
     return Text(visible(value), style=style)
 
 
-def state_text(state: str) -> "Text":
+def state_text(state: str) -> Styled:
     """The state of a run in its colour."""
-    return text(state, STATE_STYLES.get(state, ""))
+    return Styled(state, STATE_STYLES.get(state, ""))
 
 
 def is_narrow() -> bool:
@@ -169,3 +212,24 @@ def _console() -> "Console":
 
     width = None if sys.stdout.isatty() else _UNLIMITED_WIDTH
     return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def _rich(cell: Cell) -> "Text":
+    if isinstance(cell, Styled):
+        return cell.drawn()
+    return text(cell) if isinstance(cell, str) else cell
+
+
+def _plain(cell: Cell) -> str:
+    if isinstance(cell, Styled):
+        cell = cell.text
+    return visible(cell) if isinstance(cell, str) else cell.plain
+
+
+def _width(shown: str) -> int:
+    """How many columns `shown` takes."""
+    if shown.isascii():
+        return len(shown)
+    from rich.cells import cell_len
+
+    return cell_len(shown)

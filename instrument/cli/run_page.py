@@ -60,7 +60,8 @@ def _heading(run: RunSummary) -> "RenderableType":
     if run.ended_at is None:
         when = f"{moment(run.started_at)} ({ago(run.started_at)})"
     name = text(run.name or "(no name)", "bold")
-    return Text.assemble(state_text(run.state), "  ", name, "  ", text(run.id, "dim"), "\n", when)
+    state = state_text(run.state).drawn()
+    return Text.assemble(state, "  ", name, "  ", text(run.id, "dim"), "\n", when)
 
 
 def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:

@@ -18,8 +18,7 @@ from instrument.protocols import Store
 from instrument.records import CodeCaptured
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from instrument.cli.output import Table
     from instrument.past import Point
 
 

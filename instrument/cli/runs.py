@@ -20,9 +20,7 @@ from instrument.query import value_of
 from instrument.summary import RunSummary
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from instrument.cli.output import Cell
+    from instrument.cli.output import Cell, Table
     from instrument.query import Condition
 
 DEFAULT_LIMIT = 50

@@ -13,7 +13,7 @@ from instrument.summary import RunSummary
 from instrument.telemetry.columns import Columns
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from instrument.cli.output import Table
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _WIDTH: Final = 40
