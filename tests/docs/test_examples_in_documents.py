@@ -17,7 +17,14 @@ DOCUMENTS = (
     README,
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("artifacts", "clean-loading", "environment", "interception", "telemetry")
+        for name in (
+            "artifacts",
+            "clean-loading",
+            "environment",
+            "generation",
+            "interception",
+            "telemetry",
+        )
     ),
 )
 COMMAND = [sys.executable, "-m", "instrument"]
