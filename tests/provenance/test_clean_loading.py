@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import instrument
 from instrument import ExperimentContext, create_artifact_metadata
 from instrument.errors import ContaminationError, MissingDependencyError, UsageError
 from instrument.provenance import CleanModelLoader, Sentinel
@@ -50,16 +51,13 @@ def test_what_is_measured_is_so(shelf: Path, name: str) -> None:
 
 
 def test_the_version_is_that_of_the_source_and_its_commit(shelf: Path) -> None:
-    import instrument.provenance as room
-
-    source = Path(str(room.__file__)).parent
+    source = Path(str(instrument.__file__)).parent / "provenance"
     version = CleanModelLoader(str(shelf / "gpt2"), sentinels=()).load()[2]["loader_version"]
     digest, _, commit = version.partition("+")
     assert digest == sha256sum(source, "*.py")
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, check=False
-    )
-    assert len(commit) == 40 if head.returncode == 0 else commit
+    command = ["git", "cat-file", "-t", commit]
+    kind = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert kind.stdout == "commit\n" or commit == instrument.__version__
 
 
 def test_the_weights_are_those_of_an_ordinary_load(shelf: Path) -> None:

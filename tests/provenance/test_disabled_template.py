@@ -26,6 +26,10 @@ def same(tokenizer: Any) -> Any:
     return tokenizer
 
 
+def _lacking(*_: Any, **__: Any) -> None:
+    raise ImportError("jinja2 is not installed; it may be tomorrow")
+
+
 @pytest.mark.parametrize(
     "kept",
     [same, copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))],  # noqa: S301 - ours
@@ -78,6 +82,8 @@ def test_a_tokenizer_that_fails_otherwise_is_not_taken_for_one_that_refuses(shel
 
     without = AutoTokenizer.from_pretrained(shelf / "gpt2")
     assert without.chat_template is None  # applying one is a ValueError, until one is given
+    assert not template_is_disabled(without)
+    without.apply_chat_template = _lacking
     assert not template_is_disabled(without)
 
 
