@@ -5,14 +5,16 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from instrument.intercept.patching import Target
 
 GROUP: Final = "instrument.interceptors"
 
 
-class Library(NamedTuple):
+class Library(msgspec.Struct, frozen=True):
     """A library with calls that are recorded.
 
     Attributes:

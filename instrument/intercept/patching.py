@@ -5,19 +5,19 @@ its other names, and where ``from … import`` had bound it before we came. What
 in turn stays theirs: our wrapper below only passes calls on.
 """
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from fnmatch import fnmatchcase
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 Around = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """What is called in place of the original: with the original (bound), the instance or class it is
 bound to (None for a function), and the arguments."""
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct, frozen=True):
     """A call to wrap.
 
     Attributes:
@@ -32,7 +32,7 @@ class Target(NamedTuple):
     around: Around
 
 
-class _Method(NamedTuple):
+class _Method(msgspec.Struct, frozen=True):
     """A wrapped method: its class, and what stood there.
 
     Attributes:
@@ -68,10 +68,12 @@ class Patches:
         Raises:
             AttributeError: The module has no such name.
         """
+        from inspect import getattr_static  # slow to import, as is the wrapper
+
         from instrument.intercept.wrapper import CallWrapper
 
         for holder, name in list(places(module, target.name)):
-            original = inspect.getattr_static(holder, name)
+            original = getattr_static(holder, name)
             if type(original) is CallWrapper:
                 continue
             wrapper = CallWrapper(original, target.around)
@@ -135,6 +137,8 @@ def places(module: ModuleType, target: str) -> Iterator[tuple[Any, str]]:
     if "*" not in first:
         yield (getattr(module, first), method) if method else (module, first)
         return
+    from fnmatch import fnmatchcase
+
     for name, value in list(vars(module).items()):
         if not fnmatchcase(name, first):
             continue

@@ -52,7 +52,7 @@ def roots(names: Iterable[str]) -> set[str]:
     return {module_and_function(name)[0].partition(".")[0] for name in names}
 
 
-class _Traced(Library):
+class _Traced(Library, frozen=True):
     """A module of anybody's with functions that are traced."""
 
     def supports(self, version: str | None) -> bool:  # noqa: ARG002 - any version

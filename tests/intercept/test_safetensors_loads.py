@@ -123,13 +123,13 @@ def bad_headers() -> dict[str, bytes]:
     """Files that are no safetensors, each damaged in its own way."""
     good = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
 
-    def tensor(**change: Any) -> bytes:
-        return file({"a": good["a"] | change})
-
     def file(header: Any, data: bytes = b"\0" * 8) -> bytes:
         text = bytes(header) if isinstance(header, bytes) else json.dumps(header).encode()
         length: bytes = struct.pack("<Q", len(text))
         return length + text + data
+
+    def tensor(**change: Any) -> bytes:
+        return file({"a": good["a"] | change})
 
     return {
         "empty": b"",
