@@ -80,7 +80,7 @@ def test_other_tokenizers_and_the_class_are_as_they_were(shelf: Path) -> None:
 def test_a_tokenizer_that_fails_otherwise_is_not_taken_for_one_that_refuses(shelf: Path) -> None:
     from transformers import AutoTokenizer
 
-    without = AutoTokenizer.from_pretrained(shelf / "gpt2")
+    without: Any = AutoTokenizer.from_pretrained(shelf / "gpt2")
     assert without.chat_template is None  # applying one is a ValueError, until one is given
     assert not template_is_disabled(without)
     without.apply_chat_template = _lacking
