@@ -390,6 +390,13 @@ class _Fold:
         if record.left_out:
             note = f"{record.left_out} more calls of {record.loader} than are told"
             self.summary.recording.notes.append(note)
+        if record.files:
+            self.summary.data = self.summary.data or []
+            more = f"({record.files} more)"
+            told = {"reader": record.loader, "requested": more, "rows": None, "schema": None}
+            content = {"digest": record.digest, "size_bytes": record.size_bytes}
+            reason = {"reason": record.reason} if record.reason is not None else {}
+            self.summary.data.append(told | content | reason)
 
     def generation_called(self, record: GenerationCalled) -> None:
         way = msgspec.structs.asdict(record)

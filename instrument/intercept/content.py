@@ -43,6 +43,9 @@ class Content:
         objects: Knows digests.
         recorder: Where the record goes.
         limit_bytes: Files beyond so many bytes together are not hashed; None: all are.
+        max_files: More files are left out.
+        at_once_bytes: Files of so few bytes are hashed by the thread that adds them: of thousands
+            of small ones, to hand each over would cost more.
 
     Attributes:
         digest: What they are together, when it is known.
@@ -50,7 +53,14 @@ class Content:
     """
 
     def __init__(
-        self, load_id: int, objects: Objects, recorder: Recorder, limit_bytes: int | None = None
+        self,
+        load_id: int,
+        objects: Objects,
+        recorder: Recorder,
+        limit_bytes: int | None = None,
+        *,
+        max_files: int = MAX_FILES,
+        at_once_bytes: int = -1,
     ) -> None:
         self.recorder = recorder
         self.digest: str | None = None
@@ -59,6 +69,8 @@ class Content:
         self._load_id = load_id
         self._objects = objects
         self._limit_bytes = limit_bytes
+        self._max_files = max_files
+        self._at_once_bytes = at_once_bytes
         self._size_bytes = 0
         self._requested: str | None = None
         self._files: dict[Path, None] = {}  # in the order they were read
@@ -73,7 +85,7 @@ class Content:
         path = Path(os.path.abspath(path))  # noqa: PTH100 - links are left: they name the file
         if path in self._files:
             return
-        if len(self._files) >= MAX_FILES:
+        if len(self._files) >= self._max_files:
             self._left_out += 1
             return
         self._files[path] = None
@@ -83,7 +95,10 @@ class Content:
             reason = f"is beyond the {self._limit_bytes / 2**30:g} GiB of a read that are hashed"
             self._hashed[path] = _Hashed(0, "", reason, 0.0)
             return
-        worker.submit(partial(self._hash, path, status))
+        if status is not None and status.st_size <= self._at_once_bytes:
+            self._hash(path, status)
+        else:
+            worker.submit(partial(self._hash, path, status))
 
     def add_bytes(self, data: bytes) -> None:
         """What is loaded from memory; small data is kept until it is hashed."""
@@ -108,10 +123,6 @@ class Content:
         """Whether `path` is one of the files."""
         return path in self._files
 
-    def give(self, other: "Content") -> None:
-        """What `other` has read is no part of this load."""
-        self._files = {path: None for path in self._files if not other.has(path)}
-
     def finish(self, requested: str | None) -> None:
         """No more files come; the record is written as soon as all are hashed."""
         self._requested = requested
@@ -130,7 +141,7 @@ class Content:
         if not self._telling.acquire(blocking=False):
             return  # for good
         try:
-            identified = self._identified()
+            identified = self.identified()
             self.digest, self.reason = identified.digest, identified.reason
             self.recorder.record(identified)
             if self.then is not None:
@@ -149,7 +160,8 @@ class Content:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self._hashed[path] = _Hashed(len(data), digest, None, 0.0)
 
-    def _identified(self) -> ContentIdentified:
+    def identified(self) -> ContentIdentified:
+        """The record of what is hashed by now."""
         late = _Hashed(0, "", "was not hashed when the run ended", 0.0)
         hashed = {path: self._hashed.get(path, late) for path in list(self._files)}
         names = _names(hashed, self._requested)
@@ -177,7 +189,7 @@ class Content:
         if more > 0:
             reasons[_MAX_REASONS:] = [f"and {more} more"]
         if self._left_out:
-            reasons.append(f"{self._left_out} files more than {MAX_FILES} are left out")
+            reasons.append(f"{self._left_out} files more than {self._max_files} are left out")
         return "; ".join(reasons) or None
 
 
@@ -254,6 +266,8 @@ def _state(status: os.stat_result) -> tuple[int, int, int]:
 
 def _unlike_its_name(path: Path, file: File) -> str | None:
     """The cache of the hub names large files by their SHA-256, and small ones as git does."""
+    if path.parent.name != "blobs" and not path.is_symlink():
+        return None  # to resolve a path takes longer than to hash a small file
     blob = path.resolve()
     if blob.parent.name != "blobs":
         return None

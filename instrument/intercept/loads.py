@@ -243,7 +243,7 @@ class LoadCall(msgspec.Struct, frozen=True):
         if found is None or (self.kind == "config" and _group.get() is not None):
             return None
         name = self.loader if isinstance(self.loader, str) else self.loader(instance)
-        if self.file and not is_news(found.recorder, name, path_of(requested)):
+        if self.file and not is_news(found, name, path_of(requested)):
             return None
         load = Load(self.kind, name, requested, found, outer)
         if self.begin is not None:
@@ -282,8 +282,9 @@ def problem(doing: str, error: BaseException) -> None:
 
 def complete(recorder: Recorder, seconds: float) -> None:
     """See `instrument.intercept.complete`."""
-    tell_counts(recorder)
+    deadline = time.monotonic() + seconds
     late = wait_for_contents(recorder, seconds)
+    tell_counts(recorder, max(deadline - time.monotonic(), 0))
     if late:
         error = TimeoutError(f"{late} not hashed after {seconds:g} seconds")
         recorder.problem("identify all that was loaded", error)

@@ -41,7 +41,7 @@ class ReadCall(LoadCall, frozen=True):
             return None
         requested = self.requested(args, kwargs)
         name = self.loader if isinstance(self.loader, str) else self.loader(instance)
-        if not is_news(found.recorder, name, _one_file(requested)):
+        if not is_news(found, name, _one_file(requested)):
             return None
         load = Load(self.kind, name, requested, found, None)
         if self.begin is not None:

@@ -69,8 +69,17 @@ class LoadsCounted(Record, frozen=True, kw_only=True, tag="loads_counted"):
         loader: The call, such as ``torch.load``.
         repeated: How often it read again a file that has a record and had not changed.
         left_out: How many of its calls came after the most that are told.
+        files: How many files those read.
+        size_bytes: Their size together.
+        digest: SHA-256 of their listing as ``sha256sum`` prints it, as of a tree; of one file its
+            own. None where there are none, or one is missing from it.
+        reason: Why `digest` is None, or what is in doubt; else None.
     """
 
     loader: str
     repeated: int
     left_out: int
+    files: int = 0
+    size_bytes: int = 0
+    digest: str | None = None
+    reason: str | None = None

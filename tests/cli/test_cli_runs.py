@@ -107,7 +107,7 @@ def test_diff_of_equal_runs_says_same(cli: Cli, writer: Writer) -> None:
     page = cli("runs", "diff", "run-a", "run-b").out
     assert "same: nothing that was recorded differs" in page
     assert result.json["unrecorded"] == ["inputs", "models", "data", "outputs"]
-    assert "nothing recorded: inputs, outputs\n" in page
+    assert "nothing recorded: inputs, models, data, outputs\n" in page
 
 
 def test_diff_does_not_call_the_same_what_neither_run_recorded(cli: Cli) -> None:

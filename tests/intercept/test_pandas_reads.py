@@ -14,6 +14,7 @@ from intercept.loading import digest, digest_of_tree, loads_of
 from pandas.testing import assert_frame_equal
 
 from instrument.intercept.libraries import LIBRARIES
+from instrument.intercept.repeats import MAX_TOLD
 from instrument.testing import InterceptorContract
 
 TABLE = pandas.DataFrame({"n": [1, 2, 3], "x": [0.5, None, 1.5], "s": ["a", "b", "c"]})
@@ -231,3 +232,23 @@ def test_gzip_is_known_by_its_own_bytes_not_by_those_it_holds(tmp_path: Path) ->
     path.write_bytes(gzip.compress(b"a\n1\n"))
     found = loads_of(lambda: pandas.read_csv(path))
     assert found.of(found.read[0]).digest == digest(path)
+
+
+def test_a_loop_over_many_files_is_bounded_and_all_are_hashed(tmp_path: Path) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(MAX_TOLD + 50):
+        (root / f"{number:04}.csv").write_text(f"a\n{number}\n")
+
+    def read() -> None:
+        for _ in range(2):
+            for path in sorted(root.iterdir()):
+                pandas.read_csv(path)
+
+    found = loads_of(read)
+    assert len(found.read) == MAX_TOLD
+    [counted] = found.counted
+    assert (counted.left_out, counted.files, counted.reason) == (50, 50, None)
+    assert counted.repeated == MAX_TOLD + 50, "the second time"
+    rest = [f"{number:04}.csv" for number in range(MAX_TOLD, MAX_TOLD + 50)]
+    assert counted.digest == digest_of_tree(root, *rest)
