@@ -68,3 +68,81 @@ def test_a_store_that_has_lost_its_format_is_still_verified(
     writer.run("only-run")
     (store_path / "FORMAT").unlink()
     assert "there is no store" not in cli("verify").err
+
+
+def test_a_note_is_told_and_the_store_is_intact(cli: Cli, writer: Writer, store_path: Path) -> None:
+    writer.run("only-run")
+    (store_path / "objects" / "README").write_text("mine")
+    page = cli("verify")
+    assert page.code == 0
+    assert "unexpected file" in page.out
+    assert "objects/README" in page.out
+    assert "intact: 1 run" in page.out
+    assert "1 note" in page.out
+
+
+def test_a_part_is_checked_with_all_that_it_refers_to(
+    cli: Cli, writer: Writer, store_path: Path
+) -> None:
+    used, made = writer.artifact("data", b"rows"), writer.artifact("model", b"weights")
+    writer.run("only-run", uses=(used,), makes=(made,))
+    writer.run("other-run")
+    assert cli("verify", "only-run").code == 0
+    writer.damage(used)
+    assert cli("verify", "only-run").code == 1
+    assert cli("verify", "data:v1").code == 1
+    assert cli("verify", "model:v1").code == 0
+    assert cli("verify", "other-run").code == 0
+    (seal,) = store_path.glob("runs/*/other-run/run.json")
+    cli("ledger", "verify")
+    seal.unlink()
+    [problem] = cli("verify", "other-run", "--json").json["problems"]
+    assert (problem["kind"], problem["severity"]) == ("seal_missing", "damage")
+    assert "as the ledger says" in problem["expected"]
+
+
+def test_repair_shows_its_plan_then_does_it_then_has_nothing_to_do(
+    cli: Cli, writer: Writer, tmp_path: Path
+) -> None:
+    model = writer.artifact("model", b"weights")
+    writer.damage(model)
+    plan = cli("repair", "--dry-run", "--json")
+    assert plan.code == 1
+    assert plan.json["dry_run"] is True
+    assert [step["action"] for step in plan.json["steps"]] == ["quarantined"]
+    assert plan.json["steps"][0].keys() == {"path", "kind", "action", "detail", "error"}
+    assert "would take 1 step" in cli("repair", "--dry-run").err
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    done = cli("repair", "--from", tmp_path / "model.bin", "--why", "a broken disk")
+    assert done.code == 0, done
+    assert "quarantined" in done.out
+    assert "restored" in done.out
+    assert "intact" in done.out
+    again = cli("repair")
+    assert (again.code, again.err) == (0, "nothing to repair\n")
+    log = cli("ledger", "log").out
+    assert "a broken disk" in log
+    assert cli("artifacts", "get", "model", "-o", tmp_path / "out").code == 0
+
+
+def test_repair_says_what_is_lost(cli: Cli, writer: Writer) -> None:
+    writer.damage(writer.artifact("model", b"weights"))
+    page = cli("repair")
+    assert page.code == 1
+    assert "object missing" in page.out
+    assert "damaged: 1 problem" in page.out
+    assert cli("repair").code == 1, "as long as it is lost"
+
+
+def test_repair_with_what_is_not_there_is_wrong_usage(cli: Cli, writer: Writer) -> None:
+    writer.run("only-run")
+    assert cli("repair", "--from", "/nowhere").code == 2
+
+
+def test_who_watches_hears_of_every_byte(writer: Writer) -> None:
+    writer.artifact("model", b"w" * 3_000_000)
+    writer.run("only-run")
+    told: list[int] = []
+    result = writer.store.verify(None, told.append)
+    assert sum(told) == result.size_bytes
+    assert len(told) > 3
