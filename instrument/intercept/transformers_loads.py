@@ -19,6 +19,7 @@ from instrument.intercept.loads import (
 from instrument.intercept.patching import Around, Target
 from instrument.intercept.transformers_facts import commit_of, describe
 
+_ADAPTER: Final = "adapter_config.json"
 _ASKED: Final = (
     "attn_implementation",
     "device_map",
@@ -51,14 +52,12 @@ def _adapter_asked(load: Load, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     name = args[1] if len(args) > 1 else kwargs.get("adapter_name")
     load.facts |= known(adapter_name=name or "default")
     if load.requested is not None:  # peft opens it by itself
-        _sees(load, None, os.path.join(load.requested, "adapter_config.json"))  # noqa: PTH118 - text
+        _sees(load, None, os.path.join(load.requested, _ADAPTER))  # noqa: PTH118 - text
 
 
 def _adapted(load: Load, result: Any) -> None:  # noqa: ARG001 - the model is what it was
-    """The files of the adapter are not those of the model that it was loaded with."""
     if load.outer is not None:
         load.outer.facts["adapter"] = load.requested
-        load.outer.content.give(load.content)
 
 
 def _from_pretrained(cls: Any) -> str:
@@ -99,6 +98,8 @@ def _sees(load: Load | None, group: Group | None, path: Any) -> None:
     if not isinstance(path, str) or not os.path.isfile(path):  # noqa: PTH113 - text of a call
         return
     if load is not None:
+        if os.path.basename(path) == _ADAPTER and load.kind != "adapter":  # noqa: PTH119 - text
+            return  # the base that it names is the model
         load.reads(path)
         load.commit = load.commit or commit_of(path)
     elif group is not None:

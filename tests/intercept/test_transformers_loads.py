@@ -251,24 +251,40 @@ def hub(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache as the hub's client makes it, with one small model."""
     from huggingface_hub import constants
 
-    cache = tmp_path / "hub"
-    repository = cache / "models--us--tiny"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return _cached(models / "llama", tmp_path / "hub", "us/tiny")
+
+
+def _cached(directory: Path, cache: Path, name: str) -> Path:
+    """Put a model into a cache, as the hub's client does."""
+    repository = cache / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / ("0123456789" * 4)
     snapshot.mkdir(parents=True)
     (repository / "blobs").mkdir()
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(snapshot.name)
-    for file in (models / "llama").iterdir():
+    for file in directory.iterdir():
         data = file.read_bytes()
-        name = (
-            hashlib.sha256(data).hexdigest()
-            if file.suffix == ".safetensors"
-            else hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-        )
-        (repository / "blobs" / name).write_bytes(data)
-        (snapshot / file.name).symlink_to(os.path.relpath(repository / "blobs" / name, snapshot))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+        is_large = file.suffix == ".safetensors"
+        blob = hashlib.sha256(data).hexdigest() if is_large else git.hexdigest()
+        (repository / "blobs" / blob).write_bytes(data)
+        (snapshot / file.name).symlink_to(os.path.relpath(repository / "blobs" / blob, snapshot))
     return cache
+
+
+def test_an_adapter_of_the_hub_leaves_the_base_what_it_is(
+    models: Path, adapter: Path, hub: Path
+) -> None:
+    _cached(adapter, hub, "us/lora")
+    found = loads_of(lambda: AutoModelForCausalLM.from_pretrained("us/lora", cache_dir=hub))
+    by_kind = {load.what: load for load in found.loaded}
+    assert sorted(by_kind) == ["adapter", "model"]
+    assert set(found.files(by_kind["model"])) == set(_MODEL_FILES)
+    assert by_kind["model"].requested == str(models / "llama")
+    assert by_kind["adapter"].requested == "us/lora"
+    assert "adapter_model.safetensors" in found.files(by_kind["adapter"])
 
 
 def test_a_model_of_the_hub_has_its_commit_and_its_blobs_are_verified(hub: Path) -> None:
