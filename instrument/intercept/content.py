@@ -52,7 +52,7 @@ class Content:
         then: Called with the record when it is written.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the limits are given by name
         self,
         load_id: int,
         objects: Objects,

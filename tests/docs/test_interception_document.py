@@ -11,7 +11,9 @@ from instrument.intercept.repeats import MAX_TOLD
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "interception.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["safetensors", "torch", "transformers"])
+@pytest.mark.parametrize(
+    "name", [library.name for library in LIBRARIES if library.part == "models"]
+)
 def test_the_versions_are_those_of_the_code(name: str) -> None:
     (library,) = (library for library in LIBRARIES if library.name == name)
     assert f"| {name} | {library.versions} |" in TEXT
