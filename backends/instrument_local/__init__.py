@@ -11,7 +11,7 @@ at any moment leaves a store that is whole up to the last record that was acknow
     versions.py    artifacts and aliases      hashes.py     digests of unchanged files
     journal.py     records of one process     lines.py      what a journal's line is
     flusher.py     the background thread      liveness.py   who is recording now
-    summaries.py   runs, sealed or derived    verify.py     checks every byte
+    summaries.py   runs, sealed or derived    verify*.py    check every byte and every file
     index.py       many runs, in SQLite       search.py     conditions as SQL
     mounts.py      network or local disk      patient_store.py  a store that may hang
     patience.py    waiting, not for ever      spool.py       records that wait on a local disk

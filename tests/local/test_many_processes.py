@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from local import writer
 
 from instrument.clock import SystemClock
@@ -67,6 +68,24 @@ def test_ten_processes_with_the_same_content_get_one_version(store_path: Path) -
     assert len(list(store.artifacts())) == 1
     result = store.verify()
     assert (result.objects, result.problems) == (1, ())
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_sixty_four_processes_on_one_name_lose_nothing_and_make_nothing_twice(
+    store_path: Path,
+) -> None:
+    contents = [f"content {number // 2}" for number in range(64)]
+    versions = _claim_together(store_path, contents)
+    store = open_store(store_path, SystemClock())
+    kept = {version.version: version.digest for version in store.artifacts("model")}
+    assert sorted(kept) == list(range(1, 33))
+    assert len(set(kept.values())) == 32
+    assert versions[::2] == versions[1::2]
+    for content, number in zip(contents, versions, strict=True):
+        assert store.get_bytes(kept[number]) == content.encode()
+    assert store.verify().problems == ()
+    assert list(store_path.glob("tmp/*")) == []
 
 
 def test_ten_processes_record_one_run_and_ten_others(store_path: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,7 +89,7 @@ def test_T13_a_directory_that_is_a_link_is_damage_and_nothing_goes_through_it(
     if part.startswith("objects"):
         with pytest.raises(InstrumentError):
             again.get_bytes(DIGEST)
-    with_writes = [
+    with_writes: list[Callable[[], object]] = [
         lambda: again.put_bytes(b"weights"),
         lambda: again.claim(draft("model", b"a new one")),
         lambda: record_run(again, "20260305-new", run_started("x")),

@@ -174,7 +174,7 @@ class SameAsMemory(RuleBasedStateMachine):
 
 
 def _run(examples: int, steps: int) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         SameAsMemory,
         settings=hypothesis.settings(
             max_examples=examples, stateful_step_count=steps, deadline=None
