@@ -1,7 +1,8 @@
 """Artifacts as readable paths in the user's cache directory: symlinks into the store, or copies.
 
-``artifacts/<hex of the digest>/<name>`` and ``copies/…``: nothing here is the only copy of anything,
-and what is found is checked before it is handed out, so the directory can be deleted at any time.
+``artifacts/<hex of the digest>/<name>`` and ``copies/…``: nothing here is the only copy of
+anything, and what is found is checked before it is handed out, so the directory can be deleted at
+any time.
 """
 
 import os

@@ -124,7 +124,7 @@ LIBRARIES: Final = (
                 "torch.hub",
                 "torch.jit._serialization",
                 "torch.serialization",
-            )
+            ),
         ),
     ),
     Library(

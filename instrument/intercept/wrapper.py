@@ -6,7 +6,7 @@ from typing import Any
 import wrapt
 
 
-class _BoundCall(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt has no annotations
+class _BoundCall(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # it cannot be subscripted at run time
     """The wrapper of a method, as its class or an instance has it; pickled as methods are."""
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -16,7 +16,7 @@ class _BoundCall(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt has
         return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
 
 
-class CallWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt has no annotations
+class CallWrapper(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # as above
     """Stands for a function, and is pickled as the function: by its name.
 
     Args:

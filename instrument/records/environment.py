@@ -35,15 +35,15 @@ class EnvironmentCaptured(Record, frozen=True, kw_only=True, tag="environment_ca
         level: 1, 2 or 3 (`EnvironmentCaptureLevel`).
         snapshot: Digest of the object that holds the snapshot; equal environments share one.
         health: How each part of the capture went.
-        place: What tells this place from an equal one: ids of GPUs, of the container, of the CI job.
+        place: What tells this place from an equal one: ids of GPUs, container, CI job.
         files: Digests of the objects with the files that were kept, such as lock files, by name.
     """
 
     level: int
     snapshot: str | None
     health: tuple[Health, ...]
-    place: dict[str, Any] = {}
-    files: dict[str, str] = {}
+    place: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies it
+    files: dict[str, str] = {}  # noqa: RUF012 - as above
 
 
 class SeedsRecorded(Record, frozen=True, kw_only=True, tag="seeds_recorded"):

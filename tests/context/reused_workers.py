@@ -22,7 +22,7 @@ def task(number: int) -> str | None:
 
 def workers(how: str) -> Callable[[Iterable[int]], list[Any]]:
     if how == "joblib":
-        import joblib  # type: ignore[import-untyped]
+        import joblib
 
         return lambda numbers: joblib.Parallel(n_jobs=2)(
             joblib.delayed(task)(number) for number in numbers
