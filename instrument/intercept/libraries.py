@@ -152,7 +152,7 @@ LIBRARIES: Final = (
             )
         ),
     ),
-    Library("gguf", (0, 10), (1,), _ours(gguf_loads=("gguf.gguf_reader",))),
+    Library("gguf", (0, 19), (1,), _ours(gguf_loads=("gguf.gguf_reader",))),
     Library(
         "huggingface_hub",
         (0, 25),
