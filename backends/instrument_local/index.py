@@ -214,6 +214,8 @@ class Index:
             row = database.execute("SELECT signature FROM run WHERE id=?", (run_id,)).fetchone()
             if row is None or row[0] != f"{self._summaries.signature(run_id)} {alive}":
                 reading = self._summaries.read(run_id, alive=alive)
+                if row is not None:
+                    _forget(database, run_id)
                 self._put(database, reading, f"{reading.signature} {alive}")
         except (InstrumentError, OSError):
             _forget(database, run_id)
@@ -223,29 +225,27 @@ class Index:
 
     def _put(self, database: "sqlite3.Connection", reading: Reading, signature: str) -> None:
         run = reading.summary
-        _forget(database, run.id)
         started = int(run.started_at.timestamp() * 1_000_000) if run.started_at else None
         cursor = database.execute(
             "INSERT INTO run (id, started, final, signature, summary) VALUES (?,?,?,?,?)",
             (run.id, started, reading.is_final, signature, msgspec.json.encode(run)),
         )
-        self._rows += [
-            (self._field(database, field), cursor.lastrowid, *rest)
-            for field, *rest in values_of(run)
-        ]
+        number, fields = cursor.lastrowid, self._fields
+        for name, value in values_of(run):
+            field = fields.get(name) or self._field(database, name)
+            self._rows.append((field, number, *value))
         if len(self._rows) > _MANY_ROWS:
             self._put_values(database)
 
     def _put_values(self, database: "sqlite3.Connection") -> None:
-        """Write the rows that wait, in the order in which they will lie."""
-        self._rows.sort(key=itemgetter(0, 1))
+        """Write the rows that wait, in the order in which they will lie: by field and run."""
+        self._rows.sort(key=itemgetter(0))  # runs are numbered as they come
         database.executemany("INSERT INTO value VALUES (?,?,?,?,?,?)", self._rows)
         self._rows = []
 
     def _field(self, database: "sqlite3.Connection", name: str) -> int:
-        if name not in self._fields:
-            cursor = database.execute("INSERT INTO field (name) VALUES (?)", (name,))
-            self._fields[name] = cursor.lastrowid or 0
+        cursor = database.execute("INSERT INTO field (name) VALUES (?)", (name,))
+        self._fields[name] = cursor.lastrowid or 0
         return self._fields[name]
 
 
@@ -293,7 +293,7 @@ def _forget(database: "sqlite3.Connection", run_id: str) -> None:
     row = database.execute("SELECT number, summary FROM run WHERE id=?", (run_id,)).fetchone()
     if row is None:
         return
-    names: Iterable[str] = (value.field for value in values_of(_decode(row[1] or b'{"id":""}')))
+    names: Iterable[str] = (name for name, _ in values_of(_decode(row[1] or b'{"id":""}')))
     database.executemany(
         "DELETE FROM value WHERE run=? AND field=(SELECT field FROM field WHERE name=?)",
         [(row[0], name) for name in names],

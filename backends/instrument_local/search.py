@@ -7,18 +7,18 @@ Text is kept as UTF-8 bytes, whose order is that of the characters.
 
 import math
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from instrument.query import (
     FIELDS,
+    GROUPS,
     All,
     Comparison,
     Condition,
     Not,
     Some,
-    value_of,
 )
 from instrument.summary import RunSummary
 from instrument.vocabulary import GitState
@@ -28,28 +28,24 @@ _SQL_OPERATOR: Final = {"==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", "
 _NAMED_NUMBERS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-class Value(NamedTuple):
-    """A row of the index, less its run."""
-
-    field: str
-    number: float | None = None
-    truth: int | None = None
-    text: bytes | None = None
-    list: bytes | None = None
+# A row of the index, less its field and its run: number, truth, text, list.
+Value: TypeAlias = tuple[float | None, int | None, bytes | None, bytes | None]
 
 
 class NotInSql(Exception):  # noqa: N818 - no error: such a condition is decided run by run
     """SQL cannot say exactly what the condition means."""
 
 
-def values_of(run: RunSummary) -> Iterator[Value]:
-    """Everything that a condition can ask about `run`."""
-    values: list[tuple[str, Any]] = [(name, value_of(run, name)) for name in _ALL_FIELDS]
-    values += [(f"params.{name}", found) for name, found in run.params.items()]
-    values += [(f"metrics.{name}", found) for name, found in run.metrics.items()]
-    for name, found in values:
-        if found is not None:
-            yield _value(name, found)
+def values_of(run: RunSummary) -> Iterator[tuple[str, Value]]:
+    """Everything that a condition can ask about `run`, by field."""
+    plain = msgspec.to_builtins(run)
+    for name in FIELDS:
+        if (found := plain[name]) is not None:
+            yield name, _value(found)
+    for group in GROUPS:
+        for name, found in (plain[group] or {}).items():
+            if found is not None:
+                yield f"{group}.{name}", _value(found)
 
 
 def compile_condition(condition: Condition) -> tuple[str, list[Any]]:
@@ -75,20 +71,20 @@ def list_has(encoded: bytes, value: bytes) -> bool:
     return msgspec.json.decode(value) in msgspec.json.decode(encoded)
 
 
-def _value(field: str, found: Any) -> Value:
+def _value(found: Any) -> Value:
     kind = type(found)
     if kind is float or kind is int:
-        return Value(field, _float(found))
+        return _float(found), None, None, None
     if kind is str:
         number = float(found) if found in _NAMED_NUMBERS else None
         # SQLite has no NaN; without a number it meets only !=, as it should.
         named = None if number is None or math.isnan(number) else number
-        return Value(field, named, None, found.encode("utf-8", "surrogatepass"))
+        return named, None, found.encode("utf-8", "surrogatepass"), None
     if kind is bool:
-        return Value(field, truth=int(found))
+        return None, int(found), None, None
     if kind is list or kind is tuple:
-        return Value(field, list=msgspec.json.encode(found))
-    return Value(field)
+        return None, None, None, msgspec.json.encode(found)
+    return None, None, None, None
 
 
 def _float(value: float) -> float:
