@@ -39,6 +39,9 @@ class TestContract(InterceptorContract):
             ),
         }
 
+    def concurrent_calls(self, path: Path) -> Mapping[str, Callable[[], Any]]:
+        return {"in_model": self.calls(path)["in_model"]}
+
     def failing_calls(self, path: Path) -> Mapping[str, Callable[[], Any]]:
         return {"nothing there": lambda: _filled(path / "nothing")}
 
