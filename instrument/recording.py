@@ -328,6 +328,7 @@ class Recording:
 
     def _wait_for(self, background: threading.Thread) -> None:
         """Until it is done, the deadline is over, or the store turns out to hang."""
+        background.join(_GLANCE_SECONDS)
         if background.is_alive():
             self._records.flush()
         deadline = time.monotonic() + BACKGROUND_DEADLINE_SECONDS

@@ -21,6 +21,10 @@ READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Systems write what is dirty within half a minute, whether it is synced or not.
 _WRITTEN_SECONDS: Final = 300.0
+# Names, each with the number of its file, that this process has seen synced, in whatever store: a
+# run that follows another in one process opens the store anew.
+_DURABLE: Final = set[tuple[Path, int]]()
+_MISSING: Final = -1
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # A file system that cannot sync says so in one of these ways; there is nothing more to do.
@@ -124,7 +128,6 @@ class Files:
         self._root = root
         self._temporary = root / "tmp"
         self._known: set[Path] = set()
-        self._synced: set[Path] = set()
 
     def make_directory(self, path: Path) -> list[Path]:
         """Make `path`, private, with its parents; the result is what `sync_directory` must see."""
@@ -141,8 +144,6 @@ class Files:
             if not is_directory(path):  # to write through a link is to write somewhere else
                 raise NotADirectoryError(errno.ENOTDIR, "no directory of ours", str(path)) from None
             return False
-        finally:
-            self._synced.discard(path.parent)
         return True
 
     def _make_known(self, path: Path) -> None:
@@ -152,8 +153,15 @@ class Files:
 
     def make_durable_directory(self, path: Path) -> None:
         """Make `path` so that it survives the death of the machine."""
-        for parent in self.make_directory(path):
+        self.make_directory(path)
+        self.make_durable(path)
+
+    def make_durable(self, path: Path) -> None:
+        """Make the name of `path`, which is there, survive the death of the machine."""
+        name = _numbered(path)
+        for parent in self.above(path):
             self.sync_directory(parent)
+        _DURABLE.add(name)
 
     def above(self, path: Path) -> list[Path]:
         """The directories that must be synced for the name of `path` to survive.
@@ -162,23 +170,31 @@ class Files:
         changed lately and was not synced by this process counts as not synced.
         """
         inside = len(path.parts) - len(self._root.parts)
-        above = list(path.parents)[: inside + 1]
-        return [each for each in above if each not in self._synced and not self._is_old(each)]
+        names = [path, *path.parents][: inside + 1]
+        return [each.parent for each in names if not self._is_durable(each)]
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in `path` durable, where the file system can."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            known = [_numbered(each) for each in tuple(self._known) if each.parent == path]
             self.sync(fd)
         finally:
             os.close(fd)
-        self._synced.add(path)
+        _DURABLE.update(known)
 
-    def _is_old(self, directory: Path) -> bool:
-        """Whether the last change of `directory` is so long ago that the system has written it."""
-        if time.time() - directory.stat().st_mtime < _WRITTEN_SECONDS:
+    def _is_durable(self, path: Path) -> bool:
+        """Whether this process saw the name of `path` synced, or the system must have written it.
+
+        A name in a directory that did not change for long has been written.
+        """
+        name = _numbered(path)
+        if name[1] != _MISSING and name in _DURABLE:
+            return True
+        if time.time() - path.parent.stat().st_mtime < _WRITTEN_SECONDS:
             return False
-        self._synced.add(directory)
+        if path in self._known:
+            _DURABLE.add(name)
         return True
 
     def sync(self, fd: int, *, data_only: bool = False) -> None:
@@ -207,7 +223,7 @@ class Files:
 
     def temporary(self, flags: int = NEW_FILE) -> tuple[int, Path]:
         """A new private file that nobody else knows, open for writing."""
-        self.make_directory(self._temporary)
+        self._make_known(self._temporary)
         path = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
         return self.disk.open(path, flags, 0o600), path
 
@@ -253,6 +269,14 @@ class Files:
             return False
         self.disk.rename(temporary, target)
         return True
+
+
+def _numbered(path: Path) -> tuple[Path, int]:
+    """`path` and what tells its file from another that has this name later."""
+    try:
+        return path, path.lstat().st_ino
+    except OSError:
+        return path, _MISSING
 
 
 def _same_file(first: Path, second: Path) -> bool:

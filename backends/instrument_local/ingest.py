@@ -135,8 +135,7 @@ class Ingest:
         path = self._layout.object_path(digest)
         if path is None or not is_regular(path) or not (self._stays(path) and _is_good(path)):
             return False
-        for directory in {path.parent, *self._files.above(path)}:
-            self._files.sync_directory(directory)  # whoever made it may not have come so far
+        self._files.make_durable(path)  # whoever made it may not have come so far
         return True
 
     def place(self, temporary: Path, digest: str) -> set[Path]:

@@ -107,8 +107,7 @@ class Layout:
         """
         if self.format is not None:
             if not self._is_durable:  # whoever made it may not have come so far
-                for directory in self.files.above(self.root / "FORMAT"):
-                    self.files.sync_directory(directory)
+                self.files.make_durable(self.root / "FORMAT")
                 self._is_durable = True
             return
         os.makedirs(self.root.parent, exist_ok=True)  # noqa: PTH103 - the user's own, not private
