@@ -19,6 +19,7 @@ from benchmarks.row import Entrant, Row
 from benchmarks.rows import (
     artifact,
     decorated_call,
+    find_runs,
     first_line,
     generate_call,
     imports,
@@ -43,6 +44,7 @@ ROWS: dict[str, Row] = {
         decorated_call.ROW,
         generate_call.ROW,
         many_runs.ROW,
+        find_runs.ROW,
         artifact.FILE,
         artifact.TREE,
         telemetry.ROW,
@@ -55,16 +57,28 @@ ROWS: dict[str, Row] = {
 def main() -> None:
     options = _options()
     adopt_orphans()
-    wanted = (FLOOR, OURS, *options.peers)
-    chosen = [(row, _entrants(row, wanted)) for row in options.rows]
     python_of = (lambda name: Path(sys.executable)) if options.here else environments.python_of
-    for name in {entrant.environment for _, entrants in chosen for entrant in entrants}:
-        python_of(name)  # all are made before anything is measured
+    asked = (FLOOR, OURS, *options.peers)
+    needed = {each.environment for row in options.rows for each in _entrants(row, asked)}
+    wanted = [name for name in asked if name in needed and _is_made(python_of, name)]
+    chosen = [(row, _entrants(row, wanted)) for row in options.rows]
     place = Workplace(options.directory / "work", python_of, full=options.full)
     everything = [_measure(row, place, entrants, options.rounds) for row, entrants in chosen]
     versions = [environments.version_of(name) for name in wanted]
     report.write_json(options.directory / "results.json", report.as_json(everything, versions))
     print(f"\n{', '.join(versions)}\n{options.directory / 'results.json'}")
+
+
+def _is_made(python_of: Callable[[str], Path], name: str) -> bool:
+    """Whether the environment is there: all are made before anything is measured."""
+    try:
+        python_of(name)
+    except SystemExit as error:
+        if name in (FLOOR, OURS):
+            raise
+        print(f"\nNOT MEASURED: {name} cannot be installed: {error}\n", file=sys.stderr)
+        return False
+    return True
 
 
 def _measure(row: Row, place: Workplace, entrants: list[Entrant], rounds: int) -> Results:

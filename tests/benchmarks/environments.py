@@ -10,7 +10,7 @@ ROOT: Final = Path(__file__).parents[2]
 BENCH: Final = ROOT / ".bench"
 OURS: Final = "instrument"
 FLOOR: Final = "floor"
-PEERS: Final = ("sacred", "wandb", "mlflow", "trackio", "dvclive")
+PEERS: Final = ("sacred", "wandb", "mlflow", "trackio", "dvclive", "aim")
 
 
 def python_of(name: str) -> Path:
