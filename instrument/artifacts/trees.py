@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from instrument.artifacts.progress import Progress
 from instrument.errors import NotFoundError, UsageError
+from instrument.progress import Progress
 from instrument.protocols import Objects
 from instrument.vocabulary import File
 

@@ -61,7 +61,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
     and what those were made from, and the proof that each run is in the ledger. Prints the digest
     of the file. What is left out still goes along by digest.
     """
-    from instrument.artifacts.progress import Progress
+    from instrument.progress import Progress
 
     if str(output) == "-":
         raise UsageError("a bundle is written whole or not at all, so not to stdout; name a file")

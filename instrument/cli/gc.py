@@ -101,7 +101,7 @@ def _collect(upkeep: Upkeep, scope: Scope, why: str | None, how: "_How") -> int:
     if not how.dry_run and (plan.objects or plan.leftovers):
         if not how.yes:
             click.confirm(f"Remove {_amount(plan)}?", abort=True, err=True)
-        from instrument.artifacts.progress import Progress
+        from instrument.progress import Progress
 
         with Progress("removing", lambda: plan.size_bytes) as progress:
             plan = upkeep.collect(scope, why, progress.advance)

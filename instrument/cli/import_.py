@@ -42,7 +42,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     taken comes under an id of its own, an artifact whose version is taken gets the next one. It may
     be interrupted at any moment, and called again.
     """
-    from instrument.artifacts.progress import Progress
+    from instrument.progress import Progress
 
     bundles = bundles_of(open_any_store(options))
     trusted = tuple(map(public_key, keys))

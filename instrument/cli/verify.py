@@ -7,10 +7,10 @@ from typing import Any
 import click
 import msgspec
 
-from instrument.artifacts.progress import Progress
 from instrument.cli.opening import Options, find_subject, open_store
 from instrument.cli.output import Cell, emit, emit_json, show, table, text
 from instrument.cli.words import count, listed, short_digests, size
+from instrument.progress import Progress
 from instrument.protocols import Packs, Store, Verification
 from instrument.summary import RunSummary
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from instrument.artifacts import progress
-from instrument.artifacts.progress import Progress
+from instrument.progress import Progress
 
 LOG_LARGE = """
 import resource, sys

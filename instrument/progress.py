@@ -18,7 +18,8 @@ class Progress:
 
     Args:
         what: What is going on.
-        total: Tells how many bytes there are; asked only when there is a bar to show.
+        total: Tells how many bytes there are, None where nobody knows; asked only when there is a
+            bar to show.
     """
 
     def __init__(self, what: str, total: Callable[[], int | None]) -> None:
