@@ -5,6 +5,7 @@
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,14 +70,12 @@ def aim(what: str, count: int) -> None:
             for step in range(20):
                 run.track(loss, name="loss", step=step)
             run.close()
+        aim_command = Path(sys.executable).with_name("aim")  # without its index it finds nothing
+        command = [str(aim_command), "storage", "--repo", str(STORE), "reindex", "--yes"]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         return
-    repo = Repo.from_path(str(STORE))
-    where = "run.hparams.lr == 0.1 and metric.name == 'loss' and metric.last < 0.2"
-    found = (
-        repo.query_metrics(where, report_mode=0)
-        if what == "where"
-        else repo.query_runs("", report_mode=0)
-    )
+    where = "run.hparams.lr == 0.1 and run.metrics['loss'].last < 0.2" if what == "where" else ""
+    found = Repo.from_path(str(STORE)).query_runs(where, report_mode=0)
     for number, runs in enumerate(found.iter_runs()):
         print(runs.run.hash, runs.run.name)
         if number == MOST:
