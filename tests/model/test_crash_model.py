@@ -15,7 +15,7 @@ from model.disk_log import Killed, Machine, RecordingDisk, Tree, fingerprint, wr
 from model.workloads import WORKLOADS, Promise, Workload, dead_process, go_on
 
 from instrument.clock import SystemClock
-from instrument_local import LocalStore, flusher, liveness, maintenance
+from instrument_local import LocalStore, files, flusher, liveness, maintenance
 from instrument_local.files import Disk
 
 CLOCK = SystemClock()
@@ -37,7 +37,7 @@ class Bench:
         """Do `workload`; its promises, each with the length of the log when it was made."""
         disk = RecordingDisk(self.place / name / "store", log)
         disk.killed_at = kill_at
-        store = LocalStore(self.place / name / "store", CLOCK, disk)
+        store = _in_a_new_process(self.place / name / "store", disk)
         try:
             return [(len(log), promise) for promise in workload(store, self.place)]
         except Killed:
@@ -61,7 +61,7 @@ class Bench:
         path = self.put_together(tree)
         _check(path, promises)
         machine, log = Machine.holding(path), list[Any]()
-        result = LocalStore(path, CLOCK, RecordingDisk(path, log)).repair()
+        result = _in_a_new_process(path, RecordingDisk(path, log)).repair()
         assert [step.error for step in result.steps if step.error] == []
         assert result.verification.ok, result.verification.problems
         _check(path, promises)
@@ -111,6 +111,12 @@ def _open(path: Path) -> LocalStore:
     """The store, on a disk that is never waited for."""
     disk = Disk()
     disk.fsync = disk.fdatasync = lambda fd: None
+    return _in_a_new_process(path, disk)
+
+
+def _in_a_new_process(path: Path, disk: Disk) -> LocalStore:
+    """The store as a process opens it that knows nothing of what others synced."""
+    files._DURABLE.clear()
     return LocalStore(path, CLOCK, disk)
 
 
