@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTRUMENT := $(BIN)/instrument
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url \
 	--override requirements/not-torch.txt

@@ -1,12 +1,23 @@
 """Small models, made once."""
 
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_traced() -> Iterator[None]:
+    """What one test has traced by name is not looked for in the next."""
+    yield
+    tracing = sys.modules.get("instrument.intercept.tracing")
+    if tracing is not None:
+        tracing._names.clear()
 
 
 @pytest.fixture(scope="session")
