@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from instrument.artifacts import progress
+from instrument import progress
 from instrument.progress import Progress
 
 LOG_LARGE = """
