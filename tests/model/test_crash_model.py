@@ -156,7 +156,7 @@ def _crash(
 def test_a_power_cut_after_any_call_loses_nothing_that_was_promised(
     bench: Bench, name: str
 ) -> None:
-    _crash(bench, name, limit=40, cuts=1, exhaustive=2)
+    _crash(bench, name, limit=80, cuts=2, exhaustive=2)
 
 
 def _crash_after_a_death(bench: Bench, name: str, kills: int, limit: int) -> None:
