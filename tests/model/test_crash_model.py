@@ -180,7 +180,7 @@ def _crash_after_a_death(bench: Bench, name: str, kills: int, limit: int) -> Non
 # A run has its own rules for who goes on: see `one_run(…, attempt=2)` in `packing`.
 @pytest.mark.parametrize("name", ["objects", "versions"])
 def test_what_a_dead_process_did_not_sync_is_no_trap_for_the_next(bench: Bench, name: str) -> None:
-    _crash_after_a_death(bench, name, kills=6, limit=6)
+    _crash_after_a_death(bench, name, kills=30, limit=6)
 
 
 @pytest.mark.faults
