@@ -174,7 +174,7 @@ def collect() -> None:
 def delete_a_run() -> None:
     try:
         there = a_store().runs(parse("id == 'requeued'"))
-    except InstrumentError:  # the store cannot be read, which the command would say
+    except (InstrumentError, OSError):  # it cannot be read, which the command would say
         there = []
     if not there:
         sys.exit(0)  # the time before it came so far
