@@ -60,6 +60,7 @@ class Patches:
         self._functions: dict[int, tuple[Any, Any]] = {}
         self._methods: list[_Method] = []
         self._swept: set[str] = set()
+        self._sought: set[tuple[str, str]] = set()
         self._again = {"__main__"}
 
     def wrap(self, module: ModuleType, target: Target) -> None:
@@ -79,6 +80,7 @@ class Patches:
             wrapper = CallWrapper(original, target.around)
             if isinstance(holder, ModuleType):
                 self._functions[id(original)] = (original, wrapper)
+                self._seek(module.__name__, name)
                 self._again |= {module.__name__, *_packages(module.__name__)}
                 vars(holder)[name] = wrapper
             else:
@@ -102,6 +104,12 @@ class Patches:
         self._exchange({id(wrapper): original for original, wrapper in self._functions.values()})
         self._methods.clear()
         self._functions.clear()
+
+    def _seek(self, module: str, name: str) -> None:
+        """Look everywhere again for a function that was there at a sweep, and not sought in it."""
+        if (module, name) not in self._sought and module in self._swept:
+            self._swept.clear()
+        self._sought.add((module, name))
 
     def _exchange(self, new: dict[int, Any]) -> None:
         """Put `new` where modules have what is named by its id.

@@ -1,5 +1,7 @@
 """A store that does not answer any more (T59): training goes on, and the process ends in time."""
 
+import inspect
+import os
 import signal
 import subprocess
 import sys
@@ -19,16 +21,31 @@ HUNG_FS = Path(__file__).with_name("hung_fs.py")
 PATIENCE_SECONDS = 2.0
 # What a busy machine may add to a wait of two seconds.
 SLACK_SECONDS = 8.0
+
+
+def stop(server: int, waiting: str) -> None:
+    """Stop the file system while it has no request: from one it has taken nothing gets out."""
+    while True:
+        os.kill(server, signal.SIGSTOP)
+        time.sleep(0.05)
+        if Path(waiting).read_text() == "0\n":
+            return
+        os.kill(server, signal.SIGCONT)
+        time.sleep(0.05)
+
+
 SCRIPT = """
 import os, signal, sys, time
+from pathlib import Path
 from instrument import ExperimentContext
-server = int(sys.argv[1])
+{stop}
+server, waiting = int(sys.argv[1]), sys.argv[2]
 longest = 0.0
 with ExperimentContext({{"lr": 0.1}}, name="hung", capture_level=1, monitor_hardware=False) as run:
     for step in range(30):
         if step == 10:
-            time.sleep(3)  # all is written and synced: a request under way could not be killed
-            os.kill(server, signal.SIGSTOP)
+            time.sleep(3)  # all is written and synced
+            stop(server, waiting)
         if step == {heals_at}:
             os.kill(server, signal.SIGCONT)
         began = time.monotonic()
@@ -58,7 +75,24 @@ class Hung(NamedTuple):
     store: Path
     behind: Path
     server: subprocess.Popen[bytes]
+    waiting: Path
     temporary: Path
+
+    def stop(self) -> None:
+        stop(self.server.pid, str(self.waiting))
+
+    def run(self, script: str) -> "subprocess.CompletedProcess[str]":
+        """`script` as a process of its own, which a store that hangs cannot keep for ever."""
+        command = [sys.executable, "-c", script, str(self.server.pid), str(self.waiting)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=60)
+            except BaseException:
+                self.server.kill()  # whoever waits gets an error, and can be killed
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 @pytest.fixture
@@ -66,8 +100,9 @@ def hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hung]:
     pytest.importorskip("mfusepy", reason="SKIPPED LOUDLY: mfusepy is not installed")
     if not Path("/dev/fuse").exists():
         pytest.skip("SKIPPED LOUDLY: there is no FUSE here")
-    behind, place, temporary = (tmp_path / name for name in ("behind", "mounted", "temporary"))
-    for directory in (behind, place, temporary):
+    names = ("behind", "mounted", "temporary", "control")
+    behind, place, temporary, control = (tmp_path / name for name in names)
+    for directory in (behind, place, temporary, control):
         directory.mkdir()
     command = [sys.executable, str(HUNG_FS), str(behind), str(place)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -76,27 +111,26 @@ def hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hung]:
         if server.poll() is not None or time.monotonic() > deadline:
             pytest.skip("SKIPPED LOUDLY: FUSE cannot be mounted here")
         time.sleep(0.05)
+    if subprocess.run(["mount", "-t", "fusectl", "none", control], check=False).returncode != 0:
+        server.kill()
+        pytest.skip("SKIPPED LOUDLY: how much FUSE waits for cannot be seen here")
     monkeypatch.setenv("INSTRUMENT_STORE", str(place / "store"))
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.delenv("SLURM_TMPDIR", raising=False)
-    yield Hung(place / "store", behind / "store", server, temporary)
+    waiting = control / str(os.minor(place.stat().st_dev)) / "waiting"
+    yield Hung(place / "store", behind / "store", server, waiting, temporary)
     server.kill()  # whoever still waits gets an error
     server.wait()
-    subprocess.run(["umount", "--lazy", str(place)], check=False)
+    for mounted in (place, control):
+        subprocess.run(["umount", "--lazy", str(mounted)], check=False)
 
 
 def run_script(
     hung: Hung, *, heals_at: int = 1000, last: str = "pass"
 ) -> tuple[dict[str, float], str, str]:
     """The times that the script tells, the run, and its stderr."""
-    script = SCRIPT.format(heals_at=heals_at, last=last)
-    result = subprocess.run(
-        [sys.executable, "-c", script, str(hung.server.pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    stops = inspect.getsource(stop)
+    result = hung.run(SCRIPT.format(stop=stops, heals_at=heals_at, last=last))
     assert result.returncode == 7, result.stderr
     assert "Traceback" not in result.stderr
     run_id, *times = result.stdout.splitlines()
@@ -144,15 +178,9 @@ def test_a_store_that_answers_again_gets_everything_once(hung: Hung) -> None:
 
 @pytest.mark.faults
 def test_a_store_that_hangs_from_the_beginning_is_told(hung: Hung) -> None:
-    hung.server.send_signal(signal.SIGSTOP)
+    hung.stop()
     began = time.monotonic()
-    result = subprocess.run(
-        [sys.executable, "-c", SHORT],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    result = hung.run(SHORT)
     assert (result.returncode, result.stdout) == (0, "done\n")
     assert "has not answered" in result.stderr
     assert time.monotonic() - began < 10 + 2 * PATIENCE_SECONDS + SLACK_SECONDS

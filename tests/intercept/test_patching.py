@@ -175,6 +175,18 @@ def test_names_that_were_bound_before_are_exchanged_and_given_back(
     del sys.modules["late_code"]
 
 
+def test_a_name_bound_before_an_earlier_sweep_is_exchanged_too(
+    library: Any, patched: Patched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = ModuleType("user_code")
+    vars(user)["add"] = library.function
+    monkeypatch.setitem(sys.modules, "user_code", user)
+    patched.wrap(library, "recurse")
+    patched.wrap(library, "function")
+    assert vars(user)["add"] is library.function
+    patched.patches.remove()
+
+
 def test_strange_things_in_sys_modules_do_no_harm(
     library: Any, patched: Patched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
