@@ -1,7 +1,7 @@
 """Sets right what crashes and broken disks leave (docs/repair.md).
 
-repairer.py    what is done in which order     plan.py        one step
-leftovers.py   what dead processes left        damage.py      what `verify` finds
-spools.py      records on a local disk         sources.py     who else has the bytes
-quarantine.py  where damaged files go
+repairer.py        what is done in which order     plan.py        one step
+abandoned_runs.py  whose processes are dead        damage.py      what `verify` finds
+spools.py          records on a local disk         sources.py     who else has the bytes
+quarantine.py      where damaged files go
 """

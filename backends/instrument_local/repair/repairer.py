@@ -13,8 +13,8 @@ from instrument_local.layout import Layout
 from instrument_local.ledger.pending import note, this_user
 from instrument_local.liveness import Markers
 from instrument_local.maintenance import Maintenance, maintenance
+from instrument_local.repair.abandoned_runs import AbandonedRuns
 from instrument_local.repair.damage import DamageControl
-from instrument_local.repair.leftovers import Leftovers
 from instrument_local.repair.plan import Plan
 from instrument_local.repair.quarantine import Quarantine
 from instrument_local.repair.sources import Sources
@@ -33,7 +33,7 @@ class Repairer:
     def __init__(self, layout: Layout, verify: Callable[[], Verification]) -> None:
         markers = Markers(layout)
         self._layout = layout
-        self._leftovers = Leftovers(layout, markers, Summaries(layout, markers))
+        self._abandoned = AbandonedRuns(layout, markers, Summaries(layout, markers))
         self._verify = verify
         self._steps: list[RepairStep] = []
 
@@ -55,13 +55,13 @@ class Repairer:
         self, found: Verification, quarantine: Quarantine, sources: Sequence[Path]
     ) -> Iterator[Plan]:
         """All steps. Each part looks at the store as the parts before have left it."""
-        yield from self._leftovers.half_packed()
+        yield from self._abandoned.half_packed()
         yield from Spools(self._layout, sources).waiting()
         yield from DamageControl(self._layout, quarantine, Sources(self._layout, sources)).plans(
             found.problems
         )
-        yield from self._leftovers.unsealed()
-        yield from self._leftovers.dead_markers()
+        yield from self._abandoned.unsealed()
+        yield from self._abandoned.dead_markers()
 
     def _do(self, plan: Plan, why: str | None, held: Maintenance) -> None:
         """Tell the ledger, then do it; what fails is told, and the rest is done all the same."""

@@ -13,9 +13,9 @@ from instrument_local.layout import Layout
 from instrument_local.liveness import Markers
 from instrument_local.summaries import Summaries
 from instrument_local.upkeep import holds, tombstones
+from instrument_local.upkeep.abandoned_files import clear
 from instrument_local.upkeep.collecting import Collector
 from instrument_local.upkeep.deleting import Deleter
-from instrument_local.upkeep.leftovers import clear
 from instrument_local.upkeep.planning import Planner
 from instrument_local.versions import LocalVersions
 

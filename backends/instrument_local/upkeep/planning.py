@@ -14,7 +14,7 @@ from instrument_local.files import store_errors
 from instrument_local.layout import Layout
 from instrument_local.liveness import Markers, server_time
 from instrument_local.upkeep import holds
-from instrument_local.upkeep.leftovers import leftovers
+from instrument_local.upkeep.abandoned_files import abandoned_files
 from instrument_local.upkeep.policies import Catalogue, Item, choose
 from instrument_local.upkeep.references import References
 from instrument_local.versions import LocalVersions
@@ -68,7 +68,7 @@ class Planner:
             drops = [drop for each in going.values() if (drop := choosing.drop(*each))]
             if scope.unreferenced:
                 drops += choosing.unreferenced(self._references.mentioned)
-            left = leftovers(self._layout, self._markers, scope) if scope.unreferenced else {}
+            left = abandoned_files(self._layout, self._markers, scope) if scope.unreferenced else {}
         return Plan(
             drops=tuple(drops),
             objects=sum(len(drop.digests) for drop in drops),

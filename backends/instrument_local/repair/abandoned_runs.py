@@ -1,4 +1,4 @@
-"""What dead processes left: runs that nobody closed, markers, packing that was not finished."""
+"""Runs whose processes are dead: not sealed, still marked as open, or packed by half."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from instrument_local.repair.plan import Plan
 from instrument_local.summaries import Summaries
 
 
-class Leftovers:
-    """Looks for what dead processes left.
+class AbandonedRuns:
+    """Looks for what dead processes did not bring to an end.
 
     Args:
         layout: The store.

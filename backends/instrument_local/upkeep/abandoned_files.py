@@ -12,8 +12,8 @@ from instrument_local.liveness import RESERVE, Markers, server_time
 from instrument_local.summaries import Summaries
 
 
-def leftovers(layout: Layout, markers: Markers, scope: Scope) -> dict[str, int]:
-    """The files that are left over, relative to the store, with their lengths."""
+def abandoned_files(layout: Layout, markers: Markers, scope: Scope) -> dict[str, int]:
+    """Those that are old enough to go, relative to the store, with their lengths."""
     newest = server_time(layout) - scope.grace_seconds
     alive = markers.alive_run_ids()
     found = {}
@@ -30,7 +30,7 @@ def leftovers(layout: Layout, markers: Markers, scope: Scope) -> dict[str, int]:
 
 
 def clear(layout: Layout, summaries: Summaries, paths: tuple[str, ...]) -> None:
-    """Remove what `leftovers` found; a run that died is sealed first, as it is."""
+    """Remove what `abandoned_files` found; a run that died is sealed first, as it is."""
     disk = layout.files.disk
     for path in paths:
         file = layout.root / path
