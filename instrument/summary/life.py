@@ -1,0 +1,136 @@
+"""Who took part in a run, how it presents itself, and what became of it."""
+
+from datetime import datetime
+
+from instrument.records import (
+    Entry,
+    ExceptionRaised,
+    ProcessFinished,
+    ProcessStarted,
+    RunFinished,
+    RunStarted,
+)
+from instrument.summary.run import RunSummary
+from instrument.vocabulary import RunState
+
+
+class Life:
+    """The processes of a run, from its start to its end."""
+
+    def __init__(self, summary: RunSummary) -> None:
+        self._summary = summary
+        self._processes: dict[str, ProcessStarted] = {}
+        self._closed: set[str] = set()
+        self._presented: list[tuple[int, bool, RunStarted]] = []
+        self._exceptions: dict[int, dict[str, str]] = {}
+        self._finished: tuple[int, datetime, RunFinished] | None = None
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+
+    def saw(self, at: datetime) -> None:
+        """A record was made `at` this time."""
+        if self._first is None or at < self._first:
+            self._first = at
+        if self._last is None or at > self._last:
+            self._last = at
+
+    def process_started(self, record: ProcessStarted, entry: Entry) -> None:
+        """A process has opened its journal."""
+        self._processes[entry.writer] = record
+        self._summary.rank_count = max(self._summary.rank_count, record.world_size)
+        if record.owner:
+            self._summary.host = record.host
+            self._summary.command = record.command
+
+    def run_started(self, record: RunStarted, entry: Entry) -> None:
+        """A process says how the run presents itself."""
+        writer = entry.writer
+        self._presented.append((self._attempt(writer), self.is_owner(writer), record))
+
+    def exception(self, record: ExceptionRaised, entry: Entry) -> None:
+        """What broke off an attempt."""
+        told = {"type": record.type, "message": record.message}
+        self._exceptions[self._attempt(entry.writer)] = told
+
+    def run_finished(self, record: RunFinished, entry: Entry) -> None:
+        """The last attempt's end counts, and of one attempt the latest."""
+        finished = (self._attempt(entry.writer), entry.at, record)
+        if self._finished is None or finished[:2] > self._finished[:2]:
+            self._finished = finished
+
+    def process_finished(self, record: ProcessFinished, entry: Entry) -> None:
+        """A process has closed its journal."""
+        self._closed.add(entry.writer)
+        overhead = self._summary.recording.overhead
+        for name, seconds in record.overhead.items():
+            overhead[name] = overhead.get(name, 0.0) + seconds
+
+    def is_owner(self, writer: str) -> bool:
+        """Whether the process with this journal starts and ends the run."""
+        process = self._processes.get(writer)
+        return process is None or process.owner
+
+    def is_closed(self, writer: str) -> bool:
+        """Whether this journal tells its own end."""
+        return writer in self._closed
+
+    def tell(self, *, alive: bool) -> None:
+        """Set who the run is, and how it ended."""
+        summary = self._summary
+        summary.started_at = self._first
+        summary.attempts = max((p.attempt for p in self._processes.values()), default=0)
+        summary.exception = self._exceptions.get(summary.attempts)
+        self._tell_identity()
+        if self._finished is None or self._finished[0] < summary.attempts:
+            self._tell_no_end(alive=alive)
+        else:
+            self._tell_end(*self._finished[1:])
+
+    def tell_unclosed(self) -> None:
+        """Journals without an end: of the owner, the run broke off; of a worker, it was ended."""
+        recording = self._summary.recording
+        ended = {self._processes[name].writer_id for name in self._closed & set(self._processes)}
+        for name, process in sorted(self._processes.items()):
+            if process.writer_id in ended:  # in this file, or in the one that it went on in
+                continue
+            who = f"process {process.pid} on {process.host}"
+            if process.owner:
+                recording.problems.append(f"{who} ended without closing the run (journal {name})")
+            else:
+                recording.notes.append(f"{who} was ended before it closed its journal {name}")
+
+    def _attempt(self, writer: str) -> int:
+        """The attempt that this journal belongs to."""
+        process = self._processes.get(writer)
+        return process.attempt if process else 1
+
+    def _tell_identity(self) -> None:
+        """Who the run is: its owner's last word, completed by the command that it records."""
+        if not self._presented:
+            return
+        ranked = sorted(self._presented, key=lambda word: (word[1], word[0]), reverse=True)
+        words = [record for *_, record in ranked]  # the owner's first, the latest attempt's first
+        first, summary = words[0], self._summary
+        summary.name = next((word.name for word in words if word.named), first.name)
+        summary.project = next((word.project for word in words if word.project), None)
+        summary.session_id = next((word.session_id for word in words if word.session_id), None)
+        summary.tags = tuple(dict.fromkeys(tag for word in words for tag in word.tags))
+        summary.function = first.function or summary.function
+        summary.parent_run_id = first.parent_run_id
+
+    def _tell_no_end(self, *, alive: bool) -> None:
+        summary = self._summary
+        summary.state = RunState.RUNNING if alive else RunState.INTERRUPTED
+        summary.ended_at = None if alive else self._last
+        if summary.ended_at and summary.started_at:
+            elapsed = summary.ended_at - summary.started_at
+            summary.duration_seconds = elapsed.total_seconds()
+
+    def _tell_end(self, at: datetime, finished: RunFinished) -> None:
+        summary = self._summary
+        summary.state = finished.state
+        if finished.state is RunState.COMPLETED:
+            summary.exception = None  # one that left a decorated call and was handled
+        summary.ended_at = at
+        summary.duration_seconds = finished.duration_seconds
+        summary.exit_code = finished.exit_code
