@@ -27,6 +27,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit: str | None
     remote: str | None = None
 
+    @property
+    def is_sha256(self) -> bool:
+        """Whether the ids of its objects are SHA-256."""
+        return len(self.commit or "") == 64  # noqa: PLR2004 - hex digits
+
 
 class ChangedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file that differs from the commit.

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -51,7 +51,6 @@ _BEFORE: Final = "refs/heads/before"
 _AFTER: Final = "refs/heads/after"
 _DIFF: Final = (
     "diff-tree", "-r", "-p", "--binary", "--no-color", "--no-ext-diff", "--no-textconv",
-    "--find-renames=100%",
 )  # fmt: skip
 
 
@@ -281,7 +280,8 @@ class _Work:
             stream.append(b"M %s inline %s\n" % (mode.encode(), quoted(path)))
             stream.append(b"data %d\n%s\n" % (len(content), content))
         self._scratch.git("fast-import", "--quiet", "--force", feed=b"".join(stream))
-        return self._scratch.git(*_DIFF, _BEFORE, _AFTER)
+        renames = () if _replaces_link(before, after) else ("--find-renames=100%",)
+        return self._scratch.git(*_DIFF, *renames, _BEFORE, _AFTER)
 
     def _without_secrets(self, data: bytes, after: dict[bytes, tuple[str, bytes]]) -> bytes:
         """`data` without what holds a secret; context that holds one is taken away."""
@@ -331,6 +331,12 @@ def _bytes_of(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise OSError("it is growing")
     return content
+
+
+def _replaces_link(before: Mapping[bytes, Committed], after: Iterable[bytes]) -> bool:
+    """Whether a directory lies where a link was: ``git apply`` renames no link into that."""
+    links = tuple(path + b"/" for path, old in before.items() if old.mode == LINK)
+    return any(path.startswith(links) for path in after)
 
 
 def _commit(reference: str) -> bytes:

@@ -13,8 +13,9 @@ from instrument.protocols import Store
 from instrument.records import CodeCaptured, ProcessStarted
 
 if TYPE_CHECKING:
+    from instrument.capture.commits import Source
     from instrument.capture.manifest import Manifest, Place
-    from instrument.capture.restore import Restored, Source
+    from instrument.capture.restored import Restored
 
 
 @click.command()
@@ -89,7 +90,7 @@ def _manifest(store: Store, run_id: str, code: CodeCaptured) -> "Manifest":
 
 def _source(given: str | None, manifest: "Manifest", process: ProcessStarted | None) -> "Source":
     """The repository that the user names, else the first known one that has the commit."""
-    from instrument.capture.restore import Source
+    from instrument.capture.commits import Source
 
     place = manifest.repositories[0]
     if given is not None:
@@ -112,7 +113,7 @@ def _source(given: str | None, manifest: "Manifest", process: ProcessStarted | N
 
 def _known(location: str, place: "Place") -> "Source | None":
     """The repository around `location` when it has the commit."""
-    from instrument.capture.restore import Source
+    from instrument.capture.commits import Source
 
     if "://" in location or not Path(location).is_dir():
         return None

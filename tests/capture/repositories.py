@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 
 from instrument.capture.code import CodeReading, Kept
+from instrument.capture.commits import Source
 from instrument.capture.manifest import read_manifest
-from instrument.capture.restore import Recorded, Restored, Source, restore
+from instrument.capture.restore import Recorded, restore
+from instrument.capture.restored import Restored
 
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
