@@ -3,8 +3,8 @@
 `Recording` is the machine room behind `instrument.context.ExperimentContext`. Its order of work:
 
 start   git is asked first (it answers while the rest goes on); the journal is opened; identity,
-        parameters, code and seeds are written; the snapshot of the environment, the patch and the
-        telemetry follow in the background.
+        parameters, seeds and code are written; the snapshot of the environment, the patch and the
+        telemetry follow in the background (`instrument.background`).
 finish  the background is joined, the end is written, the journal closed, the run sealed.
 """
 
@@ -17,10 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from instrument import intercept, registry
-from instrument.capture.code import CodeReading, begin_code, code_directory
+from instrument.background import Background
 from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.console import ConsoleLog
@@ -28,27 +26,17 @@ from instrument.errors import InstrumentError
 from instrument.guard import Guard, say
 from instrument.handover import Handover, Offer, own_board
 from instrument.identity import Identity
-from instrument.protocols import Records, Store
-from instrument.records import (
-    EnvironmentCaptured,
-    ProcessFinished,
-    Record,
-    RunFinished,
-)
-from instrument.redaction.kept import redact_record, redact_texts
+from instrument.protocols import Clock, Records, Store
+from instrument.records import ProcessFinished, Record, RunFinished
+from instrument.redaction.kept import redact_record
 from instrument.settings import Settings
 from instrument.stand_ins import Ended, Lent, Nowhere, OpenedOnUse
 
 if TYPE_CHECKING:
     from instrument.mirroring import Follower
-    from instrument.telemetry import Sampler
 
-BACKGROUND_DEADLINE_SECONDS: Final = 10.0
-_GLANCE_SECONDS: Final = 0.2
-_now: Final = datetime.now
 MIRROR_DEADLINE_SECONDS: Final = 30.0
-TELEMETRY_DELAY_SECONDS: Final = 0.25
-"""The user's first lines, mostly imports, have the interpreter to themselves."""
+_now: Final = datetime.now
 
 
 class Recording:
@@ -66,26 +54,20 @@ class Recording:
     ) -> None:
         self.identity = identity
         self.store = store
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self.guard = Guard(self._take_now, strict=settings.strict)
         self.blocking_seconds = 0.0
         self.data_limit_bytes = int(settings.hash_limit_gib * 2**30)
         self._settings = settings
-        self._monitor_hardware = monitor_hardware
+        self._background = Background(self, settings, monitor_hardware=monitor_hardware)
         self.console = ConsoleLog(self, self.is_over) if settings.console else None
         self._write_to(Nowhere())
         self._owner = identity.owner
         self._lender = identity.lender
-        self._background: threading.Thread | None = None
-        self._background_seconds = 0.0
-        self._telemetry_cpu_seconds = 0.0
-        self._background_error: BaseException | None = None
-        self._sampler: Sampler | None = None
         self._followers: list[Follower] = []
         self._offer: Offer | None = None
         self._started_at = 0.0
         self._finishing = threading.Lock()
-        self._ending = threading.Event()
         self._unanswered: str | None = None
 
     # --- start -------------------------------------------------------------------------------
@@ -98,28 +80,21 @@ class Recording:
         """
         before = time.perf_counter()
         self._started_at = before
-        reading = self._begin_code()
+        if self._owner:
+            self._background.ask_git()
         self._open_journal()
         if self.identity.started is not None:
             self.record(self.identity.started)
         with self.guard.protect("record the parameters"):
             first()
-        self._capture_in_background(reading)
+        if self._owner:
+            self._background.capture(self._records)
+            self._start_mirrors()
+        elif self.identity.started is not None:
+            self._background.watch()
         self._offer_to_children()
         _active.add(self)
         self.blocking_seconds += time.perf_counter() - before
-
-    def _begin_code(self) -> CodeReading | None:
-        reading = None
-        if self._owner:
-            with self.guard.protect("ask git"):
-                reading = begin_code(
-                    code_directory(),
-                    commit=self._settings.git_commit,
-                    level=self._settings.capture_level,
-                    command=self.identity.command,
-                )
-        return reading
 
     def _open_journal(self) -> None:
         """Open this process's journal; what fails here is told and the run goes on."""
@@ -135,88 +110,6 @@ class Recording:
                 self._write_to(self._lent(self.store.begin(redact_record(process))))
         if self._records.lost:
             say(f"the store {self._where()} cannot be written: this run is not recorded")
-
-    def _capture_in_background(self, reading: CodeReading | None) -> None:
-        """Take the code's state now; leave the patch, the snapshot and telemetry to a thread."""
-        if self._owner and reading is not None:
-            with self.guard.protect("read the state of the code"):
-                self.record(reading.finish())
-        if self._owner:
-            self._background = threading.Thread(
-                target=self._capture, args=(reading,), name="instrument-capture", daemon=True
-            )
-            self._background.start()
-            self._start_mirrors()
-        elif self.identity.started is not None and self._monitor_hardware:
-            self._background = threading.Thread(
-                target=self._watch, name="instrument-capture", daemon=True
-            )
-            self._background.start()
-
-    def _capture(self, reading: CodeReading | None) -> None:
-        """Runs in the background thread."""
-        before = time.perf_counter()
-        try:
-            self._records.flush()  # the beginning is on the disk, and space for the end is kept
-            self._capture_all(reading)
-        except BaseException as error:  # strict: raised where the user waits for it
-            self._background_error = error
-        self._background_seconds = time.perf_counter() - before
-
-    def _capture_all(self, reading: CodeReading | None) -> None:
-        level = self._settings.capture_level
-        if reading is not None:
-            with self.guard.protect("keep the code"):
-                self._keep_code(reading)
-        with self.guard.protect("capture the environment"):
-            self._keep_snapshot(level)
-        if self._monitor_hardware:
-            self._watch()
-
-    def _watch(self) -> None:
-        """Begin to sample: the whole node, or of its other ranks and of a command the process."""
-        self._ending.wait(TELEMETRY_DELAY_SECONDS)
-        with self.guard.protect("start telemetry"):
-            from instrument.telemetry import Sampler, is_first_on_node
-
-            self._sampler = Sampler(
-                self,
-                self.clock,
-                whole_node=is_first_on_node() if self.identity.is_rank else self._owner,
-                budget_percent=self._settings.overhead_budget,
-                grid_gco2e_per_kwh=self._settings.grid_gco2e_per_kwh,
-                put=self.store.put_bytes if self.store is not None else None,
-            )
-            self._sampler.start()
-
-    def _keep_code(self, reading: CodeReading) -> None:
-        """Record what takes git longer, and store what differs from the commit."""
-        kept = reading.complete()
-        if kept is not None:
-            put = self.store.put_bytes if self.store is not None else None
-            digests = {name: put(data) for name, data in kept.objects.items()} if put else {}
-            self.record(msgspec.structs.replace(kept.code, **digests))
-
-    def _keep_snapshot(self, level: int) -> None:
-        from instrument.canonical import canonical_bytes
-        from instrument.capture.snapshot import capture_place, capture_snapshot
-
-        snapshot, health = capture_snapshot(level, self.store.put_bytes if self.store else None)
-        place, health_of_place = capture_place(level)
-        files = (snapshot.get("lock_files") or {}) if self.store else {}
-        digest = None
-        if self.store is not None:
-            with self.guard.protect("store the snapshot of the environment"):
-                digest = self.store.put_bytes(canonical_bytes(redact_texts(snapshot)))
-        self.record(
-            EnvironmentCaptured(
-                level=level,
-                snapshot=digest,
-                health=health + health_of_place,
-                place=place,
-                files=files,
-            )
-        )
 
     def _start_mirrors(self) -> None:
         names = [name for name in self._settings.backends if name != "local"]
@@ -281,14 +174,13 @@ class Recording:
         if not self._finishing.acquire(blocking=False):
             return  # for good: a signal may come while the end is being written
         before = time.perf_counter()
-        self._ending.set()
         _active.discard(self)
         with self.guard.protect("withdraw the run from child processes"):
             if self._offer is not None:
                 self._offer.withdraw()
         with self.guard.protect("identify what was loaded"):
             intercept.complete(self)
-        self._stop_background()
+        self._background.stop(self._records)
         if self.console is not None:
             with self.guard.protect("record what was printed"):
                 self.console.stop()
@@ -303,46 +195,21 @@ class Recording:
         self.blocking_seconds += time.perf_counter() - before
         self._close()
         self._finish_mirrors()
-        if self._background_error is not None:
-            raise self._background_error
+        if self._background.error is not None:
+            raise self._background.error
 
     def duration_seconds(self) -> float:
         """Since the start, by a monotonic clock."""
         return time.perf_counter() - self._started_at
 
-    def _stop_background(self) -> None:
-        if self._background is not None:
-            self._wait_for(self._background)
-            if self._background.is_alive():
-                reason = (
-                    "the store does not answer"
-                    if self._records.spool
-                    else f"not done after {BACKGROUND_DEADLINE_SECONDS:g} seconds"
-                )
-                late = TimeoutError(reason)
-                self.problem("finish the capture of the environment", late)
-        if self._sampler is not None:
-            with self.guard.protect("stop telemetry"):
-                self._sampler.stop()
-                self._telemetry_cpu_seconds = self._sampler.cpu_seconds
-
-    def _wait_for(self, background: threading.Thread) -> None:
-        """Until it is done, the deadline is over, or the store turns out to hang."""
-        background.join(_GLANCE_SECONDS)
-        if background.is_alive():
-            self._records.flush()
-        deadline = time.monotonic() + BACKGROUND_DEADLINE_SECONDS
-        while background.is_alive() and not self._records.spool and time.monotonic() < deadline:
-            background.join(_GLANCE_SECONDS)
-
     def _close(self) -> None:
         records = self._records
         overhead = {
             "blocking_seconds": self.blocking_seconds,
-            "background_seconds": self._background_seconds,
+            "background_seconds": self._background.seconds,
         }
-        if self._sampler is not None:
-            overhead["telemetry_cpu_seconds"] = self._telemetry_cpu_seconds
+        if self._background.telemetry_cpu_seconds is not None:
+            overhead["telemetry_cpu_seconds"] = self._background.telemetry_cpu_seconds
         self.record(ProcessFinished(lost=records.lost, overhead=overhead))
         with self.guard.protect("close the journal"):
             records.close()
@@ -394,8 +261,10 @@ class Recording:
         self._owner = False
         if self._offer is not None:
             self._lender = self._offer.handover
-        self._background = self._sampler = self._offer = None
+        self._background = Background(self, self._settings, monitor_hardware=False)
+        self._offer = None
         self._followers = []
+        self.blocking_seconds = 0.0
         self._finishing = threading.Lock()
         unopened = OpenedOnUse(self.open_own_journal)
         self._write_to(self._lent(unopened))

@@ -66,8 +66,8 @@ WATCHED = """
 import time, sys
 from instrument import ExperimentContext
 from instrument.telemetry import sampler
-import instrument.recording as recording
-recording.TELEMETRY_DELAY_SECONDS = 0
+import instrument.background as background
+background.TELEMETRY_DELAY_SECONDS = 0
 real = sampler.Sampler.__init__
 sampler.Sampler.__init__ = lambda self, recorder, clock, **options: real(
     self, recorder, clock, 0.01, **options)

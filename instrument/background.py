@@ -1,0 +1,191 @@
+"""What is captured beside the user's code: the state of the code, the environment, the hardware.
+
+git is asked first, and answers while the run is opened; the rest is a thread's, which the end of
+the run waits for.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from instrument.capture.code import CodeReading, begin_code, code_directory
+from instrument.guard import Guard
+from instrument.identity import Identity
+from instrument.protocols import Clock, Recorder, Records, Store
+from instrument.records import EnvironmentCaptured
+from instrument.redaction.kept import redact_texts
+from instrument.settings import Settings
+
+if TYPE_CHECKING:
+    from instrument.telemetry import Sampler
+
+BACKGROUND_DEADLINE_SECONDS: Final = 10.0
+TELEMETRY_DELAY_SECONDS: Final = 0.25
+"""The user's first lines, mostly imports, have the interpreter to themselves."""
+_GLANCE_SECONDS: Final = 0.2
+
+
+class Recording(Recorder, Protocol):
+    """The recording, as `Background` needs it."""
+
+    identity: Identity
+    store: Store | None
+    clock: Clock
+    guard: Guard
+
+
+class Background:
+    """Captures for one recording.
+
+    Args:
+        recording: Takes what is captured.
+        settings: Settings in force.
+        monitor_hardware: Whether telemetry is sampled.
+
+    Attributes:
+        seconds: What the capture took.
+        telemetry_cpu_seconds: What telemetry took; None where nothing was sampled.
+        error: What a strict run failed with, to be raised where the user waits for it.
+    """
+
+    def __init__(self, recording: Recording, settings: Settings, *, monitor_hardware: bool) -> None:
+        self.seconds = 0.0
+        self.telemetry_cpu_seconds: float | None = None
+        self.error: BaseException | None = None
+        self._recording = recording
+        self._settings = settings
+        self._monitor_hardware = monitor_hardware
+        self._reading: CodeReading | None = None
+        self._thread: threading.Thread | None = None
+        self._sampler: Sampler | None = None
+        self._ending = threading.Event()
+
+    def ask_git(self) -> None:
+        """Begin to read the state of the code."""
+        recording = self._recording
+        with recording.guard.protect("ask git"):
+            self._reading = begin_code(
+                code_directory(),
+                commit=self._settings.git_commit,
+                level=self._settings.capture_level,
+                command=recording.identity.command,
+            )
+
+    def capture(self, records: Records) -> None:
+        """Take the code's state now; leave the patch, the snapshot and telemetry to a thread.
+
+        Args:
+            records: The journal, which holds the beginning of the run.
+        """
+        if self._reading is not None:
+            with self._recording.guard.protect("read the state of the code"):
+                self._recording.record(self._reading.finish())
+        self._run(lambda: self._capture(records))
+
+    def watch(self) -> None:
+        """Sample the hardware, and no more: in a process that takes part in another's run."""
+        if self._monitor_hardware:
+            self._run(self._watch)
+
+    def stop(self, records: Records) -> None:
+        """Wait for what is under way, and stop to sample; nothing begins any more.
+
+        Args:
+            records: The journal; where its store hangs nothing is waited for.
+        """
+        self._ending.set()
+        guard = self._recording.guard
+        if self._thread is not None and not self._wait_for(self._thread, records):
+            reason = (
+                "the store does not answer"
+                if records.spool
+                else f"not done after {BACKGROUND_DEADLINE_SECONDS:g} seconds"
+            )
+            guard.problem("finish the capture of the environment", TimeoutError(reason))
+        if self._sampler is not None:
+            with guard.protect("stop telemetry"):
+                self._sampler.stop()
+                self.telemetry_cpu_seconds = self._sampler.cpu_seconds
+
+    def _run(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # of a strict run
+                self.error = error
+
+        self._thread = threading.Thread(target=run, name="instrument-capture", daemon=True)
+        self._thread.start()
+
+    def _wait_for(self, thread: threading.Thread, records: Records) -> bool:
+        """Until it is done, the deadline is over, or the store turns out to hang."""
+        thread.join(_GLANCE_SECONDS)
+        if thread.is_alive():
+            records.flush()
+        deadline = time.monotonic() + BACKGROUND_DEADLINE_SECONDS
+        while thread.is_alive() and not records.spool and time.monotonic() < deadline:
+            thread.join(_GLANCE_SECONDS)
+        return not thread.is_alive()
+
+    def _capture(self, records: Records) -> None:
+        before, guard = time.perf_counter(), self._recording.guard
+        records.flush()  # the beginning is on the disk, and space for the end is kept
+        if self._reading is not None:
+            with guard.protect("keep the code"):
+                self._keep_code(self._reading)
+        with guard.protect("capture the environment"):
+            self._keep_snapshot(self._settings.capture_level)
+        if self._monitor_hardware:
+            self._watch()
+        self.seconds = time.perf_counter() - before
+
+    def _keep_code(self, reading: CodeReading) -> None:
+        """Record what takes git longer, and store what differs from the commit."""
+        kept = reading.complete()
+        if kept is not None:
+            store = self._recording.store
+            put = store.put_bytes if store is not None else None
+            digests = {name: put(data) for name, data in kept.objects.items()} if put else {}
+            self._recording.record(msgspec.structs.replace(kept.code, **digests))
+
+    def _keep_snapshot(self, level: int) -> None:
+        from instrument.canonical import canonical_bytes
+        from instrument.capture.snapshot import capture_place, capture_snapshot
+
+        store = self._recording.store
+        snapshot, health = capture_snapshot(level, store.put_bytes if store else None)
+        place, health_of_place = capture_place(level)
+        files = (snapshot.get("lock_files") or {}) if store else {}
+        digest = None
+        if store is not None:
+            with self._recording.guard.protect("store the snapshot of the environment"):
+                digest = store.put_bytes(canonical_bytes(redact_texts(snapshot)))
+        self._recording.record(
+            EnvironmentCaptured(
+                level=level,
+                snapshot=digest,
+                health=health + health_of_place,
+                place=place,
+                files=files,
+            )
+        )
+
+    def _watch(self) -> None:
+        """Begin to sample: the whole node, or of its other ranks and of a command the process."""
+        self._ending.wait(TELEMETRY_DELAY_SECONDS)
+        recording, identity = self._recording, self._recording.identity
+        with recording.guard.protect("start telemetry"):
+            from instrument.telemetry import Sampler, is_first_on_node
+
+            self._sampler = Sampler(
+                recording,
+                recording.clock,
+                whole_node=is_first_on_node() if identity.is_rank else identity.owner,
+                budget_percent=self._settings.overhead_budget,
+                grid_gco2e_per_kwh=self._settings.grid_gco2e_per_kwh,
+                put=recording.store.put_bytes if recording.store is not None else None,
+            )
+            self._sampler.start()
