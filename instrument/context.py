@@ -146,6 +146,7 @@ class ExperimentContext:
         state: RunState | str | None = None,
         error: BaseException | None = None,
         exit_code: int | None = None,
+        signal: str | None = None,
     ) -> None:
         """Close the run. ``with`` does it for you. Idempotent.
 
@@ -153,11 +154,13 @@ class ExperimentContext:
             state: What became of it; derived from `error` when None.
             error: The exception that ended it.
             exit_code: Exit code of a recorded command.
+            signal: Name of the signal that ended it, such as ``SIGTERM``.
 
         Raises:
             UsageError: An argument is not usable; the run stays open.
         """
         code = given.exit_code(exit_code)
+        by = given.text("signal", signal) if signal is not None else None
         ended = _end_state(state) if state is not None else state_after(error)
         if self.state is not RunState.RUNNING:
             return
@@ -169,7 +172,7 @@ class ExperimentContext:
         duration = recording.duration_seconds()
         console.uninstall()
         intercept.uninstall()
-        end = RunFinished(state=self.state, duration_seconds=duration, exit_code=code)
+        end = RunFinished(state=self.state, duration_seconds=duration, exit_code=code, signal=by)
         recording.finish(end, lambda: self._record_end(error))
         if self._hook is not None:
             self._hook.remove()
@@ -413,7 +416,9 @@ class ExperimentContext:
         intercept.install(_destination, (*self._settings.intercept, "trace"))
         console.install(_console_log)
         if which.owner:
-            self._hook = TerminationHook(lambda: self.finish(RunState.INTERRUPTED))
+            self._hook = TerminationHook(
+                lambda: self.finish(RunState.INTERRUPTED, signal="SIGTERM")
+            )
             self._hook.install()
 
     def _identity(self, store: Store | None) -> Identity:

@@ -23,7 +23,7 @@ from instrument.vocabulary import RunState
 FIELDS: Final = (
     "id", "name", "project", "state", "started_at", "ended_at", "duration_seconds", "attempts",
     "tags", "function", "parent_run_id", "session_id", "host", "rank_count", "inputs", "outputs",
-    "environment", "exit_code",
+    "environment", "exit_code", "ended_by",
 )  # fmt: skip
 GROUPS: Final = ("params", "metrics", "git")
 LIST_FIELDS: Final = ("tags", "inputs", "outputs")

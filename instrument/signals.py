@@ -15,6 +15,14 @@ from typing import Final
 DEADLINE_SECONDS: Final = 5.0
 
 
+def signal_name(number: int) -> str:
+    """``SIGTERM``; of a signal without a name its number: ``signal 35``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class TerminationHook:
     """Calls `interrupted` on SIGTERM, then the previous handler.
 

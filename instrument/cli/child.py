@@ -56,7 +56,10 @@ class Child:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._ended = False
         self._lock = threading.Lock()
-        self.interrupted = False
+        self.interrupted_by: int | None = None
+        """The last signal that came for it and asks a program to end."""
+        self.killed_by: int | None = None
+        """The signal that ended it; None while it runs, and when it exited by itself."""
         self._witness = Witness()
         self._early = signal.sigpending() & FORWARDED  # sent before there was a child to get them
         self.pid = os.posix_spawnp(
@@ -71,15 +74,19 @@ class Child:
             self._ended = True
             _, status = os.waitpid(self.pid, 0)
             self._witness.close()
-        code = os.waitstatus_to_exitcode(status)
-        return code if code >= 0 else SIGNALLED - code
+        while late := signal.sigtimedwait(FORWARDED, 0):  # it was for the command: not for us now
+            self._note(late.si_signo)
+        if os.WIFSIGNALED(status):
+            self.killed_by = os.WTERMSIG(status)
+            return SIGNALLED + self.killed_by
+        return os.WEXITSTATUS(status)
 
     def _forward(self) -> None:
         """Pass on what was sent to us alone; runs in a thread."""
         while True:
             received = signal.sigwaitinfo(FORWARDED)
             number = signal.Signals(received.si_signo)
-            self.interrupted |= number in INTERRUPTING
+            self._note(number)
             from_terminal = received.si_code == _FROM_KERNEL
             time.sleep(_AT_ONCE_SECONDS)
             while again := signal.sigtimedwait({number}, 0):
@@ -92,3 +99,7 @@ class Child:
                 self._early.discard(number)
                 if early or not to_group or os.getpgid(self.pid) != os.getpgrp():
                     os.kill(self.pid, number)
+
+    def _note(self, number: int) -> None:
+        if number in INTERRUPTING:
+            self.interrupted_by = number

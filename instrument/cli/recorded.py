@@ -19,6 +19,7 @@ from instrument.intercept.libraries import LIBRARIES
 from instrument.intercept.tracing import roots
 from instrument.protocols import Store
 from instrument.records import EnvironmentCaptured, SeedsRecorded
+from instrument.signals import signal_name
 from instrument.vocabulary import Health, RunState
 
 EXIT_NOT_FOUND: Final = 127
@@ -121,7 +122,8 @@ def record_command(run: CommandRun, environment: Mapping[str, str]) -> int:
             run.finish(error=error, exit_code=code)
             return code
         code = child.wait()
-    run.finish(state=_state(code, interrupted=child.interrupted), exit_code=code)
+    state, by = _end(child, code)
+    run.finish(state=state, exit_code=code, signal=signal_name(by) if by else None)
     return code
 
 
@@ -159,10 +161,12 @@ def _start(run: CommandRun) -> None:
         say(f"could not record this run: {one_line(error)} (the command runs all the same)")
 
 
-def _state(code: int, *, interrupted: bool) -> RunState:
-    """What became of a command that ended with `code`."""
+def _end(child: Child, code: int) -> tuple[RunState, int | None]:
+    """What became of a command that ended with `code`, and by which signal."""
     if code == 0:
-        return RunState.COMPLETED
-    if interrupted or code - SIGNALLED in INTERRUPTING:
-        return RunState.INTERRUPTED
-    return RunState.FAILED
+        return RunState.COMPLETED, None
+    by = child.killed_by or child.interrupted_by
+    if by is None and code - SIGNALLED in INTERRUPTING:
+        by = code - SIGNALLED  # of a shell: what it ran was ended so
+    interrupted = by in INTERRUPTING or child.interrupted_by is not None
+    return RunState.INTERRUPTED if interrupted else RunState.FAILED, by

@@ -1,12 +1,14 @@
 """The page of ``instrument runs show``."""
 
 import shlex
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from instrument.cli.child import SIGNALLED
 from instrument.cli.environment_page import headline
 from instrument.cli.hardware import hardware_table, value_of
 from instrument.cli.output import facts, section, state_text, table, text
@@ -14,13 +16,18 @@ from instrument.cli.words import ago, duration, listed, moment, short_digest, va
 from instrument.errors import InstrumentError
 from instrument.protocols import Store
 from instrument.records import CodeCaptured, EnvironmentCaptured
-from instrument.summary import RunSummary
+from instrument.signals import signal_name
+from instrument.summary import UNRECORDED, RunSummary
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
 _MOST_LINES = 40
 _MOST_OF_LINES = 80
+_ENDINGS: Final = {
+    UNRECORDED: "unknown: no end was recorded; it was killed (kill -9, no memory), or the machine",
+    "KeyboardInterrupt": "KeyboardInterrupt: Ctrl-C, or SIGINT",
+}
 
 
 def run_page(store: Store, run: RunSummary) -> "Group":
@@ -68,8 +75,10 @@ def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:
     """What is told in one line each; facts that the run does not have are left out."""
     if run.exception:
         yield "exception", f"{run.exception.get('type')}: {run.exception.get('message')}"
+    if run.ended_by:
+        yield "ended by", _ENDINGS.get(run.ended_by, run.ended_by)
     if run.exit_code is not None:
-        yield "exit code", str(run.exit_code)
+        yield "exit code", _exit_code(run.exit_code)
     yield "command", command_line(run.command) or "-"
     if run.function:
         yield "function", run.function
@@ -87,6 +96,12 @@ def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:
     yield "host", f"{run.host or '-'}{processes}{attempts}"
     yield "seeds", _seeds(run.seeds)
     yield "environment", _environment(store, run)
+
+
+def _exit_code(code: int) -> str:
+    """The code, and the signal that a shell means by it."""
+    is_signal = code - SIGNALLED in signal.valid_signals()
+    return f"{code} (as of {signal_name(code - SIGNALLED)})" if is_signal else str(code)
 
 
 def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:

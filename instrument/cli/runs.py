@@ -17,10 +17,10 @@ from instrument.cli.words import ago, duration, json_text, moment, short_ids, va
 from instrument.errors import UsageError
 from instrument.protocols import Store
 from instrument.query import value_of
-from instrument.summary import RunSummary
+from instrument.summary import UNRECORDED, RunSummary
 
 if TYPE_CHECKING:
-    from instrument.cli.output import Cell, Table
+    from instrument.cli.output import Cell, Styled, Table
     from instrument.query import Condition
 
 DEFAULT_LIMIT = 50
@@ -189,7 +189,7 @@ def runs_table(found: Sequence[RunSummary], fields: Sequence[str] = ()) -> "Tabl
         "run": [shown_ids[run.id] for run in found],
         "name": [run.name for run in found],
         "project": [run.project or "-" for run in found],
-        "state": [state_text(run.state) for run in found],
+        "state": [_state(run) for run in found],
         "started": [moment(run.started_at) for run in found],
         "age": [ago(run.started_at) for run in found],
         "took": [duration(run.duration_seconds) for run in found],
@@ -211,6 +211,15 @@ def runs_table(found: Sequence[RunSummary], fields: Sequence[str] = ()) -> "Tabl
     return table(
         list(columns), zip(*columns.values(), strict=True), numeric=("took",), cut="metrics"
     )
+
+
+def _state(run: RunSummary) -> "Styled":
+    """The state, and what ended the run from outside where there is room for it."""
+    state = state_text(run.state)
+    if is_narrow() or not run.ended_by:
+        return state
+    how = "no end recorded" if run.ended_by == UNRECORDED else run.ended_by
+    return msgspec.structs.replace(state, text=f"{state.text} ({how})")
 
 
 def _first(values: Mapping[str, object]) -> str:

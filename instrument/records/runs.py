@@ -116,11 +116,13 @@ class RunFinished(Record, frozen=True, kw_only=True, tag="run_finished"):
         state: COMPLETED, FAILED or INTERRUPTED.
         duration_seconds: From start to end of this attempt, by a monotonic clock.
         exit_code: Exit code of the recorded command, or None when there is none.
+        signal: Name of the signal that ended it, such as ``SIGTERM``, or None.
     """
 
     state: RunState
     duration_seconds: float
     exit_code: int | None = None
+    signal: str | None = None
 
 
 class ProcessFinished(Record, frozen=True, kw_only=True, tag="process_finished"):

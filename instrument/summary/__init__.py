@@ -5,6 +5,7 @@ several journals say is merged in the order of the journals' names, metrics by t
 """
 
 from instrument.summary.folding import summarise
+from instrument.summary.life import UNRECORDED
 from instrument.summary.run import Recording, RunSummary
 
-__all__ = ["Recording", "RunSummary", "summarise"]
+__all__ = ["UNRECORDED", "Recording", "RunSummary", "summarise"]

@@ -1,6 +1,7 @@
 """Who took part in a run, how it presents itself, and what became of it."""
 
 from datetime import datetime
+from typing import Final
 
 from instrument.records import (
     Entry,
@@ -12,6 +13,8 @@ from instrument.records import (
 )
 from instrument.summary.run import RunSummary
 from instrument.vocabulary import RunState
+
+UNRECORDED: Final = "unrecorded"
 
 
 class Life:
@@ -122,6 +125,7 @@ class Life:
         summary = self._summary
         summary.state = RunState.RUNNING if alive else RunState.INTERRUPTED
         summary.ended_at = None if alive else self._last
+        summary.ended_by = None if alive else UNRECORDED
         if summary.ended_at and summary.started_at:
             elapsed = summary.ended_at - summary.started_at
             summary.duration_seconds = elapsed.total_seconds()
@@ -134,3 +138,6 @@ class Life:
         summary.ended_at = at
         summary.duration_seconds = finished.duration_seconds
         summary.exit_code = finished.exit_code
+        summary.ended_by = finished.signal
+        if finished.signal is None and finished.state is RunState.INTERRUPTED and summary.exception:
+            summary.ended_by = summary.exception["type"].rpartition(".")[2]

@@ -62,6 +62,9 @@ class RunSummary(msgspec.Struct, kw_only=True):
         seeds: The last `SeedsRecorded` of its owner.
         exception: ``type`` and ``message`` of what ended it.
         exit_code: Exit code of the recorded command.
+        ended_by: What ended a run from outside: a signal such as ``SIGTERM``, the name of what was
+            raised, such as ``KeyboardInterrupt``, or ``unrecorded`` where no record tells the end,
+            since the process was killed or the machine died. None where nothing did.
         telemetry: The hardware: ``samples``, ``interval_seconds``, ``readings``, ``columns``,
             ``energy`` as in `TelemetrySummarised`; ``phases`` by name, each with ``count``,
             ``duration_seconds``, ``cpu_seconds``, ``open`` passes, ``readings`` and the number of
@@ -96,6 +99,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     seeds: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
     exit_code: int | None = None
+    ended_by: str | None = None
     telemetry: dict[str, Any] = msgspec.field(default_factory=dict)
     recording: Recording = msgspec.field(default_factory=Recording)
     environment: str | None = None

@@ -168,7 +168,7 @@ def test_a_signal_that_comes_before_the_command_is_not_lost() -> None:
         "with signals_held():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    child = Child(['sleep', '60'], os.environ)\n"
-        "    print(child.wait(), child.interrupted)\n"
+        "    print(child.wait(), child.interrupted_by == child.killed_by == signal.SIGINT)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
@@ -268,6 +268,28 @@ def test_under_timeout_the_command_gets_the_signal_once(cli: Cli) -> None:
     assert latest(cli)["recording"]["complete"]
 
 
+def test_a_signal_that_comes_again_as_the_command_ends_does_not_end_the_recorder() -> None:
+    """As from `timeout`, which signals its command and then the group."""
+    script = (
+        "import os, signal, threading, time\n"
+        "from instrument.cli.child import Child, signals_held\n"
+        "def twice():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(0.02)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(child.pid, signal.SIGKILL)\n"
+        "with signals_held():\n"
+        "    child = Child(['sleep', '60'], os.environ)\n"
+        "    threading.Thread(target=twice).start()\n"
+        "    child.wait()\n"
+        "print('recorded', child.interrupted_by == signal.SIGINT)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "recorded True\n", done.stderr
+
+
 def test_a_command_that_left_the_group_gets_what_the_group_was_sent() -> None:
     script = "import os; os.setsid()\n" + COUNTING
     with started("--", sys.executable, "-c", script, start_new_session=True) as process:
@@ -330,3 +352,42 @@ def test_nothing_is_recorded_when_disabled(cli: Cli, store_path: Path) -> None:
     result = cli("run", "--", "sh", "-c", "exit 3", env={"INSTRUMENT_MODE": "disabled"})
     assert (result.code, result.out, result.err) == (3, "", "")
     assert not store_path.exists()
+
+
+IN_A_RUN = (
+    "import os, signal, sys\n"
+    "from instrument import ExperimentContext\n"
+    "with ExperimentContext():\n"
+    "    os.kill(os.getpid(), int(sys.argv[1]))\n"
+    "    signal.pause()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "recorded", "in_context", "shown"),
+    [
+        (signal.SIGTERM, "SIGTERM", "SIGTERM", "ended by     SIGTERM"),
+        (signal.SIGINT, "SIGINT", "KeyboardInterrupt", "Ctrl-C, or SIGINT"),
+        (signal.SIGKILL, "SIGKILL", "unrecorded", "no end was recorded; it was killed"),
+    ],
+)
+def test_what_ended_a_run_from_outside_is_told(
+    cli: Cli, number: signal.Signals, recorded: str, in_context: str, shown: str
+) -> None:
+    cli("run", "--", "sh", "-c", f"kill -{number:d} $$")
+    run = latest(cli)
+    assert (run["ended_by"], run["exit_code"]) == (recorded, 128 + number)
+    assert f"({recorded})" in cli("runs", "list").out
+    assert f"{128 + number} (as of {recorded})" in cli("runs", "show", "latest").out
+
+    subprocess.run([sys.executable, "-c", IN_A_RUN, str(int(number))], check=False)
+    assert latest(cli)["ended_by"] == in_context
+    assert shown in cli("runs", "show", "latest").out
+    found = cli("runs", "list", "--json", "--where", f"ended_by == '{in_context}'").json
+    assert latest(cli)["id"] in [run["id"] for run in found]
+
+
+def test_a_run_that_ended_by_itself_was_ended_by_nothing(cli: Cli) -> None:
+    cli("run", "--", "sh", "-c", "exit 3")
+    assert latest(cli)["ended_by"] is None
+    assert "ended by" not in cli("runs", "show", "latest").out
