@@ -1,7 +1,7 @@
 """What is captured beside the user's code: the state of the code, the environment, the hardware.
 
-git is asked first, and answers while the run is opened; the rest is a thread's, which the end of
-the run waits for.
+git is asked first, and answers while the run is opened; the rest is left to threads, which the end
+of the run waits for.
 """
 
 import threading
@@ -22,7 +22,8 @@ from instrument.settings import Settings
 if TYPE_CHECKING:
     from instrument.telemetry import Sampler
 
-BACKGROUND_DEADLINE_SECONDS: Final = 10.0
+END_SECONDS: Final = 10.0
+"""So long the end of a run waits for all that is under way. What is captured is limited to less."""
 TELEMETRY_DELAY_SECONDS: Final = 0.25
 """The user's first lines, mostly imports, have the interpreter to themselves."""
 _GLANCE_SECONDS: Final = 0.2
@@ -90,42 +91,46 @@ class Background:
         if self._monitor_hardware:
             self._run(self._watch)
 
-    def stop(self, records: Records) -> None:
+    def stop(self, records: Records, deadline: float) -> None:
         """Wait for what is under way, and stop to sample; nothing begins any more.
 
         Args:
             records: The journal; where its store hangs nothing is waited for.
+            deadline: Until when to wait, by the monotonic clock.
         """
         self._ending.set()
         guard = self._recording.guard
-        if self._thread is not None and not self._wait_for(self._thread, records):
+        if self._thread is not None and not self._wait_for(self._thread, records, deadline):
             reason = (
                 "the store does not answer"
                 if records.spool
-                else f"not done after {BACKGROUND_DEADLINE_SECONDS:g} seconds"
+                else f"not done {END_SECONDS:g} seconds after the end of the run"
             )
             guard.problem("finish the capture of the environment", TimeoutError(reason))
         if self._sampler is not None:
             with guard.protect("stop telemetry"):
-                self._sampler.stop()
+                self._sampler.stop(left_until(deadline))
                 self.telemetry_cpu_seconds = self._sampler.cpu_seconds
 
     def _run(self, work: Callable[[], None]) -> None:
+        self._thread = self._start(work, "instrument-capture")
+
+    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
         def run() -> None:
             try:
                 work()
             except BaseException as error:  # of a strict run
                 self.error = error
 
-        self._thread = threading.Thread(target=run, name="instrument-capture", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        return thread
 
-    def _wait_for(self, thread: threading.Thread, records: Records) -> bool:
+    def _wait_for(self, thread: threading.Thread, records: Records, deadline: float) -> bool:
         """Until it is done, the deadline is over, or the store turns out to hang."""
         thread.join(_GLANCE_SECONDS)
         if thread.is_alive():
             records.flush()
-        deadline = time.monotonic() + BACKGROUND_DEADLINE_SECONDS
         while thread.is_alive() and not records.spool and time.monotonic() < deadline:
             thread.join(_GLANCE_SECONDS)
         return not thread.is_alive()
@@ -133,23 +138,23 @@ class Background:
     def _capture(self, records: Records) -> None:
         before, guard = time.perf_counter(), self._recording.guard
         records.flush()  # the beginning is on the disk, and space for the end is kept
-        if self._reading is not None:
-            with guard.protect("keep the code"):
-                self._keep_code(self._reading)
+        code = self._start(self._keep_code, "instrument-code")  # one that hangs holds up no other
         with guard.protect("capture the environment"):
             self._keep_snapshot(self._settings.capture_level)
         if self._monitor_hardware:
             self._watch()
+        code.join()
         self.seconds = time.perf_counter() - before
 
-    def _keep_code(self, reading: CodeReading) -> None:
+    def _keep_code(self) -> None:
         """Record what takes git longer, and store what differs from the commit."""
-        kept = reading.complete()
-        if kept is not None:
-            store = self._recording.store
-            put = store.put_bytes if store is not None else None
-            digests = {name: put(data) for name, data in kept.objects.items()} if put else {}
-            self._recording.record(msgspec.structs.replace(kept.code, **digests))
+        with self._recording.guard.protect("keep the code"):
+            kept = self._reading.complete() if self._reading is not None else None
+            if kept is not None:
+                store = self._recording.store
+                put = store.put_bytes if store is not None else None
+                digests = {name: put(data) for name, data in kept.objects.items()} if put else {}
+                self._recording.record(msgspec.structs.replace(kept.code, **digests))
 
     def _keep_snapshot(self, level: int) -> None:
         from instrument.canonical import canonical_bytes
@@ -189,3 +194,8 @@ class Background:
                 put=recording.store.put_bytes if recording.store is not None else None,
             )
             self._sampler.start()
+
+
+def left_until(deadline: float) -> float:
+    """Seconds until `deadline`; what is well gets a moment to answer even when it is over."""
+    return max(deadline - time.monotonic(), _GLANCE_SECONDS)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from instrument import intercept, registry
-from instrument.background import Background
+from instrument.background import END_SECONDS, Background, left_until
 from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.console import ConsoleLog
@@ -174,16 +174,17 @@ class Recording:
         if not self._finishing.acquire(blocking=False):
             return  # for good: a signal may come while the end is being written
         before = time.perf_counter()
+        deadline = time.monotonic() + END_SECONDS
         _active.discard(self)
         with self.guard.protect("withdraw the run from child processes"):
             if self._offer is not None:
                 self._offer.withdraw()
         with self.guard.protect("identify what was loaded"):
-            intercept.complete(self)
-        self._background.stop(self._records)
+            intercept.complete(self, END_SECONDS)
+        self._background.stop(self._records, deadline)
         if self.console is not None:
             with self.guard.protect("record what was printed"):
-                self.console.stop()
+                self.console.stop(left_until(deadline))
         for follower in self._followers:
             if follower.failure is not None:
                 failed = RuntimeError(f"{follower.failure} (see {follower.log})")

@@ -66,8 +66,11 @@ class ConsoleLog:
                 self._record(stream, self._lines_of(stream).feed(text), kept)
             self._record_progress()
 
-    def stop(self) -> None:
+    def stop(self, limit_seconds: float = _DEADLINE_SECONDS) -> None:
         """Record what is left. Idempotent.
+
+        Args:
+            limit_seconds: How long to wait for the thread.
 
         Raises:
             TimeoutError: What was printed before is still being recorded.
@@ -75,7 +78,7 @@ class ConsoleLog:
         if self._thread is not None:
             self._ending.set()
             self._awake.set()
-            self._thread.join(_DEADLINE_SECONDS)
+            self._thread.join(min(limit_seconds, _DEADLINE_SECONDS))
             if self._thread.is_alive():
                 raise TimeoutError("the store does not answer")
         self.flush(kept=KEPT_AT_END)

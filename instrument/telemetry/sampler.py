@@ -76,8 +76,11 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="instrument-telemetry", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, limit_seconds: float = JOIN_SECONDS) -> None:
         """Stop, and record the summary. Idempotent; does nothing in a forked child.
+
+        Args:
+            limit_seconds: How long to wait for a probe that is reading, at most `JOIN_SECONDS`.
 
         Raises:
             BaseException: What a strict recorder raised while sampling.
@@ -86,9 +89,10 @@ class Sampler:
         if thread is None or self._pid != os.getpid():
             return
         self._stopping.set()
-        thread.join(JOIN_SECONDS)
+        limit_seconds = min(limit_seconds, JOIN_SECONDS)
+        thread.join(limit_seconds)
         if thread.is_alive():
-            late = TimeoutError(f"a probe has not answered for {JOIN_SECONDS:g} seconds")
+            late = TimeoutError(f"a probe has not answered for {limit_seconds:.2g} seconds")
             self._recorder.problem("stop telemetry", late)
         self._recorder.record(self._summary())
         if self._failure is not None:

@@ -70,6 +70,7 @@ def test_any_tree_comes_back(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @given(before=_TREES, staged=_TREES, after=_TREES, attributes=_ATTRIBUTES)
 @settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_of_many_trees_comes_back(
