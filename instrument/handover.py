@@ -187,6 +187,9 @@ class _OwnBoard:
         if not self._standing:
             Path(self.path).unlink(missing_ok=True)
             return
+        with suppress(OSError):  # mostly nothing is up that would have to be replaced
+            os.symlink(self._text(), self.path)  # noqa: PTH211 - as above
+            return
         part = Path(f"{self.path}.part")
         part.unlink(missing_ok=True)
         try:

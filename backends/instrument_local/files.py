@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from instrument.errors import InstrumentError, StoreError
 
@@ -74,8 +74,13 @@ def write_all(disk: Disk, fd: int, data: bytes) -> None:
 
 def read_file(path: Path) -> bytes:
     """The bytes of the regular file `path`; a symbolic link is an error."""
-    with os.fdopen(os.open(path, READ), "rb") as stream:
+    with open_to_read(path) as stream:
         return stream.read()
+
+
+def open_to_read(path: Path) -> BinaryIO:
+    """The regular file `path`, open; a symbolic link is an error."""
+    return os.fdopen(os.open(path, READ), "rb")
 
 
 def is_regular(path: Path) -> bool:
@@ -130,14 +135,24 @@ class Files:
         self._known: set[Path] = set()
 
     def make_directory(self, path: Path) -> list[Path]:
-        """Make `path`, private, with its parents; the result is what `sync_directory` must see."""
-        self._make_known(path)
+        """As `have_directory`; the result is what `sync_directory` must see."""
+        self.have_directory(path)
         return self.above(path)
 
-    def make_once(self, path: Path) -> bool:
-        """As `make_directory`, for one that is not asked for again; whether it was made here."""
+    def have_directory(self, path: Path) -> None:
+        """Make `path`, private, with its parents, where it is not there."""
+        if path in self._known and is_directory(path):  # somebody may have removed it
+            return
         if path != self._root:
-            self._make_known(path.parent)
+            self.have_directory(path.parent)
+        if not is_directory(path):
+            self.make_once(path)
+        self._known.add(path)
+
+    def make_once(self, path: Path) -> bool:
+        """As `have_directory`, for one that is not asked for again; whether it was made here."""
+        if path != self._root:
+            self.have_directory(path.parent)
         try:
             self.disk.mkdir(path, 0o700)
         except FileExistsError:
@@ -146,14 +161,9 @@ class Files:
             return False
         return True
 
-    def _make_known(self, path: Path) -> None:
-        if path not in self._known or not is_directory(path):  # somebody may have removed it
-            self.make_once(path)
-            self._known.add(path)
-
     def make_durable_directory(self, path: Path) -> None:
         """Make `path` so that it survives the death of the machine."""
-        self.make_directory(path)
+        self.have_directory(path)
         self.make_durable(path)
 
     def make_durable(self, path: Path) -> None:
@@ -223,7 +233,7 @@ class Files:
 
     def temporary(self, flags: int = NEW_FILE) -> tuple[int, Path]:
         """A new private file that nobody else knows, open for writing."""
-        self._make_known(self._temporary)
+        self.have_directory(self._temporary)
         path = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
         return self.disk.open(path, flags, 0o600), path
 

@@ -66,7 +66,7 @@ class Markers:
             pid_namespace=_own_namespace(),
         )
         path = self._layout.open / f"{process.run_id}~{secrets.token_hex(8)}.json"
-        self._layout.files.make_directory(self._layout.open)
+        self._layout.files.have_directory(self._layout.open)
         # Not durable: after the death of the machine nobody is recording.
         self._layout.files.publish(path, stamp(msgspec.json.encode(marker)), durable=False)
         return path

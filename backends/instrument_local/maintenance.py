@@ -128,7 +128,7 @@ def _claim(layout: Layout, number: int, doing: str) -> Maintenance | None:
     holder = Holder(**process, at=datetime.now(UTC), doing=doing)
     content = stamp(msgspec.json.encode(holder))
     path = _path(layout, number)
-    layout.files.make_directory(path.parent)
+    layout.files.have_directory(path.parent)
     # Durable: a power cut must not leave an empty lock, which keeps everybody out for half an hour.
     if not layout.files.publish(path, content):
         return None

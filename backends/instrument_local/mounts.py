@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -69,6 +70,8 @@ def mount_of(path: Path) -> Mount:
 def may_hang(path: Path) -> bool:
     """Whether calls to `path` can wait for a server. Asks no server: none that hangs is touched."""
     table = _table()
+    if _all_are_local(table):
+        return False
     rest = list(reversed([path.absolute(), *path.absolute().parents]))
     for part in rest:
         if _mount_at(os.fsencode(part), table).is_network:
@@ -90,14 +93,31 @@ def _table() -> bytes:
 def _mount_at(place: bytes, table: bytes) -> Mount:
     """The mount of `table` that `place`, which holds no symbolic link, is on."""
     best, found = -1, Mount("unknown", "")
+    for point, mount in _mounts(table):
+        if len(point) >= best and _inside(place, point):
+            best, found = len(point), mount
+    return found
+
+
+@lru_cache(maxsize=1)
+def _mounts(table: bytes) -> list[tuple[bytes, Mount]]:
+    """The mounts of `table`, each with the directory where it is mounted."""
+    mounts = []
     for line in table.splitlines():
         left, _, right = line.partition(b" - ")
         fields, last = left.split(b" "), right.split(b" ")
         point = re.sub(rb"\\(\d{3})", lambda match: bytes([int(match[1], 8)]), fields[4])
-        if _inside(place, point) and len(point) >= best:
-            options = b",".join([fields[5], *last[2:3]])
-            best, found = len(point), Mount(os.fsdecode(last[0]), os.fsdecode(options))
-    return found
+        options = b",".join([fields[5], *last[2:3]])
+        mounts.append((point, Mount(os.fsdecode(last[0]), os.fsdecode(options))))
+    return mounts
+
+
+@lru_cache(maxsize=1)
+def _all_are_local(table: bytes) -> bool:
+    """Whether no place at all is on a network file system."""
+    mounts = _mounts(table)
+    has_root = any(point == b"/" for point, _ in mounts)
+    return has_root and not any(mount.is_network for _, mount in mounts)
 
 
 def _inside(place: bytes, point: bytes) -> bool:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -244,6 +245,7 @@ def _without_status(repository: Repository, reason: str) -> CodeCaptured:
     return CodeCaptured(git=git, reason=reason)
 
 
+@cache
 def _is_of_installation(directory: Path) -> bool:
     """Whether `directory` holds programs and libraries, not somebody's project."""
     if {"site-packages", "dist-packages"} & set(directory.parts):

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -114,6 +115,7 @@ def started_at() -> datetime | None:
     return datetime.now(UTC) - timedelta(seconds=age)
 
 
+@cache
 def boot_id() -> str | None:
     """Identity of the host's last start; None where the system does not say."""
     try:

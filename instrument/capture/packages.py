@@ -28,7 +28,15 @@ KEY_PACKAGES: Final = frozenset(
 
 
 def key_packages() -> dict[str, str]:
-    """Versions of the installed libraries that decide most results; no file is opened."""
+    """Versions of the installed libraries that decide most results; no file is opened.
+
+    Looked at again only when something was installed or `sys.path` has changed.
+    """
+    return _key_versions(_state_of_path())
+
+
+@lru_cache(maxsize=1)
+def _key_versions(_state: tuple[tuple[str, int], ...]) -> dict[str, str]:
     names: dict[str, str | None] = {}
     for found in distributions():
         names.setdefault(normalised(found.name), found.version)

@@ -52,7 +52,7 @@ def redact_known(text: str) -> str:
     """`text` without the secrets that this process knows."""
     if len(text) < MIN_LENGTH:
         return text
-    for value, pattern in _search_list():
+    for value, pattern in search_list():
         if value in text:
             text = pattern.sub("[redacted]", text) if pattern else text.replace(value, "[redacted]")
     return text
@@ -62,27 +62,29 @@ def holds_known(text: str) -> bool:
     """Whether `text` holds a secret that this process knows."""
     return any(
         value in text and (pattern is None or pattern.search(text) is not None)
-        for value, pattern in _search_list()
+        for value, pattern in search_list()
     )
 
 
-_Sought = list[tuple[str, re.Pattern[str] | None]]
-_built: tuple[dict[object, object], int, _Sought] = ({}, -1, [])
+Sought = list[tuple[str, re.Pattern[str] | None]]
+_built: tuple[dict[object, object], set[str], int, Sought] = ({}, set(), -1, [])
 
 
-def _search_list() -> _Sought:
-    """What to search for; made anew when the environment changed or more is known."""
+def search_list() -> Sought:
+    """What to search for: the same list as long as no other secrets are known."""
     global _built  # noqa: PLW0603 - a cache
-    before, learned, sought = _built
+    before, secrets, learned, sought = _built
     environment = getattr(os.environ, "_data", os.environ)
     if learned != len(_learned) or environment != before:
-        now = dict(environment)
-        sought = _sought({*_of_environment(), *list(_learned)})
-        _built = now, len(_learned), sought
+        now, learned = dict(environment), len(_learned)
+        found = {*_of_environment(), *list(_learned)}
+        if found != secrets:
+            sought = _sought(found)
+        _built = now, found, learned, sought
     return sought
 
 
-def _sought(values: set[str]) -> _Sought:
+def _sought(values: set[str]) -> Sought:
     found = {written: None for value in values for written in _spellings(value)}
     ordered = sorted(found, key=len, reverse=True)
     return [(value, _whole(value) if len(value) < _FREE_LENGTH else None) for value in ordered]

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
-from instrument.redaction.known import MIN_LENGTH, learn, redact_known
+from instrument.redaction.known import MIN_LENGTH, Sought, learn, redact_known, search_list
 from instrument.redaction.names import hides, is_secret_name, words_of
 
 REDACTED: Final = "[redacted]"
 _MAX_QUERY: Final = 20_000
 _MAX_DEPTH: Final = 8
+_REMEMBERED: Final = 2000
+_REMEMBERED_LENGTH: Final = 200
 _SECRET_FLAGS: Final = frozenset({"pw", "pass"})
 """What names a secret only as a flag: ``--pw X``."""
 _USER_FLAGS: Final = ("-u", "--user")
@@ -23,6 +25,8 @@ _QUERY_WORDS: Final = frozenset(
     ["auth", "credential", "credentials", "key", "sas", "sig", "signature", "token"]
 )
 """Words in a URL's query that stand beside what signs it: nothing of such a query stays."""
+
+_clean: tuple[Sought | None, set[str]] = (None, set())
 
 
 def redact_url(url: str) -> str:
@@ -43,6 +47,28 @@ def redact_text(text: str) -> str:
     """
     if len(text) < MIN_LENGTH - 1:  # ``pw=abc`` and such names as have no room for a secret
         return _redact_named(text)
+    if len(text) > _REMEMBERED_LENGTH or type(text) is not str:
+        return _searched(text)
+    clean = _clean_texts(search_list())
+    if text in clean:
+        return text
+    safe = _searched(text)
+    if safe == text:
+        if len(clean) >= _REMEMBERED:
+            clean.clear()
+        clean.add(text)
+    return safe
+
+
+def _clean_texts(sought: Sought) -> set[str]:
+    """Texts that held no secret while `sought` was known: names come again with every run."""
+    global _clean  # noqa: PLW0603 - a cache
+    if _clean[0] is not sought:
+        _clean = sought, set()
+    return _clean[1]
+
+
+def _searched(text: str) -> str:
     from instrument.redaction.forms import redact_forms
 
     text = redact_known(text)

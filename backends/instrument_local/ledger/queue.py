@@ -19,7 +19,7 @@ def note_seal(layout: Layout, seal: Path) -> bool:
     """Put `seal` on the list; whether it got there."""
     directory = layout.root / PENDING
     with suppress(OSError):
-        layout.files.make_directory(directory)
+        layout.files.have_directory(directory)
         layout.files.disk.link(seal, directory / seal_entry(seal.parent.name, seal.name))
         return True
     return False
