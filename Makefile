@@ -51,8 +51,8 @@ format: $(DEV)  ## Put the code into the one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(PACKAGE)  ## Measure beside the peers, each in an environment of its own
-	PYTHONPATH=tests $(BIN)/python -m benchmarks
+bench: $(VENV)/made  ## Measure beside the peers, each in its environment; ROWS=imports,load
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS))
 
 docs: $(DEV)  ## Write the documents that are made from the code
 	$(BIN)/python docs/store_format.py

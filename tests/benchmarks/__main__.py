@@ -1,9 +1,10 @@
 """Measure what we cost beside our peers, in one run.
 
     PYTHONPATH=tests python -m benchmarks [--rows imports,tracked_run] [--rounds 5]
-                                          [--peers sacred,wandb] [--full] [--here]
+                                          [--peers sacred,wandb] [--here]
 
-Only ratios taken in one run count. Nothing here fails because something is slow.
+Only ratios taken in one run count. Nothing here fails because something is slow. The first time
+takes longer: environments and large stores are made, and kept.
 """
 
 import argparse
@@ -62,11 +63,13 @@ def main() -> None:
     needed = {each.environment for row in options.rows for each in _entrants(row, asked)}
     wanted = [name for name in asked if name in needed and _is_made(python_of, name)]
     chosen = [(row, _entrants(row, wanted)) for row in options.rows]
-    place = Workplace(options.directory / "work", python_of, full=options.full)
+    place = Workplace(options.directory, python_of)
     everything = [_measure(row, place, entrants, options.rounds) for row, entrants in chosen]
     versions = [environments.version_of(name) for name in wanted]
     report.write_json(options.directory / "results.json", report.as_json(everything, versions))
-    print(f"\n{', '.join(versions)}\n{options.directory / 'results.json'}")
+    place.clear()
+    seconds = sum(results.wall_seconds for results in everything)
+    print(f"\n{', '.join(versions)}\n{seconds:.0f} s; {options.directory / 'results.json'}")
 
 
 def _is_made(python_of: Callable[[str], Path], name: str) -> bool:
@@ -96,7 +99,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=_names(ROWS), default=list(ROWS), help="the rows to measure")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each row")
     parser.add_argument("--peers", type=_names(PEERS), default=list(PEERS), help="whom to compare")
-    parser.add_argument("--full", action="store_true", help="full sizes, as PERFORMANCE has them")
     parser.add_argument("--here", action="store_true", help="ours alone, with this interpreter")
     parser.add_argument("--directory", type=Path, default=BENCH, help="where to work")
     options = parser.parse_args()

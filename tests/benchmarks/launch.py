@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -104,18 +106,28 @@ def adopt_orphans() -> None:
 
 
 def reap_orphans() -> Iterator[float]:
-    """Wait for what commands left behind; the CPU seconds of each."""
+    """Wait for what commands left behind, and kill what will not end; the CPU seconds of each."""
     deadline = time.monotonic() + _GONE_SECONDS
-    while time.monotonic() < deadline:
+    while True:
         try:
             pid, _, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid:
             yield usage.ru_utime + usage.ru_stime
-        else:
+        elif time.monotonic() < deadline:
             time.sleep(0.01)
-    raise LaunchError(f"left behind and still running: {list(descendants(os.getpid()))}")
+        else:
+            _kill_orphans()
+            deadline = time.monotonic() + 1
+
+
+def _kill_orphans() -> None:
+    for pid in descendants(os.getpid()):
+        command = _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ")
+        print(f"\nleft behind and still running, killed: {pid} {command}", file=sys.stderr)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> Iterator[int]:

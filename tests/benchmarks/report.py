@@ -16,12 +16,14 @@ def print_results(results: Results) -> None:
     row = results.row
     widths = [max(9, len(heading)) for heading in row.columns.values()]
     headings = "  ".join(f"{h:>{w}}" for h, w in zip(row.columns.values(), widths, strict=True))
-    print(f"\n{row.title} (medians of {len(results.rounds)})\n{'':24}{headings}")
+    print(f"\n{row.name}: {row.title}")
+    took = f"  medians of {len(results.rounds)}, {results.wall_seconds:.0f} s in all"
+    print(f"{took:36}{headings}")
     for entrant in row.entrants:
         numbers = [results.middle(entrant.label, key) for key in row.columns]
         if any(number is not None for number in numbers):
             cells = [f"{_short(n):>{w}}" for n, w in zip(numbers, widths, strict=True)]
-            print(f"  {entrant.label:22}{'  '.join(cells)}")
+            print(f"  {entrant.label:34}{'  '.join(cells)}")
     for target in row.targets:
         print(f"  target: {_told(results, target)}")
 
@@ -56,6 +58,7 @@ def as_json(everything: Sequence[Results], versions: Sequence[str]) -> str:
 
 def _row_as_json(results: Results) -> dict[str, Any]:
     return {
+        "wall_seconds": results.wall_seconds,
         "rounds": results.rounds,
         "medians": {e.label: _medians(results, e) for e in results.row.entrants},
         "targets": [

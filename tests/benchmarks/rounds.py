@@ -16,14 +16,16 @@ class Results(NamedTuple):
     Attributes:
         row: The row.
         rounds: The numbers of each entrant in each round.
+        wall_seconds: How long it took in all.
     """
 
     row: Row
     rounds: list[dict[str, Numbers]]
+    wall_seconds: float = 0.0
 
     def samples(self, entrant: str, metric: str) -> list[float]:
         """One number of one entrant, round by round."""
-        return [numbers[entrant][metric] for numbers in self.rounds if entrant in numbers]
+        return [each[entrant][metric] for each in self.rounds if metric in each.get(entrant, {})]
 
     def middle(self, entrant: str, metric: str) -> float | None:
         """The median over all rounds; None where it was not measured."""
@@ -45,17 +47,18 @@ class Results(NamedTuple):
 def measure(row: Row, place: Workplace, entrants: Sequence[Entrant], rounds: int) -> Results:
     """Measure `row` for `rounds` rounds; who fails in one takes no part in the next."""
     rounds = min(rounds, row.most_rounds)
-    results = Results(row, [])
+    measured_rounds: list[dict[str, Numbers]] = []
     started = time.monotonic()
     for number in range(-1 if row.warm_up else 0, rounds):
         elapsed = time.monotonic() - started
         print(
             f"\r{row.name}: {elapsed:.0f} s, round {number} of {rounds} ", end="", file=sys.stderr
         )
+        entrants = [entrant for entrant in entrants if number < entrant.most_rounds]
         shift = number % len(entrants)
         measured = row.measure(place, [*entrants[shift:], *entrants[:shift]])
         entrants = [entrant for entrant in entrants if entrant.label in measured]
         if number >= 0:
-            results.rounds.append(measured)
-    print(f"\r{row.name}: {time.monotonic() - started:.0f} s in all{'':20}", file=sys.stderr)
-    return results
+            measured_rounds.append(measured)
+    print(f"\r{'':60}\r", end="", file=sys.stderr)
+    return Results(row, measured_rounds, time.monotonic() - started)

@@ -17,11 +17,13 @@ class Entrant(NamedTuple):
         label: Its name, in the table and for the scenario.
         environment: The virtual environment it runs in.
         arguments: More arguments for the scenario.
+        most_rounds: Rounds in which it takes part: a slow one shows in the first.
     """
 
     label: str
     environment: str
     arguments: tuple[str, ...] = ()
+    most_rounds: int = 99
 
 
 class Target(NamedTuple):

@@ -1,4 +1,4 @@
-"""Where measurements happen: a git repository of 1 000 files, stores, and one clean environment."""
+"""Where measurements happen: git repositories, stores, and one clean environment."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ from benchmarks.launch import Launched
 
 SCENARIOS: Final = Path(__file__).with_name("scenarios")
 FILES: Final = 1000
+_KEPT: Final = ("find_runs",)  # scenarios whose stores take minutes to make
 
 # Nothing may leave the machine, and nobody may ask.
 _OFFLINE: Final = {
@@ -29,17 +30,20 @@ class Workplace:
     """Runs scenarios.
 
     Args:
-        directory: Taken over whole; what is in it is deleted.
+        directory: What is in ``work`` of it is deleted; in ``kept`` are stores for the next time.
         python_of: The interpreter of an environment, by name.
-        full: Full sizes instead of short ones.
     """
 
-    def __init__(self, directory: Path, python_of: Callable[[str], Path], *, full: bool) -> None:
-        shutil.rmtree(directory, ignore_errors=True)
-        self.directory = directory
-        self.full = full
+    def __init__(self, directory: Path, python_of: Callable[[str], Path]) -> None:
+        self.directory = directory / "work"
+        self._kept = directory / "kept"
         self._python_of = python_of
+        self.clear()
         self._repository(FILES)
+
+    def clear(self) -> None:
+        """Delete everything that need not be kept."""
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self, environment: str, script: str, *arguments: str, files: int = FILES) -> Launched:
         """Start scenario `script` (its first argument names the tracker) and do not wait.
@@ -66,7 +70,8 @@ class Workplace:
 
     def store(self, script: str, tracker: str) -> Path:
         """Where `tracker` keeps everything in scenario `script`, its home and caches included."""
-        return self.directory / "stores" / script / tracker.replace(":", ".")
+        stores = self._kept if script in _KEPT else self.directory / "stores"
+        return stores / script / tracker.replace(":", ".")
 
     def wipe(self, script: str, tracker: str) -> None:
         """Empty a store, and wait until the disk is idle."""
@@ -90,6 +95,7 @@ def _variables(store: Path, repository: Path) -> dict[str, str]:
         "BENCH_STORE": str(store),
         "INSTRUMENT_STORE": str(store / "instrument"),
         "TRACKIO_DIR": str(store / "trackio"),
+        "DVC_SITE_CACHE_DIR": str(store / "dvc-site"),
         "WANDB_DATA_DIR": str(store / "wandb-data"),
         "WANDB_CACHE_DIR": str(store / "wandb-cache"),
     }

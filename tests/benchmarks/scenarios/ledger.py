@@ -1,4 +1,4 @@
-"""COUNT entries into a ledger, and its root from the files again: ``ledger.py NAME COUNT``.
+"""COUNT entries into a ledger, its root again, and its check: ``ledger.py NAME COUNT``.
 
 The floor hashes each entry once and writes and reads the bytes in one file.
 """
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from benchmarks.scenarios.tell import tell
 
-STORE = Path("ledger-store")
+STORE = Path(os.environ["BENCH_STORE"]) / "ledger"
+Seconds = dict[str, float]
 
 
 def entries(count: int) -> list[bytes]:
-    """Entries as those of sealed runs."""
+    """Entries as large as those of sealed runs; those would be looked for in the store."""
     line = (
-        b'{"event":"run_sealed","at":"2026-11-21T07:49:15Z","who":{"user":"ann","uid":1000,'
-        b'"host":"node-17"},"why":null,"run_id":"20261121-074915-%012x","seal":"run.json",'
-        b'"digest":"sha256:%064x","check":"%064x"}'
+        b'{"event":"exported","at":"2026-11-21T07:49:15Z","who":{"user":"ann","uid":1000,'
+        b'"host":"node-17"},"why":null,"bundle":"sha256:%064x","runs":["20261121-074915-%012x"]}'
     )
-    return [line % (number, number, number) for number in range(count)]
+    return [line % (number, number) for number in range(count)]
 
 
-def floor(lines: list[bytes]) -> tuple[float, float]:
+def floor(lines: list[bytes]) -> Seconds:
     """One file, each entry hashed once."""
     STORE.mkdir()
     path = STORE / "entries"
@@ -36,14 +36,16 @@ def floor(lines: list[bytes]) -> tuple[float, float]:
     appended = time.perf_counter()
     for line in path.read_bytes().split(b"\n"):
         hashlib.sha256(line).digest()
-    return appended - started, time.perf_counter() - appended
+    return {"append": appended - started, "root": time.perf_counter() - appended}
 
 
-def instrument(lines: list[bytes]) -> tuple[float, float]:
-    """The ledger's own files."""
+def instrument(lines: list[bytes]) -> Seconds:
+    """The ledger's own files; the check decodes every entry."""
     from instrument.clock import SystemClock
+    from instrument.protocols.ledger import Evidence
     from instrument_local.files import Disk
     from instrument_local.layout import Layout
+    from instrument_local.ledger.local import LocalLedger
     from instrument_local.ledger.log import Log
     from instrument_local.ledger.tree import Range, leaf_hash
 
@@ -57,13 +59,17 @@ def instrument(lines: list[bytes]) -> tuple[float, float]:
         tree.extend(map(leaf_hash, part))
     if tree.root() != written.root():
         raise SystemExit("the entries do not give the root again")
-    return appended - started, time.perf_counter() - appended
+    rooted = time.perf_counter()
+    found = LocalLedger(layout).verify(Evidence())
+    if found.verdict != "ok-unanchored" or found.size != len(lines):
+        raise SystemExit(f"{found.verdict}, {found.size} entries, {found.problems[:3]}")
+    verified = time.perf_counter() - rooted
+    return {"append": appended - started, "root": rooted - appended, "verify": verified}
 
 
 def main(name: str, count: int) -> None:
-    append, root = {"floor": floor, "instrument": instrument}[name](entries(count))
-    tell("append_us", append / count * 1e6)
-    tell("root_us", root / count * 1e6)
+    for what, seconds in {"floor": floor, "instrument": instrument}[name](entries(count)).items():
+        tell(f"{what}_us", seconds / count * 1e6)
 
 
 if __name__ == "__main__":
