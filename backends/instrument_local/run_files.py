@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from instrument_local.files import READ
 
@@ -75,23 +76,24 @@ class LooseFile:
     def chunks(self) -> Iterator[bytes]:
         """See `RunFile`."""
         try:
-            fd = os.open(self.path, READ)
+            stream = os.fdopen(os.open(self.path, READ), "rb", buffering=0)
         except FileNotFoundError:
             yield from self._found_again().chunks()
             return
-        with os.fdopen(fd, "rb", buffering=0) as stream:
+        with _closing(stream):
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
 
     def lines(self) -> Iterator[bytes]:
         """See `RunFile`."""
         try:
-            fd = os.open(self.path, READ)
+            stream = os.fdopen(os.open(self.path, READ), "rb")
         except FileNotFoundError:
             yield from self._found_again().lines()
             return
-        with os.fdopen(fd, "rb") as stream:
-            yield from stream
+        with _closing(stream):
+            for line in stream:  # noqa: UP028 - `yield from` would close the stream itself
+                yield line
 
     def _found_again(self) -> RunFile:
         found = self._moved()
@@ -128,6 +130,16 @@ class MemoryFile:
     def lines(self) -> Iterator[bytes]:
         """See `RunFile`."""
         return lines_of(self.chunks())
+
+
+@contextmanager
+def _closing(stream: IO[bytes]) -> Iterator[None]:
+    """Close what was read, whatever the system says to that: nothing can be lost."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            stream.close()
 
 
 def lines_of(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ once and forks for each trial; the programs are those of `operations`.
 
 import errno
 import gc
+import importlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -63,6 +65,7 @@ class Bench:
         self._template = root / "template"
         self.store = self.place / "store"
         self._make_template()
+        self._import_once()
 
     def _make_template(self) -> None:
         self.place.mkdir()
@@ -76,6 +79,21 @@ class Bench:
         if needs is not None:
             assert os.waitstatus_to_exitcode(os.waitpid(self._fork(needs, None), 0)[1]) == 0
         self.place.rename(self._template)
+
+    def _import_once(self) -> None:
+        """Import here what a trial imports, so that not every child does it again."""
+        self.fresh()
+        os.waitpid(self._fork(self._rehearse, None), 0)
+        for name in (self.place / "modules").read_text().splitlines():
+            with suppress(ImportError):
+                importlib.import_module(name)
+        gc.freeze()  # what is imported is not looked at again in each child
+
+    def _rehearse(self) -> None:
+        with suppress(SystemExit):
+            self._operation.program()
+        a_store().verify()
+        (self.place / "modules").write_text("\n".join(sys.modules))
 
     def fresh(self) -> None:
         """Begin again from what the operation finds."""
@@ -254,7 +272,6 @@ def _again(bench: Bench) -> str | None:
 
 def main(root: Path, name: str, every: int) -> dict[str, Any]:
     """Try the faults, or one of `every`; with 0 all errors at each call."""
-    gc.freeze()  # what is imported is not looked at again in each child
     bench = Bench(root, OPERATIONS[name])
     tried = hits = passed = 0
     failures = []
