@@ -126,7 +126,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
 
 
-class File(msgspec.Struct, frozen=True, kw_only=True):
+class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One file of an artifact.
 
     Attributes:

@@ -47,6 +47,11 @@ def key_of(status: os.stat_result) -> Key:
     )
 
 
+def size_of(key: Key) -> int:
+    """The size of the file that `key` tells of, in bytes."""
+    return key[2]
+
+
 class HashCache:
     """Remembers digests by what `os.stat` says. Never raises; what it cannot keep it forgets.
 
@@ -65,7 +70,7 @@ class HashCache:
         with suppress(Exception):
             database = self._database()
             for start in range(0, len(keys), _ASKED_AT_ONCE):
-                found.update(_ask(database, keys[start : start + _ASKED_AT_ONCE]))
+                _ask(database, keys[start : start + _ASKED_AT_ONCE], found)
         return [found.get(key) for key in keys]
 
     def put(self, rows: Iterable[tuple[Key, str]]) -> None:
@@ -84,18 +89,19 @@ class HashCache:
         return self._open
 
 
-def _ask(database: "sqlite3.Connection", keys: Sequence[Key]) -> dict[Key, str]:
-    """The digests of files on, mostly, one device."""
-    marks = ",".join("?" * len(keys))
-    devices = {key[0] for key in keys}
-    found = {}
-    for device in devices:
+def _ask(database: "sqlite3.Connection", keys: Sequence[Key], found: dict[Key, str]) -> None:
+    """Put the digests of files on, mostly, one device into `found`."""
+    for device in {key[0] for key in keys}:
+        by_inode = {key[1]: key for key in keys if key[0] == device}
+        marks = ",".join("?" * len(by_inode))
         rows = database.execute(
             f"SELECT * FROM hash WHERE device=? AND inode IN ({marks})",  # noqa: S608 - marks only
-            [device, *(key[1] for key in keys)],
+            [device, *by_inode],
         )
-        found.update({row[:5]: row[5] for row in rows})
-    return found
+        for row in rows:
+            key = by_inode[row[1]]
+            if row[:5] == key:
+                found[key] = row[5]
 
 
 def _connect() -> "sqlite3.Connection":

@@ -22,7 +22,7 @@ from instrument.errors import NotFoundError, StoreError
 from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
 from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
-from instrument_local.hashes import HashCache, Key, is_settled, key_of
+from instrument_local.hashes import HashCache, Key, is_settled, key_of, size_of
 from instrument_local.layout import Layout
 from instrument_local.mounts import mount_of
 
@@ -39,10 +39,9 @@ _Result = TypeVar("_Result")
 
 
 class _Source(NamedTuple):
-    """A file to store, and what it was like before it was read."""
+    """A file to store, and its size before it was read."""
 
     path: StrPath
-    key: Key
     size: int
 
 
@@ -101,23 +100,29 @@ class Ingest:
 
     def put(self, paths: Sequence[StrPath], told: Told, *, steady: bool) -> list[File]:
         """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
-        sources = [self._source(path) for path in paths]
-        stored = self._known(sources)
-        told(sum(known.size for known in stored if known is not None))
-        new = [source for source, known in zip(sources, stored, strict=True) if known is None]
+        # Most calls of ten thousands of files are for files that did not change: nothing is made
+        # for each that need not be.
+        keys = [self._key_of_source(path) for path in paths]
+        digests = self._known(keys)
+        new: list[_Source] = []
+        known_bytes = 0
+        for path, key, digest in zip(paths, keys, digests, strict=True):
+            if digest is None:
+                new.append(_Source(path, size_of(key)))
+            else:
+                known_bytes += size_of(key)
+        told(known_bytes)
         made = iter(self._store(new, told, steady=steady))
-        files = []
-        for path, known in zip(paths, stored, strict=True):
-            digest, size, *_ = known or next(made)
-            name = os.path.basename(path)  # noqa: PTH119 - as `os.stat` below
-            files.append(File(path=name, digest=digest, size_bytes=size))
-        return files
+        return [
+            _file(path, digest, size_of(key)) if digest else _file(path, *next(made)[:2])
+            for path, key, digest in zip(paths, keys, digests, strict=True)
+        ]
 
     def identify(self, path: Path) -> File:
         """See `instrument.protocols.Objects.identify`."""
-        source = self._source(path)
-        (digest,) = self._hashes.get([source.key])
-        size = source.size
+        key = self._key_of_source(path)
+        (digest,) = self._hashes.get([key])
+        size = size_of(key)
         if digest is None:
             fd = os.open(path, _READ_SOURCE)
             try:
@@ -152,7 +157,7 @@ class Ingest:
             self._files.disk.rename(temporary, target)
         return {target.parent, *above}
 
-    def _source(self, path: StrPath) -> _Source:
+    def _key_of_source(self, path: StrPath) -> Key:
         try:
             status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
             if self._is_network(path, status.st_dev) and stat.S_ISREG(status.st_mode):
@@ -164,30 +169,29 @@ class Ingest:
             raise NotFoundError(f"{path} does not exist; give the path of a file") from None
         if not stat.S_ISREG(status.st_mode):
             raise NotFoundError(f"{path} is no regular file; give the path of a file")
-        return _Source(path, key_of(status), status.st_size)
+        return key_of(status)
 
     def _is_network(self, path: StrPath, device: int) -> bool:
-        if device not in self._networks:
-            self._networks[device] = mount_of(Path(path)).is_network
-        return self._networks[device]
+        known = self._networks.get(device)
+        if known is None:
+            known = self._networks[device] = mount_of(Path(path)).is_network
+        return known
 
-    def _known(self, sources: Sequence[_Source]) -> list[_Stored | None]:
+    def _known(self, keys: Sequence[Key]) -> list[str | None]:
         """For each source its object, where neither has changed since it was hashed."""
-        digests = self._hashes.get([source.key for source in sources])
+        digests = self._hashes.get(keys)
         wanted = {digest for digest in digests if digest is not None}
         objects = {digest: key for digest in wanted if (key := self._key(digest))}
-        hashed = dict(zip(objects, self._hashes.get(list(objects.values())), strict=True))
-        there = self._staying({d: key for d, key in objects.items() if hashed[d] == d})
-        return [
-            _Stored(digest, source.size, is_steady=True, key=source.key)
-            if digest is not None and digest in there
-            else None
-            for source, digest in zip(sources, digests, strict=True)
-        ]
+        hashed = self._hashes.get(list(objects.values()))
+        pairs = zip(objects.items(), hashed, strict=True)
+        there = self._staying({digest: key for (digest, key), found in pairs if found == digest})
+        return [digest if digest in there else None for digest in digests]
 
     def _staying(self, objects: dict[str, Key]) -> set[str]:
         """Those of `objects`, which are like their keys, that gc will leave alone."""
-        old = [digest for digest, key in objects.items() if not _is_young(key[3] / 1e9)]
+        now = time.time_ns()
+        young = now - int(_YOUNG_SECONDS * 1e9)
+        old = [digest for digest, key in objects.items() if not young < key[3] <= now]
         staying = {
             digest for digest in old if self._stays(Path(self._objects, digest[7:9], digest[7:]))
         }
@@ -199,7 +203,7 @@ class Ingest:
     def _stays(self, path: Path) -> bool:
         """Keep gc from removing the object at `path`; False when it may be going already."""
         try:
-            if not _is_young(path.lstat().st_mtime):
+            if not 0 <= time.time() - path.lstat().st_mtime < _YOUNG_SECONDS:
                 self._files.disk.utime(path)
         except OSError:  # it is gone, or somebody else's
             return False
@@ -317,8 +321,9 @@ def _side_by_side(call: Callable[[_Item], _Result], items: Sequence[_Item]) -> I
         yield from pool.map(call, items)
 
 
-def _is_young(modified: float) -> bool:
-    return 0 <= time.time() - modified < _YOUNG_SECONDS
+def _file(path: StrPath, digest: str, size: int) -> File:
+    name = os.fspath(path).rpartition("/")[2]
+    return File(path=name, digest=digest, size_bytes=size)
 
 
 def _is_good(path: Path) -> bool:

@@ -14,8 +14,8 @@ _LENGTH: Final = len(_MARK) + 64 + len(b'"}\n')
 
 def stamp(payload: bytes) -> bytes:
     """The JSON object `payload` as one line with its check as last member."""
-    body = payload[:-1]
-    return body + _MARK + hashlib.sha256(body).hexdigest().encode() + b'"}\n'
+    body = memoryview(payload)[:-1]
+    return b"".join((body, _check(body)))
 
 
 def unstamp(data: bytes) -> bytes:
@@ -24,8 +24,14 @@ def unstamp(data: bytes) -> bytes:
     Raises:
         IntegrityError: `data` is not what `stamp` made.
     """
-    payload = data[: max(len(data) - _LENGTH, 0)] + b"}"
-    if stamp(payload) != data:
-        found = hashlib.sha256(payload[:-1]).hexdigest()
+    end = max(len(data) - _LENGTH, 0)
+    body = memoryview(data)[:end]
+    if _check(body) != data[end:]:
+        found = hashlib.sha256(body).hexdigest()
         raise IntegrityError(f"content does not match its check; found {found}")
-    return payload
+    return b"".join((body, b"}"))
+
+
+def _check(body: memoryview) -> bytes:
+    """How a file ends that begins with `body`."""
+    return b"".join((_MARK, hashlib.sha256(body).hexdigest().encode(), b'"}\n'))

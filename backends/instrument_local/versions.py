@@ -8,6 +8,7 @@ was not there when the fact was written.
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,7 +27,7 @@ from instrument.naming import (
 )
 from instrument.protocols import Draft
 from instrument.vocabulary import ArtifactVersion
-from instrument_local.files import read_file, store_errors
+from instrument_local.files import READ, read_file, store_errors
 from instrument_local.layout import Layout
 from instrument_local.stamps import stamp, unstamp
 
@@ -35,6 +36,12 @@ _FILE: Final = re.compile(
 )
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _SHOWN: Final = 20
+# How the file of a version begins. The listing of a large tree follows; it need not be read to
+# know whether the version holds some content.
+_HEAD: Final = re.compile(
+    rb'\{"version":[0-9]+,"name":"[^"\\]*","type":"[^"\\]*","digest":"(sha256:[0-9a-f]{64})"'
+)
+_HEAD_BYTES: Final = 1024
 T = TypeVar("T")
 
 
@@ -81,19 +88,19 @@ class LocalVersions:
         with store_errors(f"store a version of {draft.name}"):
             self._layout.create()
             self._layout.files.make_durable_directory(self._directory(draft.name))
-            number, made = self._claim_number(draft, content)
+            version, made = self._claim_number(draft, content)
             if not made:  # whoever made it may not have come so far
                 self._layout.files.sync_directory(self._directory(draft.name))
-            if not made and self._now(draft.name).get(LATEST) != number:
-                self._point(draft.name, LATEST, number, draft.created_at)
-            return _with_aliases(self._load(draft.name, number), self._now(draft.name))
+            if not made and self._now(draft.name).get(LATEST) != version.version:
+                self._point(draft.name, LATEST, version.version or 0, draft.created_at)
+            return _with_aliases(version, self._now(draft.name))
 
     def adopt(self, draft: Draft) -> ArtifactVersion:
         """As `claim`, for what another store brings: content that is there moves no alias."""
         content = self._content(draft)
         with store_errors(f"store a version of {draft.name}"):
             self._layout.files.make_durable_directory(self._directory(draft.name))
-            return self._load(draft.name, self._claim_number(draft, content)[0])
+            return self._claim_number(draft, content)[0]
 
     def hold_latest(self, name: str, more: int, at: datetime) -> None:
         """Let ``latest`` stay where it is while `more` versions are made.
@@ -180,20 +187,31 @@ class LocalVersions:
         content["metadata"] = msgspec.Raw(canonical_bytes(draft.metadata))
         return content
 
-    def _claim_number(self, draft: Draft, content: dict[str, Any]) -> tuple[int, bool]:
+    def _claim_number(self, draft: Draft, content: dict[str, Any]) -> tuple[ArtifactVersion, bool]:
         """The version that holds the draft's content, and whether it was made here."""
         known = self._known_digests(draft.name)
         while True:
-            # Other threads may add to it meanwhile: look at a copy.
-            same = [number for number, digest in list(known.items()) if digest == draft.digest]
-            if same:
-                return min(same), False
+            same = self._holding(draft, known)
+            if same is not None:
+                return same, False
             number = max(list(known), default=0) + 1
-            data = stamp(msgspec.json.encode({"version": number, **content}))
-            if self._layout.files.publish(version_path(self._directory(draft.name), number), data):
+            data = msgspec.json.encode({"version": number, **content})
+            path = version_path(self._directory(draft.name), number)
+            if self._layout.files.publish(path, stamp(data)):
                 known[number] = draft.digest
-                return number, True
+                return msgspec.json.decode(data, type=ArtifactVersion), True
             known[number] = self._digest_of(draft.name, number)
+
+    def _holding(self, draft: Draft, known: dict[int, str]) -> ArtifactVersion | None:
+        """The first of the `known` versions that holds the draft's content, and is whole."""
+        # Other threads may add to it meanwhile: look at a copy.
+        for number in sorted(n for n, digest in list(known.items()) if digest == draft.digest):
+            with suppress(IntegrityError):
+                version = self._load(draft.name, number)
+                if version.digest == draft.digest:
+                    return version
+            known[number] = ""
+        return None
 
     def _known_digests(self, name: str) -> dict[int, str]:
         known = self._digests.setdefault(name, {})
@@ -203,7 +221,14 @@ class LocalVersions:
         return known
 
     def _digest_of(self, name: str, number: int) -> str:
-        """The digest of a version; of a damaged one nothing that a draft could have."""
+        """What a version says is its digest; of a damaged one nothing that a draft could have."""
+        fd = os.open(version_path(self._directory(name), number), READ)
+        try:
+            head = _HEAD.match(os.read(fd, _HEAD_BYTES))
+        finally:
+            os.close(fd)
+        if head:
+            return head[1].decode()
         try:
             return self._load(name, number).digest
         except IntegrityError:

@@ -1,0 +1,57 @@
+"""A version holds some content only if its file is whole, whatever its beginning says."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from instrument.clock import SystemClock
+from instrument.protocols import Draft
+from instrument.vocabulary import File
+from instrument_local import LocalStore, open_store
+
+
+def _draft(store: LocalStore, content: bytes) -> Draft:
+    digest = store.put_bytes(content)
+    return Draft(
+        name="model",
+        type="model",
+        digest=digest,
+        size_bytes=len(content),
+        files=(File(path="m.bin", digest=digest, size_bytes=len(content)),),
+        is_tree=False,
+        format=None,
+        run_id=None,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        metadata={"said": "by the user"},
+    )
+
+
+def _again(store_path: Path) -> LocalStore:
+    """The store as another process finds it."""
+    return open_store(store_path, SystemClock())
+
+
+def test_content_that_a_name_has_keeps_its_version_in_the_next_process(store_path: Path) -> None:
+    store = _again(store_path)
+    first, second = (store.claim(_draft(store, content)) for content in (b"one", b"two"))
+    again = _again(store_path)
+    assert again.claim(_draft(again, b"one")).ref == first.ref
+    assert again.claim(_draft(again, b"two")).ref == second.ref
+    assert again.claim(_draft(again, b"three")).version == 3
+
+
+def test_what_is_made_is_what_is_read(store_path: Path) -> None:
+    store = _again(store_path)
+    made = store.claim(_draft(store, b"one"))
+    assert list(_again(store_path).artifacts("model")) == [made]
+
+
+def test_a_damaged_version_is_not_taken_for_the_content_its_beginning_names(
+    store_path: Path,
+) -> None:
+    store = _again(store_path)
+    store.claim(_draft(store, b"one"))
+    path = store_path / "artifacts" / "model" / "v1.json"
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes().replace(b"by the user", b"by somebody"))
+    again = _again(store_path)
+    assert again.claim(_draft(again, b"one")).version == 2
