@@ -18,40 +18,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from instrument import console, given, identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
+from instrument.endings import exception_raised, given_end, state_after
 from instrument.errors import UsageError
-from instrument.given import (
-    MAX_STEP,
-    Referring,
-    metric_name,
-    number,
-    numbers_by_name,
-)
-from instrument.guard import one_line, say, traceback_text
+from instrument.given import MAX_STEP, metric_name, number, numbers_by_name
+from instrument.guard import one_line, say
 from instrument.identity import Identity
-from instrument.naming import check_run_id, checkpoint_name
+from instrument.naming import check_run_id
 from instrument.protocols import Store
 from instrument.recording import Recording, open_store
-from instrument.records import ExceptionRaised, Metrics, Params, Record, RunFinished, RunStarted
+from instrument.records import Metrics, Params, Record, RunFinished, RunStarted
 from instrument.redaction import redact_text
-from instrument.run_artifacts import Content, RunArtifacts
+from instrument.run_artifacts import RunArtifacts
 from instrument.signals import TerminationHook
-from instrument.vocabulary import ArtifactVersion, RunState
+from instrument.vocabulary import RunState
 
 if TYPE_CHECKING:
     from contextvars import Token
 
-    from instrument.artifacts import Artifact
     from instrument.intercept.generation import Generation
     from instrument.telemetry.phases import Phase
 
-_MAX_MESSAGE = 10_000
 _INFINITY = float("inf")
 MAX_METRIC_NAMES = 50_000
 """Every name costs a line in each summary; a million would make the store slow for everybody."""
 _now = datetime.now
 
 
-class ExperimentContext:
+class ExperimentContext(RunArtifacts):
     """One run: opened by ``with`` (or `start`), closed with what became of it.
 
     Args:
@@ -95,14 +88,15 @@ class ExperimentContext:
         run_id: str | None = None,
         seed: int | None = None,
     ) -> None:
+        super().__init__()
         self._given_store, backends = _split_backend(backend)
         self._settings = settings.resolve(
             project=given.text("project", project) if project is not None else None,
-            capture_level=_level(capture_level),
+            capture_level=given.capture_level(capture_level),
             mode=_mode(offline),
             backends=backends,
-            store=_path(store),
-            strict=_flag("strict", strict),
+            store=given.directory(store),
+            strict=given.flag("strict", strict),
         )
         if backends is not None:
             _check_mirrors(backends)
@@ -110,13 +104,12 @@ class ExperimentContext:
         self._run_id = check_run_id(run_id) if run_id is not None else None
         self._name = given.text("name", name) if name is not None else None
         self._tags = given.texts("tags", tags)
-        self._monitor_hardware = bool(_flag("monitor_hardware", monitor_hardware))
-        self._seed = _seed(seed)
+        self._monitor_hardware = bool(given.flag("monitor_hardware", monitor_hardware))
+        self._seed = given.seed(seed)
         self._seeded: tuple[str, ...] = ()
         self._recording: Recording | None = None
         self._metric_names: dict[str, str] = {}
         self._too_many_names = False
-        self._artifacts = RunArtifacts(self)
         self._token: Token[stack.OpenRun | None] | None = None
         self._hook: TerminationHook | None = None
         self.id = ""
@@ -161,7 +154,7 @@ class ExperimentContext:
         """
         code = given.exit_code(exit_code)
         by = given.text("signal", signal) if signal is not None else None
-        ended = _end_state(state) if state is not None else state_after(error)
+        ended = given_end(state) if state is not None else state_after(error)
         if self.state is not RunState.RUNNING:
             return
         self.state = ended
@@ -245,95 +238,6 @@ class ExperimentContext:
         except Exception as error:
             self.problem("log metrics", error)
 
-    def log_artifact(  # noqa: PLR0913 - what an artifact consists of
-        self,
-        name: str,
-        type: str = "other",  # noqa: A002 - the field's usual name
-        data: Any = None,
-        file_path: str | Path | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        parent_artifacts: Referring | Iterable[Referring] | None = None,
-        *,
-        pickle: bool = False,
-    ) -> ArtifactVersion:
-        """Store a value, a file or a directory as a version of the artifact `name`.
-
-        Args:
-            name: Name of the artifact.
-            type: Type, such as ``model`` (see `ArtifactType`).
-            data: A value: serialised by what it is (docs/artifacts.md).
-            file_path: A file or directory, in place of `data`.
-            metadata: Anything to say about it.
-            parent_artifacts: What it was made from: references, artifacts or versions; by default
-                everything that this run has used so far.
-            pickle: Allow pickle for a value that has no other form.
-
-        Returns:
-            The version; its ``version`` is None when the store could not take it.
-
-        Raises:
-            UsageError: The name, the type or the value is not usable.
-            NotFoundError: The file or a parent does not exist.
-        """
-        content = Content(data, file_path, metadata, parent_artifacts, pickle)
-        return self._artifacts.log(name, str(type), content)
-
-    def use_artifact(self, reference: Referring) -> "Artifact":
-        """The artifact that `reference` means now, recorded as an input of the run.
-
-        Works offline and with recording disabled.
-
-        Raises:
-            UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
-            NotFoundError: There is no such artifact.
-            StoreError: The store cannot be read.
-        """
-        return self._artifacts.use(reference)
-
-    def log_model_checkpoint(
-        self,
-        path: str | Path,
-        step: int | None = None,
-        metrics: Mapping[str, Any] | None = None,
-    ) -> ArtifactVersion:
-        """Store the checkpoint at `path` as a version of ``checkpoint_model_<run id>``.
-
-        Args:
-            path: File or directory.
-            step: Step or epoch it was taken at.
-            metrics: Numbers at that moment.
-
-        Raises:
-            NotFoundError: `path` does not exist.
-            UsageError: A metric is not a number.
-        """
-        return self.log_checkpoint(file_path=path, step=step, metrics=metrics)
-
-    def log_checkpoint(  # noqa: PLR0913 - what a checkpoint consists of
-        self,
-        data: Any = None,
-        *,
-        file_path: str | Path | None = None,
-        step: int | None = None,
-        metrics: Mapping[str, Any] | None = None,
-        best: bool = False,
-        kind: str = "model",
-    ) -> ArtifactVersion:
-        """Store a checkpoint, given as a value or a path; see `log_model_checkpoint`.
-
-        Args:
-            data: The state: a module, a state dict, anything `log_artifact` takes.
-            file_path: A file or directory, in place of `data`.
-            step: Step or epoch it was taken at.
-            metrics: Numbers at that moment.
-            best: Whether it is the best so far; the alias ``best`` then points to it.
-            kind: What is checkpointed; part of the artifact's name.
-        """
-        name = checkpoint_name(kind, self.id or "disabled")
-        numbers = numbers_by_name({} if metrics is None else metrics)
-        step = given.step_number(step) if step is not None else None
-        return self._artifacts.checkpoint(name, Content(data, file_path), step, numbers, best=best)
-
     def phase(self, name: str) -> "Phase":
         """A stretch of the run under a name, whose time and hardware are told by themselves.
 
@@ -381,11 +285,6 @@ class ExperimentContext:
     def is_over(self) -> bool:
         """Whether the run was lent to this process, and has ended where it belongs."""
         return self._recording is not None and self._recording.is_over()
-
-    @property
-    def used(self) -> tuple[str, ...]:
-        """References of what the run has used so far."""
-        return self._artifacts.used
 
     def record(self, record: Record) -> None:
         """Take a record; does nothing when recording is disabled."""
@@ -476,31 +375,8 @@ class ExperimentContext:
         if late:
             reason = "imported after the seed was set; import it before the run starts"
             self.problem(f"seed {' and '.join(late)}", ImportError(reason))
-        if error is None or self.state is RunState.COMPLETED:
-            return
-        kind = type(error)
-        self.record(
-            ExceptionRaised(
-                type=f"{kind.__module__}.{kind.__qualname__}",
-                message=redact_text(_message(error)),
-                traceback=redact_text(traceback_text(error)),
-            )
-        )
-
-
-def state_after(error: BaseException | None) -> RunState:
-    """What becomes of a run that `error` ends."""
-    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return RunState.COMPLETED
-    if isinstance(error, (KeyboardInterrupt, GeneratorExit)) or _is_cancelled(error):
-        return RunState.INTERRUPTED
-    return RunState.FAILED
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    """Whether a task was cancelled; asyncio costs 20 ms to import and is there if it was."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+        if error is not None and self.state is not RunState.COMPLETED:
+            self.record(exception_raised(error))
 
 
 def _destination() -> intercept.Destination | None:
@@ -534,56 +410,16 @@ def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:
     return None, given.texts("backend", backend)
 
 
-def _end_state(state: Any) -> RunState:
-    """What the user says became of the run."""
-    if state not in (RunState.COMPLETED, RunState.FAILED, RunState.INTERRUPTED):
-        raise UsageError(f"state={state!r:.80} is no end; use COMPLETED, FAILED or INTERRUPTED")
-    return RunState(state)
-
-
-def _level(level: Any) -> int | None:
-    if level is not None and (isinstance(level, bool) or level not in (1, 2, 3)):
-        raise UsageError(f"capture_level={level!r:.80} is unknown; use 1, 2 or 3")
-    return int(level) if level is not None else None
-
-
-def _flag(option: str, value: Any) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise UsageError(f"{option}={value!r:.80} is neither True nor False")
-    return value
-
-
 def _mode(offline: Any) -> str | None:
     """The mode that the argument asks for; what is disabled stays so."""
-    if _flag("offline", offline) is None:
+    if given.flag("offline", offline) is None:
         return None
     if os.environ.get("INSTRUMENT_MODE") == "disabled":
         return None
     return "offline" if offline else "online"
 
 
-def _path(store: Any) -> str | Path | None:
-    if store is not None and not (isinstance(store, (str, os.PathLike)) and str(store)):
-        raise UsageError(
-            f"store={store!r:.80} is no directory; use a path, or backend= for a Store"
-        )
-    return os.fspath(store) if store is not None else None
-
-
-def _seed(seed: Any) -> int | None:
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        raise UsageError(f"seed={seed!r:.80} cannot be set; use an integer from 0")
-    return seed
-
-
 def _check_mirrors(names: Iterable[str]) -> None:
     for name in names:
         if name != "local":
             registry.check_mirror(name)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)[:_MAX_MESSAGE]
-    except Exception:
-        return "(its message cannot be read)"

@@ -5,6 +5,7 @@ it at the call, in one line, with the way out.
 """
 
 import operator
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
@@ -163,6 +164,52 @@ def exit_code(value: Any) -> int | None:
     if type(value) is not int or not -(2**31) <= value < 2**32:
         raise UsageError(f"exit_code={_shown(value)} is none; use an integer, or None")
     return value
+
+
+def capture_level(value: Any) -> int | None:
+    """`value`, if it is one of the three levels.
+
+    Raises:
+        UsageError: It is neither 1, 2, 3 nor None.
+    """
+    if value is not None and (isinstance(value, bool) or value not in (1, 2, 3)):
+        raise UsageError(f"capture_level={value!r:.80} is unknown; use 1, 2 or 3")
+    return int(value) if value is not None else None
+
+
+def flag(option: str, value: Any) -> bool | None:
+    """`value`, if it is True, False or None.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise UsageError(f"{option}={value!r:.80} is neither True nor False")
+    return value
+
+
+def seed(value: Any) -> int | None:
+    """`value`, if it can be set as a seed.
+
+    Raises:
+        UsageError: It is neither an integer from 0 nor None.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise UsageError(f"seed={value!r:.80} cannot be set; use an integer from 0")
+    return value
+
+
+def directory(store: Any) -> str | None:
+    """The path of the store's directory, or None.
+
+    Raises:
+        UsageError: It is no path.
+    """
+    if store is not None and not (isinstance(store, (str, os.PathLike)) and str(store)):
+        raise UsageError(
+            f"store={store!r:.80} is no directory; use a path, or backend= for a Store"
+        )
+    return os.fspath(store) if store is not None else None
 
 
 def storable(value: Any) -> Any:

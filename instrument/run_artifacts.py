@@ -1,15 +1,17 @@
 """The artifacts of one run: what it used, what it made, and that the one came from the other."""
 
 import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from instrument import given
 from instrument.errors import StoreError, UsageError
-from instrument.given import reference, references
+from instrument.given import Referring
 from instrument.guard import say
-from instrument.naming import check_artifact_name, parse_reference
+from instrument.naming import check_artifact_name, checkpoint_name, parse_reference
 from instrument.protocols import Store
 from instrument.recording import Recording
 from instrument.records import ArtifactLogged, ArtifactUsed, CheckpointSaved, Record
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from instrument.artifacts import Artifact
 
 
-class Content(NamedTuple):
-    """What the user gives for an artifact; see `ExperimentContext.log_artifact`."""
+class _Content(NamedTuple):
+    """What the user gives for an artifact; see `RunArtifacts.log_artifact`."""
 
     data: Any = None
     file_path: str | Path | None = None
@@ -29,65 +31,161 @@ class Content(NamedTuple):
     pickle: bool = False
 
 
-class Run(Protocol):
-    """The run, as `RunArtifacts` needs it."""
+class RunArtifacts(ABC):
+    """What a run does with artifacts; `instrument.context.ExperimentContext` is the run.
+
+    Attributes:
+        id: The run's id.
+    """
 
     id: str
 
-    @property
-    def recording(self) -> Recording | None:
-        """What records the run."""
-
-    @property
-    def store(self) -> Store | None:
-        """Where it is recorded."""
-
-    def record(self, record: Record) -> None:
-        """Take a record."""
-
-
-class RunArtifacts:
-    """Logs and uses artifacts for `run`."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self) -> None:
         self._used: dict[str, None] = {}
 
     @property
+    @abstractmethod
+    def recording(self) -> Recording | None:
+        """What records the run; None when recording is disabled."""
+
+    @property
+    @abstractmethod
+    def store(self) -> Store | None:
+        """The store it is recorded in; None when it cannot be used."""
+
+    @abstractmethod
+    def record(self, record: Record) -> None:
+        """Take a record; does nothing when recording is disabled."""
+
+    @property
     def used(self) -> tuple[str, ...]:
-        """References of what the run has used, in order of first use."""
+        """References of what the run has used so far, in order of first use."""
         return tuple(self._used)
 
-    def use(self, wanted: Any) -> "Artifact":
-        """See `ExperimentContext.use_artifact`."""
+    def log_artifact(  # noqa: PLR0913 - what an artifact consists of
+        self,
+        name: str,
+        type: str = "other",  # noqa: A002 - the field's usual name
+        data: Any = None,
+        file_path: str | Path | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        parent_artifacts: Referring | Iterable[Referring] | None = None,
+        *,
+        pickle: bool = False,
+    ) -> ArtifactVersion:
+        """Store a value, a file or a directory as a version of the artifact `name`.
+
+        Args:
+            name: Name of the artifact.
+            type: Type, such as ``model`` (see `ArtifactType`).
+            data: A value: serialised by what it is (docs/artifacts.md).
+            file_path: A file or directory, in place of `data`.
+            metadata: Anything to say about it.
+            parent_artifacts: What it was made from: references, artifacts or versions; by default
+                everything that this run has used so far.
+            pickle: Allow pickle for a value that has no other form.
+
+        Returns:
+            The version; its ``version`` is None when the store could not take it.
+
+        Raises:
+            UsageError: The name, the type or the value is not usable.
+            NotFoundError: The file or a parent does not exist.
+        """
+        content = _Content(data, file_path, metadata, parent_artifacts, pickle)
+        return self._log(name, str(type), content)
+
+    def use_artifact(self, reference: Referring) -> "Artifact":
+        """The artifact that `reference` means now, recorded as an input of the run.
+
+        Works offline and with recording disabled.
+
+        Raises:
+            UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
+            NotFoundError: There is no such artifact.
+            StoreError: The store cannot be read.
+        """
         from instrument.artifacts import use
 
-        requested = reference(wanted)
-        store = self._run.store
+        requested = given.reference(reference)
+        store = self.store
         if store is None:
             raise StoreError(f"{requested!r} cannot be read: the store is not usable")
         artifact = use(store, requested)
         version = artifact.version
         self._used.setdefault(version.ref)
-        self._run.record(
+        self.record(
             ArtifactUsed(
                 ref=version.ref, type=version.type, digest=version.digest, requested=requested
             )
         )
         return artifact
 
-    def log(
-        self, name: str, kind: str, content: Content, *, role: str = "output"
+    def log_model_checkpoint(
+        self,
+        path: str | Path,
+        step: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
     ) -> ArtifactVersion:
-        """See `ExperimentContext.log_artifact`."""
+        """Store the checkpoint at `path` as a version of ``checkpoint_model_<run id>``.
+
+        Args:
+            path: File or directory.
+            step: Step or epoch it was taken at.
+            metrics: Numbers at that moment.
+
+        Raises:
+            NotFoundError: `path` does not exist.
+            UsageError: A metric is not a number.
+        """
+        return self.log_checkpoint(file_path=path, step=step, metrics=metrics)
+
+    def log_checkpoint(  # noqa: PLR0913 - what a checkpoint consists of
+        self,
+        data: Any = None,
+        *,
+        file_path: str | Path | None = None,
+        step: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        best: bool = False,
+        kind: str = "model",
+    ) -> ArtifactVersion:
+        """Store a checkpoint, given as a value or a path; see `log_model_checkpoint`.
+
+        Args:
+            data: The state: a module, a state dict, anything `log_artifact` takes.
+            file_path: A file or directory, in place of `data`.
+            step: Step or epoch it was taken at.
+            metrics: Numbers at that moment.
+            best: Whether it is the best so far; the alias ``best`` then points to it.
+            kind: What is checkpointed; part of the artifact's name.
+        """
+        name = checkpoint_name(kind, self.id or "disabled")
+        numbers = given.numbers_by_name({} if metrics is None else metrics)
+        step = given.step_number(step) if step is not None else None
+        about = {"step": step, "metrics": numbers, "best": best}
+        content = _Content(data, file_path, metadata=about)
+        version = self._log(name, "checkpoint", content, role="checkpoint")
+        recording = self.recording
+        if version.version is None or recording is None or recording.store is None:
+            return version
+        self.record(CheckpointSaved(ref=version.ref, step=step, metrics=numbers, best=best))
+        if best:
+            with recording.guard.protect("move the alias `best`"):
+                recording.store.tag(parse_reference(version.ref), "best", datetime.now(UTC))
+        return version
+
+    def _log(
+        self, name: str, kind: str, content: _Content, *, role: str = "output"
+    ) -> ArtifactVersion:
         from instrument.artifacts import log_value, unrecorded
 
         check_artifact_name(name)
         _check_path(content.file_path)
-        given = content.parents
-        parents = references("parent_artifacts", given) if given is not None else self.used
+        parents = content.parents
+        refs = given.references("parent_artifacts", parents) if parents is not None else self.used
         version = unrecorded(name, kind)
-        recording = self._run.recording
+        recording = self.recording
         if recording is None or recording.store is None:
             return version
         with recording.guard.protect(f"log artifact {name!r}"):
@@ -98,39 +196,17 @@ class RunArtifacts:
                 data=content.data,
                 file_path=Path(content.file_path) if content.file_path is not None else None,
                 metadata=content.metadata,
-                parents=parents,
-                run_id=self._run.id,
+                parents=refs,
+                run_id=self.id,
                 clock=recording.clock,
                 pickle=content.pickle,
             )
-            self._run.record(_logged(version, role))
+            self.record(_logged(version, role))
             _tell_what_is_not_kept(version, kind, content)
         return version
 
-    def checkpoint(
-        self,
-        name: str,
-        content: Content,
-        step: int | None,
-        metrics: dict[str, float | str],
-        *,
-        best: bool,
-    ) -> ArtifactVersion:
-        """See `ExperimentContext.log_checkpoint`."""
-        about = {"step": step, "metrics": metrics, "best": best}
-        content = content._replace(metadata=about)
-        version = self.log(name, "checkpoint", content, role="checkpoint")
-        recording = self._run.recording
-        if version.version is None or recording is None or recording.store is None:
-            return version
-        self._run.record(CheckpointSaved(ref=version.ref, step=step, metrics=metrics, best=best))
-        if best:
-            with recording.guard.protect("move the alias `best`"):
-                recording.store.tag(parse_reference(version.ref), "best", datetime.now(UTC))
-        return version
 
-
-def _tell_what_is_not_kept(version: ArtifactVersion, kind: str, content: Content) -> None:
+def _tell_what_is_not_kept(version: ArtifactVersion, kind: str, content: _Content) -> None:
     """Content that the name has already keeps its version, and what was said of that."""
     news = [f"type {kind!r}"] if version.type != kind else []
     if content.metadata and not set(content.metadata) <= set(version.metadata):

@@ -12,14 +12,13 @@ from typing import Any
 from instrument import settings, stack
 from instrument.context import ExperimentContext
 from instrument.current import current_run
-from instrument.decorators.arguments import dotted, type_name
+from instrument.decorators.arguments import dotted
 from instrument.decorators.target import Target
+from instrument.endings import exception_raised
 from instrument.errors import InstrumentError, NotFoundError, UsageError
-from instrument.guard import one_line, say, traceback_text
-from instrument.records import CallFinished, CallStarted, ExceptionRaised, Params, Record
-from instrument.redaction import redact_text
+from instrument.guard import one_line, say
+from instrument.records import CallFinished, CallStarted, Params, Record
 
-_MAX_MESSAGE = 10_000
 _current: ContextVar["Call | None"] = ContextVar("instrument_call", default=None)
 _calls_by_run: dict[int, "Calls"] = {}
 closure_codes: set[CodeType] = set()
@@ -66,6 +65,7 @@ class Call:
         "_token",
         "calls",
         "id",
+        "memory",
         "owns",
         "run",
         "target",
@@ -83,6 +83,7 @@ class Call:
         self.target = target
         self.run = run
         self.calls = calls
+        self.memory = calls.memory
         self.owns = owns
         self.id = next(calls.numbers)
         self._outer = outer
@@ -155,7 +156,7 @@ class Call:
         self._leave()
         outcome = "closed" if isinstance(error, GeneratorExit) else "raised"
         if not self.owns and _is_news(error):
-            self._record(_exception_raised(error))
+            self._record(exception_raised(error))
         self._end(outcome, ended, error)
 
     def closed(self) -> None:
@@ -245,16 +246,6 @@ def _is_around(run: ExperimentContext, outer: Call | None) -> bool:
     whichever came first. A run that the user opened is everybody's.
     """
     return outer is not None and outer.run is run
-
-
-def _exception_raised(error: BaseException) -> ExceptionRaised:
-    """Never raises, whatever `error` answers."""
-    message = redact_text(one_line(error))[:_MAX_MESSAGE]
-    try:
-        trace = redact_text(traceback_text(error))
-    except Exception as second:
-        trace = f"(cannot be read: {one_line(second)})"
-    return ExceptionRaised(type=type_name(type(error)), message=message, traceback=trace)
 
 
 def _is_news(error: BaseException) -> bool:

@@ -3,15 +3,12 @@
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, overload
+from typing import Any, Final, Literal, NamedTuple, overload
 
-from instrument.decorators.target import Aspect
+from instrument.decorators.target import Aspect, Called
 from instrument.decorators.tracking import is_model
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
-
-if TYPE_CHECKING:
-    from instrument.decorators.calls import Call
 
 _STATE_NAMES: Final = ("model", "state_dict", "model_state_dict", "state", "checkpoint")
 _FREQUENCIES: Final = ("epoch", "step")
@@ -75,16 +72,16 @@ class Checkpointing(Aspect):
         self._metric = metric
         self._mode = mode
 
-    def yielded(self, call: "Call", value: Any) -> None:
+    def yielded(self, call: Called, value: Any) -> None:
         """A generator has done one epoch or step."""
         self._take(call, value)
 
-    def after(self, call: "Call", value: Any) -> None:
+    def after(self, call: Called, value: Any) -> None:
         """A function has done one; what a generator returns at its end is not one more."""
         if not call.target.is_stepwise:
             self._take(call, value)
 
-    def _take(self, call: "Call", value: Any) -> None:
+    def _take(self, call: Called, value: Any) -> None:
         progress = self._progress(call)
         index = progress.next()
         found = find(value, self._metric)
@@ -98,7 +95,7 @@ class Checkpointing(Aspect):
             found.state, step=index, metrics=found.metrics, best=is_best, kind=progress.kind
         )
 
-    def _is_best(self, call: "Call", progress: Progress, metrics: dict[str, float]) -> bool:
+    def _is_best(self, call: Called, progress: Progress, metrics: dict[str, float]) -> bool:
         if self._metric in metrics:
             return progress.improves(metrics[self._metric], self._mode)
         known = ", ".join(metrics) or "none"
@@ -109,15 +106,15 @@ class Checkpointing(Aspect):
         self._warn(call, progress, "tell the best checkpoint", error)
         return False
 
-    def _progress(self, call: "Call") -> Progress:
+    def _progress(self, call: Called) -> Progress:
         """Of this function in this run; the first function's checkpoints are called ``model``."""
-        memory, name = call.calls.memory, call.target.name
+        memory, name = call.memory, call.target.name
         first = memory.setdefault("checkpoints", name) == name
         kind = "model" if first else f"model-{call.target.short_name.strip('<>')}"
         progress: Progress = memory.setdefault(("checkpoints", name), Progress(kind))
         return progress
 
-    def _warn(self, call: "Call", progress: Progress, doing: str, error: UsageError) -> None:
+    def _warn(self, call: Called, progress: Progress, doing: str, error: UsageError) -> None:
         """Tell once for each function and run: it would be the same each time."""
         if doing not in progress.warned:
             progress.warned.add(doing)
@@ -250,7 +247,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _nothing_to_save(call: "Call", value: Any) -> UsageError:
+def _nothing_to_save(call: Called, value: Any) -> UsageError:
     return UsageError(
         f"{call.target.name} gave a {type(value).__name__} without a model or state dict in it; "
         "return (model, metrics)"

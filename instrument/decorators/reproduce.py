@@ -1,15 +1,12 @@
 """`@reproducible`: a call is a run, with its arguments, its seeds and what became of it."""
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
-from instrument.decorators.target import Aspect
+from instrument.decorators.target import Aspect, Called
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
 from instrument.given import text
-
-if TYPE_CHECKING:
-    from instrument.decorators.calls import Call
 
 
 class Reproducible(Aspect):
@@ -32,18 +29,18 @@ class Reproducible(Aspect):
         if self._seed is not None:
             set_seeds(self._seed, deterministic=self._deterministic)
 
-    def before(self, call: "Call") -> None:
+    def before(self, call: Called) -> None:
         """Set and record the seeds; reading costs, so unset ones are read once per function."""
         if self._seed is not None:
             set_in = set_seeds(self._seed, deterministic=self._deterministic)
-            call.calls.memory[self, "set_in"] = set_in
+            call.memory[self, "set_in"] = set_in
             call.run.record(read_seeds(self._seed, set_in))
-        elif not call.owns and call.calls.memory.setdefault(self, call.id) == call.id:
+        elif not call.owns and call.memory.setdefault(self, call.id) == call.id:
             call.run.record(read_seeds(None, ()))
 
-    def after(self, call: "Call", value: Any) -> None:  # noqa: ARG002 - the aspect's signature
+    def after(self, call: Called, value: Any) -> None:  # noqa: ARG002 - the aspect's signature
         """Tell, once in a run, which libraries the function imported after the seed was set."""
-        memory = call.calls.memory
+        memory = call.memory
         set_in = memory.get((self, "set_in"))
         late = unseeded(set_in) if set_in else ()
         if late and memory.setdefault((self, "late"), call.id) == call.id:

@@ -3,14 +3,29 @@
 import inspect
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from instrument.canonical import digest_of_bytes
 from instrument.context import ExperimentContext
 from instrument.decorators.arguments import Parameters
 
-if TYPE_CHECKING:
-    from instrument.decorators.calls import Call
+
+class Called(Protocol):
+    """A call, as aspects see it (`instrument.decorators.calls.Call`).
+
+    Attributes:
+        target: What is called.
+        run: The run it takes part in.
+        id: Its number in this process's journal.
+        owns: Whether `run` was opened for this call and ends with it.
+        memory: What aspects remember from call to call in this run, by keys of their own.
+    """
+
+    target: "Target"
+    run: ExperimentContext
+    id: int
+    owns: bool
+    memory: dict[Any, Any]
 
 
 class Aspect:
@@ -34,17 +49,17 @@ class Aspect:
     def unrecorded(self) -> None:
         """Do before a call that is not recorded what the user's results depend on."""
 
-    def before(self, call: "Call") -> None:
+    def before(self, call: Called) -> None:
         """Work before the function runs.
 
         Raises:
             UsageError, NotFoundError: The user's own error; the function does not run.
         """
 
-    def yielded(self, call: "Call", value: Any) -> None:
+    def yielded(self, call: Called, value: Any) -> None:
         """Work on what the generator yields."""
 
-    def after(self, call: "Call", value: Any) -> None:
+    def after(self, call: Called, value: Any) -> None:
         """Work on what the function returned, or the generator at its end."""
 
 

@@ -4,17 +4,14 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
-from instrument.decorators.target import Aspect, Target
+from instrument.decorators.target import Aspect, Called, Target
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
 from instrument.given import Referring, references, texts
 from instrument.naming import check_artifact_name, parse_reference
 from instrument.vocabulary import ArtifactType
-
-if TYPE_CHECKING:
-    from instrument.decorators.calls import Call
 
 _TABLE_MODULES = frozenset({"pandas", "polars", "pyarrow", "datasets"})
 _TYPES_BY_WORD = (
@@ -49,12 +46,12 @@ class Tracking(Aspect):
                 f"{', '.join(self._outputs)}; use log_artifact inside it"
             )
 
-    def before(self, call: "Call") -> None:
+    def before(self, call: Called) -> None:
         """Use the inputs; one that is missing is told before the function runs."""
         for reference in self._inputs:
             call.run.use_artifact(reference)
 
-    def after(self, call: "Call", value: Any) -> None:
+    def after(self, call: Called, value: Any) -> None:
         """Log each part of the return value; one that cannot be logged does not stop the others."""
         for name, part in self._parts(call, value):
             if part is None:
@@ -66,7 +63,7 @@ class Tracking(Aspect):
             except Exception as error:
                 call.run.problem(f"log output {name!r}", error)
 
-    def _parts(self, call: "Call", value: Any) -> Iterable[tuple[str, Any]]:
+    def _parts(self, call: Called, value: Any) -> Iterable[tuple[str, Any]]:
         """The outputs by name, as far as `value` has them."""
         names = self._outputs
         if len(names) < 2:  # noqa: PLR2004 - one name is for the whole value
@@ -132,7 +129,7 @@ def track_artifacts(
     return decorator("track_artifacts", function, Tracking(inputs_given, names), {})
 
 
-def _log(call: "Call", name: str, value: Any) -> None:
+def _log(call: Called, name: str, value: Any) -> None:
     kind = guess_type(name, value)
     if isinstance(value, os.PathLike):
         call.run.log_artifact(name, kind, file_path=os.fspath(value))
