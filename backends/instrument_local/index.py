@@ -18,6 +18,7 @@ import msgspec
 from instrument.errors import InstrumentError, StoreError
 from instrument.query import Condition, matches
 from instrument.summary import RunSummary
+from instrument_local.files import store_errors
 from instrument_local.layout import Layout
 from instrument_local.liveness import Markers
 from instrument_local.mounts import cache_directory
@@ -79,11 +80,13 @@ class Index:
 
     def runs(self, where: Condition | None, limit: int | None) -> list[RunSummary]:
         """See `instrument.protocols.Catalogue`."""
-        return self._ask(lambda database: list(_select(database, where, limit)))
+        with store_errors(f"list the runs of {self._layout.root}"):
+            return self._ask(lambda database: list(_select(database, where, limit)))
 
     def run_ids(self, prefix: str) -> list[str]:
-        """Ids of the runs that start with `prefix`, sorted."""
-        return self._ask(lambda database: _select_ids(database, prefix))
+        """Ids of the runs that start with `prefix`, sorted. Raises as `runs`."""
+        with store_errors(f"list the runs of {self._layout.root}"):
+            return self._ask(lambda database: _select_ids(database, prefix))
 
     def _ask(self, question: "Callable[[sqlite3.Connection], list[_T]]") -> list[_T]:
         """The answer of the index as the store is now; from memory where it can be kept nowhere."""

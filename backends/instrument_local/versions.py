@@ -150,19 +150,21 @@ class LocalVersions:
 
     def names(self) -> list[str]:
         """Names of all artifacts, sorted."""
-        try:
-            return sorted(os.listdir(self._layout.artifacts))  # noqa: PTH208 - names are enough
-        except FileNotFoundError:
-            return []
+        with store_errors(f"list the artifacts of {self._layout.root}"):
+            try:
+                return sorted(os.listdir(self._layout.artifacts))  # noqa: PTH208 - names are enough
+            except FileNotFoundError:
+                return []
 
     def listing(self, name: str) -> Listing:
         """What is there under `name`."""
         versions: list[int] = []
         facts: dict[str, int] = {}
-        try:
-            files = os.listdir(self._directory(name))  # noqa: PTH208 - names are enough
-        except (FileNotFoundError, NotADirectoryError):
-            files = []
+        with store_errors(f"list the versions of {name}"):
+            try:
+                files = os.listdir(self._directory(name))  # noqa: PTH208 - names are enough
+            except (FileNotFoundError, NotADirectoryError):
+                files = []
         for file in files:
             match = _FILE.fullmatch(file)
             if match and match["version"]:
