@@ -16,6 +16,7 @@ from instrument.records import (
     Record,
     TelemetrySampled,
 )
+from instrument.redaction.known import clean_texts
 from instrument.redaction.texts import redact_behind_flags, redact_text
 
 _R = TypeVar("_R", bound=Record)
@@ -37,19 +38,23 @@ def redact_texts(value: Any) -> Any:
 
     Names decide nothing here: what may be kept under which name, its room has decided.
     """
+    return _redacted(value, clean_texts())
+
+
+def _redacted(value: Any, clean: set[str]) -> Any:
     if isinstance(value, str):
-        return redact_text(value)
+        return value if type(value) is str and value in clean else redact_text(value)
     if isinstance(value, dict):
-        return _redact_mapping(value)
+        return _redact_mapping(value, clean)
     if isinstance(value, (list, tuple)):
-        items = [redact_texts(item) for item in value]
+        items = [_redacted(item, clean) for item in value]
         items = redact_behind_flags(items)
         return value if all(map(_same, items, value)) else items
     return value
 
 
-def _redact_mapping(value: dict[str, Any]) -> dict[str, Any]:
-    safe = {redact_text(name): redact_texts(item) for name, item in value.items()}
+def _redact_mapping(value: dict[str, Any], clean: set[str]) -> dict[str, Any]:
+    safe = {_redacted(name, clean): _redacted(item, clean) for name, item in value.items()}
     is_same = all(map(_same, safe.values(), value.values())) and safe.keys() == value.keys()
     return value if is_same else safe
 

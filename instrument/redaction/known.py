@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from instrument.redaction.names import is_secret_name
 
@@ -38,6 +38,7 @@ def learn(value: object) -> None:
         with _lock:
             if len(_learned) < MAX_LEARNED:
                 _learned[text] = None
+                _built.clean.clear()
 
 
 def is_findable(value: str) -> bool:
@@ -52,7 +53,7 @@ def redact_known(text: str) -> str:
     """`text` without the secrets that this process knows."""
     if len(text) < MIN_LENGTH:
         return text
-    for value, pattern in search_list():
+    for value, pattern in _up_to_date().sought:
         if value in text:
             text = pattern.sub("[redacted]", text) if pattern else text.replace(value, "[redacted]")
     return text
@@ -62,29 +63,58 @@ def holds_known(text: str) -> bool:
     """Whether `text` holds a secret that this process knows."""
     return any(
         value in text and (pattern is None or pattern.search(text) is not None)
-        for value, pattern in search_list()
+        for value, pattern in _up_to_date().sought
     )
 
 
-Sought = list[tuple[str, re.Pattern[str] | None]]
-_built: tuple[dict[object, object], set[str], int, Sought] = ({}, set(), -1, [])
+_Sought = list[tuple[str, re.Pattern[str] | None]]
 
 
-def search_list() -> Sought:
-    """What to search for: the same list as long as no other secrets are known."""
+class _Built(NamedTuple):
+    """What is searched for, and what it was made from.
+
+    Attributes:
+        environment: The variables.
+        learned: How many secrets were learned.
+        secrets: All of them, and those in the variables.
+        sought: How they may be written.
+        clean: Texts that hold none of it.
+    """
+
+    environment: dict[object, object]
+    learned: int
+    secrets: set[str]
+    sought: _Sought
+    clean: set[str]
+
+
+_built = _Built({}, -1, set(), [], set())
+
+
+def clean_texts() -> set[str]:
+    """Texts that were searched and hold no secret that is known now.
+
+    To be added to by who has searched one. It is emptied when a further secret is learned, so it
+    may be kept for as long as the variables of the environment do not change.
+    """
+    return _up_to_date().clean
+
+
+def _up_to_date() -> _Built:
+    """Made anew when the environment changed or more is known."""
     global _built  # noqa: PLW0603 - a cache
-    before, secrets, learned, sought = _built
+    built = _built
     environment = getattr(os.environ, "_data", os.environ)
-    if learned != len(_learned) or environment != before:
+    if built.learned != len(_learned) or environment != built.environment:
         now, learned = dict(environment), len(_learned)
-        found = {*_of_environment(), *list(_learned)}
-        if found != secrets:
-            sought = _sought(found)
-        _built = now, found, learned, sought
-    return sought
+        secrets = {*_of_environment(), *list(_learned)}
+        is_same = secrets == built.secrets
+        sought, clean = (built.sought, built.clean) if is_same else (_sought(secrets), set[str]())
+        _built = built = _Built(now, learned, secrets, sought, clean)
+    return built
 
 
-def _sought(values: set[str]) -> Sought:
+def _sought(values: set[str]) -> _Sought:
     found = {written: None for value in values for written in _spellings(value)}
     ordered = sorted(found, key=len, reverse=True)
     return [(value, _whole(value) if len(value) < _FREE_LENGTH else None) for value in ordered]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
-from instrument.redaction.known import MIN_LENGTH, Sought, learn, redact_known, search_list
+from instrument.redaction.known import MIN_LENGTH, clean_texts, learn, redact_known
 from instrument.redaction.names import hides, is_secret_name, words_of
 
 REDACTED: Final = "[redacted]"
@@ -25,8 +25,6 @@ _QUERY_WORDS: Final = frozenset(
     ["auth", "credential", "credentials", "key", "sas", "sig", "signature", "token"]
 )
 """Words in a URL's query that stand beside what signs it: nothing of such a query stays."""
-
-_clean: tuple[Sought | None, set[str]] = (None, set())
 
 
 def redact_url(url: str) -> str:
@@ -49,7 +47,7 @@ def redact_text(text: str) -> str:
         return _redact_named(text)
     if len(text) > _REMEMBERED_LENGTH or type(text) is not str:
         return _searched(text)
-    clean = _clean_texts(search_list())
+    clean = clean_texts()
     if text in clean:
         return text
     safe = _searched(text)
@@ -58,14 +56,6 @@ def redact_text(text: str) -> str:
             clean.clear()
         clean.add(text)
     return safe
-
-
-def _clean_texts(sought: Sought) -> set[str]:
-    """Texts that held no secret while `sought` was known: names come again with every run."""
-    global _clean  # noqa: PLW0603 - a cache
-    if _clean[0] is not sought:
-        _clean = sought, set()
-    return _clean[1]
 
 
 def _searched(text: str) -> str:

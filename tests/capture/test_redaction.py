@@ -25,6 +25,7 @@ from instrument.redaction import (
     redact_text,
     redact_url,
 )
+from instrument.redaction.kept import redact_texts
 
 
 def test_the_corpus_is_large_enough() -> None:
@@ -160,6 +161,22 @@ def test_what_a_configuration_holds_is_known_from_then_on() -> None:
     assert redact_text(f"connected with {secret}") == f"connected with {secret}"
     assert redact_plain({"a": [{"db_password": secret}]}) == {"a": [{"db_password": REDACTED}]}
     assert redact_text(f"connected with {secret}") == f"connected with {REDACTED}"
+
+
+def test_a_text_that_was_clean_is_searched_again_when_more_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "the engine is Rk9-tantalus-Vb2"
+    assert redact_text(text) == redact_text(text) == text
+    monkeypatch.setenv("ENGINE_TOKEN", "Rk9-tantalus-Vb2")
+    assert redact_text(text) == f"the engine is {REDACTED}"
+
+
+def test_a_secret_is_known_in_what_follows_it_in_the_same_record() -> None:
+    note = "the engine is Hw4-sisyphus-Qn7"
+    assert redact_texts({"note": note}) == {"note": note}
+    safe = redact_texts({"argv": ["train", "--token", "Hw4-sisyphus-Qn7"], "note": note})
+    assert safe == {"argv": ["train", "--token", REDACTED], "note": f"the engine is {REDACTED}"}
 
 
 def test_switches_and_fractions_are_no_secrets() -> None:
