@@ -5,11 +5,12 @@ import click
 from instrument.cli.hold import upkeep_of
 from instrument.cli.opening import Options, find_run, open_store
 from instrument.cli.output import emit_json, say
+from instrument.cli.why import why_option
 
 
 @click.command("delete")
 @click.argument("run")
-@click.option("--why", required=True, metavar="TEXT", help="The reason, for the ledger.")
+@why_option(required=True)
 @click.option("--redact", is_flag=True, help="Remove at once all objects that only RUN refers to.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

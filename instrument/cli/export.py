@@ -8,6 +8,7 @@ import click
 
 from instrument.cli.opening import Options, find_run, open_store
 from instrument.cli.output import emit, emit_json, say
+from instrument.cli.why import why_option
 from instrument.cli.words import count, size, visible
 from instrument.errors import UsageError
 
@@ -43,7 +44,7 @@ def bundles_of(store: object) -> "Bundles":
 )
 @click.option("--max-object-size", metavar="SIZE", help="Leave out longer files, such as 100MiB.")
 @click.option("--without-objects", is_flag=True, help="Leave out the bytes of all artifacts.")
-@click.option("--why", metavar="TEXT", help="The reason, for the ledger.")
+@why_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def export(  # noqa: PLR0913 - one parameter for each option

@@ -9,6 +9,7 @@ import msgspec
 from instrument.cli.opening import Options, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table
 from instrument.cli.retention import policy, policy_from_table, seconds
+from instrument.cli.why import why_option
 from instrument.cli.words import ago, count, listed, size, visible
 from instrument.errors import UsageError
 from instrument.naming import LATEST
@@ -32,7 +33,7 @@ _WAYS = (
 @click.option("--keep-parents", is_flag=True, help="What stays keeps what it was made from.")
 @click.option("--unreferenced", is_flag=True, help="Objects that nothing refers to, too.")
 @click.option("--policies", is_flag=True, help="The policies of pyproject.toml.")
-@click.option("--why", metavar="TEXT", help="The reason, for the ledger.")
+@why_option()
 @click.option("--grace", metavar="AGE", help="Leave alone what is younger. [default: 24h]")
 @click.option("--dry-run", is_flag=True, help="Only tell what would go, and why.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

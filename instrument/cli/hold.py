@@ -9,6 +9,7 @@ import click
 
 from instrument.cli.opening import Options, find_subject, open_store
 from instrument.cli.output import emit_json, say, show, table
+from instrument.cli.why import why_option
 from instrument.cli.words import moment
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
@@ -27,7 +28,7 @@ def hold() -> None:
 @hold.command("set")
 @click.argument("subject", metavar="RUN|REF")
 @click.option("--until", required=True, metavar="DAY", help="2030-01-01 (UTC), or `forever`.")
-@click.option("--why", metavar="TEXT", help="The reason, for the ledger.")
+@why_option()
 @click.pass_obj
 def set_hold(options: Options, subject: str, until: str, why: str | None) -> None:
     """Hold a run, with all that it made and used, or a version.
@@ -67,7 +68,7 @@ def list_holds(options: Options, as_json: bool) -> None:
 
 @hold.command("lift")
 @click.argument("subject", metavar="RUN|REF")
-@click.option("--why", required=True, metavar="TEXT", help="The reason, for the ledger.")
+@why_option(required=True)
 @click.pass_obj
 def lift(options: Options, subject: str, why: str) -> None:
     """Lift a hold before its time; the ledger keeps who did it and why."""

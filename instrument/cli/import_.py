@@ -9,6 +9,7 @@ from instrument.cli.export import bundles_of
 from instrument.cli.ledger import _public_key as public_key
 from instrument.cli.opening import Options, open_any_store
 from instrument.cli.output import emit_json, say, show, table
+from instrument.cli.why import why_option
 from instrument.cli.words import count, size
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     metavar="KEY",
     help="Take nothing unless this public key (or its file) signed for every run.",
 )
-@click.option("--why", metavar="TEXT", help="The reason, for the ledger.")
+@why_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def import_(  # noqa: PLR0913 - one parameter for each option

@@ -11,6 +11,7 @@ import msgspec
 from instrument.cli.ledger_words import what_happened
 from instrument.cli.opening import Options, find_run, open_any_store, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table, text
+from instrument.cli.why import why_option
 from instrument.cli.words import moment, short_digests
 from instrument.errors import UsageError
 from instrument.protocols.ledger import Evidence, HasLedger, Ledger, LedgerVerification
@@ -181,7 +182,7 @@ def show_key(options: Options, key: Path | None) -> None:
 @click.argument("new", type=_path)
 @_key
 @click.option("--lost", is_flag=True, help="The old key is lost and cannot agree.")
-@click.option("--why", metavar="TEXT", help="The reason, for the ledger.")
+@why_option()
 @click.pass_obj
 def rotate(options: Options, new: Path, key: Path | None, lost: bool, why: str | None) -> None:
     """Let the key in NEW sign from now on; the old key signs that it agrees."""

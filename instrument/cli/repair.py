@@ -7,6 +7,7 @@ import click
 from instrument.cli.opening import Options, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table, text
 from instrument.cli.verify import show_verification, verification_json
+from instrument.cli.why import why_option
 from instrument.cli.words import count, short_digests
 from instrument.errors import UsageError
 from instrument.protocols.repair import Repair, Repairs
@@ -16,7 +17,7 @@ _path = click.Path(path_type=Path, exists=True)
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
-@click.option("--why", metavar="TEXT", help="The reason, for the ledger.")
+@why_option()
 @click.option(
     "--from",
     "sources",

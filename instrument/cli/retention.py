@@ -10,6 +10,7 @@ from instrument.errors import UsageError
 from instrument.naming import check_alias
 from instrument.protocols.upkeep import Keep, KeepKind, Policy
 from instrument.query import parse
+from instrument.redaction import redact_text
 
 _AGE: Final = re.compile(r"([1-9][0-9]{0,5})(h|d|w)")
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
@@ -46,7 +47,7 @@ def policy(
     words += [f"--keep {each}" for each in keep]
     words += ["--keep-parents"] if keep_parents else []
     return Policy(
-        text=" ".join(words),
+        text=redact_text(" ".join(words)),  # the ledger remembers it
         types=tuple(types),
         where=parse(where) if where else None,
         older_than_seconds=seconds(older_than) if older_than else None,

@@ -1,18 +1,27 @@
-"""More than a hundred secrets, wherever a run can meet them: none is found in what is kept."""
+"""T32 to T35: more than a hundred secrets, wherever a run can meet them: none is found in what is
+kept, in the store, in packs and bundles, in the ledger or in what a mirror wrote.
+"""
 
+import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from capture.secret_corpus import BENIGN_TEXTS, BY_VALUE, IN_CONTEXT, PLANTED, parts_of, spellings
+from mirroring.wandb_log import decode, run_directories
 
 from instrument.cli.console import printed
+from instrument.cli.main import commands
+from instrument.cli.retention import policy
 from instrument.clock import SystemClock
 from instrument.registry import open_store
+from instrument_local.packs.zstd import library
 
 PROGRAM = Path(__file__).with_name("planted.py")
 CONTEXTS = {kind: text.format(secret) for kind, (text, secret) in IN_CONTEXT.items()}
@@ -50,10 +59,16 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     assert "ValueError: all of" in done.stderr, done.stderr[-2000:]
     assert PLANTED["GitHub classic"] in done.stdout  # the user's own output is left alone
-    subprocess.run(
-        [sys.executable, "-m", "instrument", "--store", str(left / "store"), "runs", "list"],
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
+    why = "\n".join(_lines([*PLANTED.values(), *CONTEXTS.values(), *BY_VALUE.values()]))
+    shutil.copytree(left / "store", left / "other")
+    for store, *arguments in (
+        ("store", "runs", "list"),
+        ("store", "hold", "set", "latest", "--until", "2030-01-01", "--why", why),
+        ("store", "export", "latest", "--output", str(left / "run.bundle"), "--why", why),
+        ("other", "store", "pack", "--all"),
+    ):
+        command = [sys.executable, "-m", "instrument", "--store", str(left / store), *arguments]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
     return left
 
 
@@ -82,7 +97,8 @@ def _environment(left: Path) -> dict[str, str]:
     planted |= {f"NCCL_X{index}": secret for index, secret in enumerate(PLANTED.values())}
     secrets = list(PLANTED.values())
     planted |= {f"SERVICE_{index}_TOKEN": secrets[index] for index in range(0, len(secrets), 3)}
-    cache = {"XDG_CACHE_HOME": str(left / "cache")}
+    cache = {"XDG_CACHE_HOME": str(left / "cache"), "WANDB_DIR": str(left)}
+    cache |= {"INSTRUMENT_BACKENDS": "local,wandb", "INSTRUMENT_MODE": "offline"}
     package = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return {**os.environ, **planted, **BY_VALUE, **cache, **package}
 
@@ -98,12 +114,28 @@ def _lines(texts: Iterable[str]) -> list[str]:
     return [text.replace("\0", "") for text in texts]
 
 
-def _texts(left: Path) -> Iterator[tuple[Path, str]]:
-    """Every file that was left, and what its name says."""
-    for path in left.rglob("*"):
-        yield path, path.name
-        if path.is_file():
-            yield path, path.read_bytes().decode("utf-8", "replace")
+@pytest.fixture(scope="module")
+def texts(kept: Path) -> list[tuple[str, str]]:
+    """Every file that was left, unpacked, by its name; and the names."""
+    found = []
+    for path in kept.rglob("*"):
+        name = str(path.relative_to(kept))
+        data = _unpacked(path.read_bytes()) if path.is_file() else b""
+        found.append((name, f"{path.name} {data.decode('utf-8', 'replace')}"))
+    [mirrored] = run_directories(kept)
+    records = b"".join(record.SerializeToString() for record in decode(mirrored))
+    return [*found, ("wandb's records", records.decode("utf-8", "replace"))]
+
+
+def _unpacked(data: bytes) -> bytes:
+    """`data`, with what in it is compressed as it was before."""
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    before, magic, _ = data.partition(b"\x28\xb5\x2f\xfd")
+    if not magic:
+        return data
+    frame = library().ZstdDecompressor()
+    return before + bytes(frame.decompress(data[len(before) :])) + _unpacked(frame.unused_data)
 
 
 def test_the_run_met_them_all(kept: Path) -> None:
@@ -115,18 +147,51 @@ def test_the_run_met_them_all(kept: Path) -> None:
     assert sum("[redacted" in argument for argument in run.command) >= 60
 
 
+def test_everything_that_keeps_a_run_is_looked_at(texts: list[tuple[str, str]]) -> None:
+    holders = [name for name, text in texts if "gpt2" in text]
+    for place in ("store/runs/", "other/packs/", "run.bundle", "wandb's records"):
+        assert any(name.startswith(place) for name in holders), place
+    events = [text for name, text in texts if name.startswith("store/ledger/")]
+    for event in ("hold_changed", "exported"):
+        assert any(event in text and "[redacted" in text for text in events), event
+
+
 @pytest.mark.parametrize("kind", BARE)
-def test_no_secret_is_left(kept: Path, kind: str) -> None:
+def test_t32_to_t35_no_secret_is_left(texts: list[tuple[str, str]], kind: str) -> None:
     written = {spelling for spelling in spellings(BARE[kind]) if len(spelling) > 7}
     if "\n" not in BARE[kind] and kind not in BY_VALUE:
         written |= {BARE[kind][-max(len(BARE[kind]) // 2, 10) :]}
     found = [
-        (str(path.relative_to(kept)), text[max(text.find(part) - 80, 0) : text.find(part) + 120])
-        for path, text in _texts(kept)
+        (name, text[max(text.find(part) - 80, 0) : text.find(part) + 120])
+        for name, text in texts
         for part in written
         if part in text
     ]
     assert not found, found[:2]
+
+
+def _commands(command: click.Command | None) -> Iterator[click.Command]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from _commands(command.get_command(context, name))
+    elif command is not None:
+        yield command
+
+
+def test_what_the_ledger_is_told_has_no_secrets() -> None:
+    secret = PLANTED["GitHub classic"]
+    reasons = [
+        option.process_value(click.Context(command), f"because of {secret}")
+        for command in _commands(commands)
+        for option in command.params
+        if option.name == "why"
+    ]
+    assert len(reasons) >= 8
+    assert set(reasons) == {"because of [redacted GitHub token]"}
+    rule = policy(where=f"params.note == '{secret}'", keep=["tagged"]).text
+    assert "[redacted" in rule
+    assert secret not in rule
 
 
 def test_what_was_printed_is_there_without_them(kept: Path) -> None:
