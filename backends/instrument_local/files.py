@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, NamedTuple
 
 from instrument.errors import InstrumentError, StoreError
 
@@ -21,9 +21,10 @@ READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Systems write what is dirty within half a minute, whether it is synced or not.
 _WRITTEN_SECONDS: Final = 300.0
-# Names, each with the number of its file, that this process has seen synced, in whatever store: a
-# run that follows another in one process opens the store anew.
-_DURABLE: Final = set[tuple[Path, int]]()
+# Names that this process has seen synced, in whatever store: a run that follows another in one
+# process opens the store anew. The number of its file does not tell a name from one that was made
+# again, since file systems give numbers again; but then its directory has changed.
+_DURABLE: Final = set["_Name"]()
 _MISSING: Final = -1
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -74,13 +75,8 @@ def write_all(disk: Disk, fd: int, data: bytes) -> None:
 
 def read_file(path: Path) -> bytes:
     """The bytes of the regular file `path`; a symbolic link is an error."""
-    with open_to_read(path) as stream:
+    with os.fdopen(os.open(path, READ), "rb") as stream:
         return stream.read()
-
-
-def open_to_read(path: Path) -> BinaryIO:
-    """The regular file `path`, open; a symbolic link is an error."""
-    return os.fdopen(os.open(path, READ), "rb")
 
 
 def is_regular(path: Path) -> bool:
@@ -159,6 +155,7 @@ class Files:
             if not is_directory(path):  # to write through a link is to write somewhere else
                 raise NotADirectoryError(errno.ENOTDIR, "no directory of ours", str(path)) from None
             return False
+        _DURABLE.discard(_named(path))  # the clock of the directory may stand still meanwhile
         return True
 
     def make_durable_directory(self, path: Path) -> None:
@@ -168,7 +165,7 @@ class Files:
 
     def make_durable(self, path: Path) -> None:
         """Make the name of `path`, which is there, survive the death of the machine."""
-        name = _numbered(path)
+        name = _named(path)
         for parent in self.above(path):
             self.sync_directory(parent)
         _DURABLE.add(name)
@@ -187,7 +184,7 @@ class Files:
         """Make the names in `path` durable, where the file system can."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            known = [_numbered(each) for each in tuple(self._known) if each.parent == path]
+            known = [_named(each) for each in tuple(self._known) if each.parent == path]
             self.sync(fd)
         finally:
             os.close(fd)
@@ -198,8 +195,8 @@ class Files:
 
         A name in a directory that did not change for long has been written.
         """
-        name = _numbered(path)
-        if name[1] != _MISSING and name in _DURABLE:
+        name = _named(path)
+        if name.inode != _MISSING and name in _DURABLE:
             return True
         if time.time() - path.parent.stat().st_mtime < _WRITTEN_SECONDS:
             return False
@@ -281,12 +278,25 @@ class Files:
         return True
 
 
-def _numbered(path: Path) -> tuple[Path, int]:
-    """`path` and what tells its file from another that has this name later."""
+class _Name(NamedTuple):
+    """A name, and what tells it from the same name when it is made again.
+
+    Attributes:
+        path: The name.
+        inode: The number of its file.
+        changed_ns: When a name in its directory was last made or removed.
+    """
+
+    path: Path
+    inode: int
+    changed_ns: int
+
+
+def _named(path: Path) -> _Name:
     try:
-        return path, path.lstat().st_ino
+        return _Name(path, path.lstat().st_ino, path.parent.stat().st_mtime_ns)
     except OSError:
-        return path, _MISSING
+        return _Name(path, _MISSING, 0)
 
 
 def _same_file(first: Path, second: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from instrument.clock import SystemClock
@@ -10,7 +11,9 @@ from instrument_local import LocalStore
 from instrument_local.files import Disk
 
 
-def _synced(store_path: Path, run_id: str) -> list[str]:
+def _synced(
+    store_path: Path, run_id: str, mkdir: Callable[[Path, int], None] = os.mkdir
+) -> list[str]:
     """What is synced while a run is recorded with a snapshot that all runs share."""
     disk, synced = Disk(), list[str]()
 
@@ -20,6 +23,7 @@ def _synced(store_path: Path, run_id: str) -> list[str]:
         os.fsync(fd)
 
     disk.fsync = disk.fdatasync = note
+    disk.mkdir = mkdir
     store = LocalStore(store_path, SystemClock(), disk)
     store.put_bytes(b"the snapshot")
     record_run(store, run_id)
@@ -54,3 +58,32 @@ def test_a_directory_that_another_process_made_is_synced(store_path: Path) -> No
     _synced(store_path, "20260101-a")
     (store_path / "runs" / "202602").mkdir(mode=0o700)
     assert f"{store_path.name}/runs" in _synced(store_path, "20260201-b")
+
+
+def test_a_name_that_another_process_made_again_is_synced_though_its_number_is_the_same(
+    store_path: Path,
+) -> None:
+    _synced(store_path, "20260101-a")
+    assert f"{store_path.name}/runs" not in _synced(store_path, "20260101-b")
+    month, aside = store_path / "runs" / "202601", store_path / "aside"
+    month.rename(aside)
+    aside.rename(month)
+    assert f"{store_path.name}/runs" in _synced(store_path, "20260101-c")
+
+
+def test_a_name_that_is_made_again_here_is_synced_whatever_number_and_time_say(
+    store_path: Path,
+) -> None:
+    _synced(store_path, "20260101-a")
+    runs, aside = store_path / "runs", store_path / "aside"
+    month, before = runs / "202601", runs.stat()
+    month.rename(aside)
+
+    def mkdir(path: Path, mode: int) -> None:
+        if path != month:
+            os.mkdir(path, mode)  # noqa: PTH102 - in its place
+            return
+        aside.rename(month)
+        os.utime(runs, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert f"{store_path.name}/runs" in _synced(store_path, "20260101-b", mkdir)
