@@ -69,6 +69,7 @@ def main() -> None:
     report.write_json(options.directory / "results.json", report.as_json(everything, versions))
     place.clear()
     seconds = sum(results.wall_seconds for results in everything)
+    report.print_verdict(everything)
     print(f"\n{', '.join(versions)}\n{seconds:.0f} s; {options.directory / 'results.json'}")
 
 
@@ -97,7 +98,7 @@ def _entrants(row: Row, wanted: Collection[str]) -> list[Entrant]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=_names(ROWS), default=list(ROWS), help="the rows to measure")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each row")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of a row, at most")
     parser.add_argument("--peers", type=_names(PEERS), default=list(PEERS), help="whom to compare")
     parser.add_argument("--here", action="store_true", help="ours alone, with this interpreter")
     parser.add_argument("--directory", type=Path, default=BENCH, help="where to work")

@@ -28,6 +28,19 @@ def print_results(results: Results) -> None:
         print(f"  target: {_told(results, target)}")
 
 
+def print_verdict(everything: Sequence[Results]) -> None:
+    """How many targets are met, and the others."""
+    told = [
+        (results.row.name, _told(results, target))
+        for results in everything
+        for target in results.row.targets
+    ]
+    others = [(row, verdict) for row, verdict in told if not verdict.endswith(", met yes")]
+    print(f"\n{len(told) - len(others)} of {len(told)} targets are met")
+    for row, verdict in others:
+        print(f"  {row}: {verdict}")
+
+
 def _told(results: Results, target: Target) -> str:
     value = results.value(target)
     unit = f" x {target.against}" if target.against else ""

@@ -29,7 +29,9 @@ ROW = Row(
     },
     targets=(
         Target("wall_ms", "instrument", 2.2, "bare"),
+        Target("wall_ms", "instrument:ExperimentContext", 2.2, "bare"),
         Target("peak_mb", "instrument", 18),
+        Target("peak_mb", "instrument:ExperimentContext", 18),
     ),
     measure=one_by_one(_measure),
 )
