@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from instrument import console, given, identity, intercept, registry, settings, stack
+from instrument import console, given, handover, identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.endings import exception_raised, given_end, state_after
@@ -99,7 +100,7 @@ class ExperimentContext(RunArtifacts):
             strict=given.flag("strict", strict),
         )
         if backends is not None:
-            _check_mirrors(backends)
+            _check_mirrors(backends, installed=True)
         self._params = config_values(config) if config is not None else {}
         self._run_id = check_run_id(run_id) if run_id is not None else None
         self._name = given.text("name", name) if name is not None else None
@@ -230,9 +231,10 @@ class ExperimentContext(RunArtifacts):
                 values[recorded] = value
             else:
                 values[recorded] = number(name, value)
-        values.pop("", None)  # of a name beyond the limit
-        if not values and metrics:
-            return
+        if self._too_many_names:
+            values.pop("", None)
+            if not values and metrics:
+                return
         try:
             self._recording.take(Metrics(values=values, step=step), _now(UTC))
         except Exception as error:
@@ -306,6 +308,9 @@ class ExperimentContext(RunArtifacts):
     def _start_recording(self) -> None:
         store = self._given_store or open_store(self._settings)
         which = self._identity(store)
+        if which.owner:
+            _check_mirrors(self._settings.backends, installed=False)  # those of the environment too
+            _tell_unread_variables()
         self.id = which.run_id
         self.name = which.started.name if which.started is not None else ""
         self._recording = Recording(
@@ -419,7 +424,15 @@ def _mode(offline: Any) -> str | None:
     return "offline" if offline else "online"
 
 
-def _check_mirrors(names: Iterable[str]) -> None:
+def _check_mirrors(names: Iterable[str], *, installed: bool) -> None:
     for name in names:
         if name != "local":
-            registry.check_mirror(name)
+            registry.check_mirror(name, installed=installed)
+
+
+@cache
+def _tell_unread_variables() -> None:
+    """Once in a process, and not again in those that a recorded one starts."""
+    unread = settings.unread_variables() if handover.received() is None else None
+    if unread is not None:
+        say(unread)

@@ -73,8 +73,12 @@ def open_mirror(name: str, *, offline: bool, directory: Path | None = None) -> M
     return cast("Mirror", _factory(name, "mirror")(offline=offline, directory=directory))
 
 
-def check_mirror(name: str) -> None:
+def check_mirror(name: str, *, installed: bool = True) -> None:
     """Fail early, and without importing it, where mirror `name` cannot be used.
+
+    Args:
+        name: Name of the backend.
+        installed: Whether its library has to be there.
 
     Raises:
         NotFoundError: No backend has that name.
@@ -88,7 +92,7 @@ def check_mirror(name: str) -> None:
         return
     if known.kind != "mirror":
         raise UsageError(f"backend {name!r} is a store, not a mirror")
-    if known.requires and importlib.util.find_spec(known.requires) is None:
+    if installed and known.requires and importlib.util.find_spec(known.requires) is None:
         raise MissingDependencyError(
             f"backend {name!r} needs {known.requires}, which is not installed; "
             f"pip install 'instrument-ml[{known.extra}]'"

@@ -37,6 +37,10 @@ _NUMBERS: Final = ("overhead_budget", "grid_gco2e_per_kwh", "hash_limit_gib")
 _SWITCHES: Final = ("strict", "console")
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _FALSE: Final = frozenset({"0", "OFF", "NO", "FALSE", ""})
+_PREFIX: Final = "INSTRUMENT_"
+_MOST_UNREAD: Final = 5
+_NO_SETTINGS: Final = ("HANDOVER", "STARTUP", "LEDGER_PASSPHRASE")
+"""Variables of ours that other rooms read."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,11 +94,28 @@ def is_disabled() -> bool:
     return os.environ.get("INSTRUMENT_MODE", "") == "disabled"
 
 
+def unread_variables() -> str | None:
+    """What to say of variables that look like ours and that nothing reads; None: there are none."""
+    known = (*map(str.upper, Settings.__struct_fields__), *_NO_SETTINGS)
+    given = (name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX))
+    unread = sorted(set(given).difference(known))
+    if not unread:
+        return None
+    from difflib import get_close_matches
+
+    told = []
+    for name in unread[:_MOST_UNREAD]:
+        near = get_close_matches(name.upper(), known, n=1)
+        told.append(_PREFIX + name + (f" (did you mean {_PREFIX}{near[0]}?)" if near else ""))
+    more = f" and {len(unread) - len(told)} more" if len(unread) > len(told) else ""
+    return f"nothing reads {', '.join(told)}{more}: there is no such setting"
+
+
 def _from_environment() -> dict[str, Any]:
     """What the environment says, each value parsed."""
     values: dict[str, Any] = {}
     for name in Settings.__struct_fields__:
-        variable = f"INSTRUMENT_{name.upper()}"
+        variable = _PREFIX + name.upper()
         text = os.environ.get(variable)
         if text:
             values[name] = _parse(name, text, variable)
