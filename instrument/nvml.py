@@ -58,11 +58,6 @@ class Nvml:
         except pynvml.NVMLError as error:
             raise NoGpuAccess(f"NVML does not start: {error}") from error
 
-    def handles(self) -> list[Any]:
-        """The devices, in NVML's order."""
-        api = self.api
-        return [api.nvmlDeviceGetHandleByIndex(i) for i in range(api.nvmlDeviceGetCount())]
-
     def devices(self) -> list[Device]:
         """All GPUs that can be asked, each followed by its MIG instances.
 

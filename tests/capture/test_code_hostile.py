@@ -55,7 +55,7 @@ def test_traps_do_spring(hostile: Path, traps: Path) -> None:
     assert (traps / "clean.ran").exists()
 
 
-def test_nothing_of_a_hostile_repository_runs(hostile: Path, traps: Path) -> None:
+def test_t34_nothing_of_a_hostile_repository_runs(hostile: Path, traps: Path) -> None:
     found, objects = kept(hostile)
     assert found.git is not None
     assert found.git.dirty is True

@@ -154,7 +154,7 @@ def test_arrays_and_odd_text() -> None:
     assert canonical_bytes(values)
 
 
-def test_secrets_anywhere() -> None:
+def test_t35_secrets_anywhere() -> None:
     config = {
         "db": {"url": "postgres://me:sesame@h/x"},
         "services": [{"name": "a", "api_key": "sesame"}, Config()],

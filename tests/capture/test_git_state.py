@@ -39,7 +39,7 @@ def test_tags_at_the_commit_and_the_nearest_before_it(tmp_path: Path) -> None:
     assert found.describe == f"rel/1.0-1-g{str(found.commit)[:7]}"
 
 
-def test_remotes_without_credentials(tmp_path: Path) -> None:
+def test_t33_remotes_without_credentials(tmp_path: Path) -> None:
     root = make_repository(tmp_path / "r")
     git(root, "remote", "add", "backup", "https://u:p@example.org/a.git?access_token=t")
     git(root, "remote", "add", "My.Own", "ssh://git:secret@example.org/b.git")
@@ -245,7 +245,7 @@ def test_a_configuration_that_moves_the_working_tree_moves_nothing(tmp_path: Pat
     assert b"b/new" in found.objects["patch"]
 
 
-def test_a_submodule_brings_no_commands_along(tmp_path: Path) -> None:
+def test_t34_a_submodule_brings_no_commands_along(tmp_path: Path) -> None:
     """Neither one that is registered, nor one that merely lies there, nor by an include."""
     root = make_repository(tmp_path / "r")
     ran = tmp_path / "ran"

@@ -194,7 +194,7 @@ def test_a_conflict_is_kept_as_it_lies_in_the_tree(tmp_path: Path) -> None:
     assert tree(restored(repository, patch, tmp_path / "fresh")) == tree(repository)
 
 
-def test_beyond_the_cap_the_largest_are_left_out_and_named(tmp_path: Path) -> None:
+def test_t34_beyond_the_cap_the_largest_are_left_out_and_named(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "r", {"big": b"0" * 5000, "small": b"1\n"})
     (repository / "big").write_bytes(b"1" * 5000)
     (repository / "small").write_bytes(b"2\n")
@@ -213,7 +213,7 @@ def test_beyond_the_cap_the_largest_are_left_out_and_named(tmp_path: Path) -> No
     assert "huge" not in found
 
 
-def test_secrets_and_devices_are_left_out_and_named(tmp_path: Path) -> None:
+def test_t34_secrets_and_devices_are_left_out_and_named(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "r", {"a": b"1\n"})
     (repository / ".env").write_bytes(b"HF_TOKEN=hf_very_secret\n")
     (repository / "notes").write_bytes(b"-----BEGIN RSA PRIVATE KEY-----\nMIIsecret\n")
@@ -265,7 +265,7 @@ HARMLESS = (
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_files_with_a_secret_in_what_was_added_are_left_out_and_named(
+def test_t34_files_with_a_secret_in_what_was_added_are_left_out_and_named(
     tmp_path: Path, secret: bytes
 ) -> None:
     repository = make_repository(tmp_path / "r", {"tracked \xe9.py": b"1\n", "other.py": b"1\n"})
@@ -330,7 +330,7 @@ def test_a_secret_in_a_name_is_not_stored(tmp_path: Path) -> None:
     assert "looks like a secret" in (found.code.reason or "")
 
 
-def test_a_huge_untracked_file_is_named_and_neither_read_nor_stored(tmp_path: Path) -> None:
+def test_t34_a_huge_untracked_file_is_named_and_neither_read_nor_stored(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "r")
     with (repository / "data.bin").open("wb") as file:
         file.truncate(3_000_000_000)

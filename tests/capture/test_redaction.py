@@ -34,7 +34,7 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 @pytest.mark.parametrize("name", SECRET_VARIABLES)
-def test_secret_names(name: str) -> None:
+def test_t32_secret_names(name: str) -> None:
     assert is_secret_name(name)
 
 
@@ -44,7 +44,7 @@ def test_benign_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(("argv", "secret"), COMMANDS)
-def test_secrets_in_commands(argv: list[str], secret: str) -> None:
+def test_t32_secrets_in_commands(argv: list[str], secret: str) -> None:
     kept = redact_command(argv)
     assert secret not in " ".join(kept)
     assert "[redacted" in " ".join(kept)
@@ -56,7 +56,7 @@ def test_benign_commands_stay_as_they_are(argv: list[str]) -> None:
     assert list(redact_command(argv)) == argv
 
 
-def test_values_of_secret_variables_go_from_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_t32_values_of_secret_variables_go_from_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef0123456789abcdef01234567")
     monkeypatch.setenv("DB_PASS", "short")
     text = "login failed for 0123456789abcdef0123456789abcdef01234567: shortly"
@@ -100,7 +100,7 @@ def test_long_texts_take_no_time(text: str) -> None:
         ("", ""),
     ],
 )
-def test_urls(url: str, kept: str) -> None:
+def test_t33_urls(url: str, kept: str) -> None:
     assert redact_url(url) == kept
 
 
