@@ -96,7 +96,7 @@ def test_an_exception_is_recorded_once_though_it_passes_two_calls(log: Log) -> N
         for call in (calls_what_fails, fails):
             with pytest.raises(ValueError, match="wrong"):
                 call(ValueError("wrong"))
-    assert [error.type for error in log.of(ExceptionRaised)] == ["ValueError"] * 2
+    assert [error.type for error in log.of(ExceptionRaised)] == ["builtins.ValueError"] * 2
     assert "raise error" in log.of(ExceptionRaised)[0].traceback
     assert [call.outcome for call in log.of(CallFinished)] == ["raised"] * 3
     assert log.run().state is RunState.COMPLETED
