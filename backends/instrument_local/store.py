@@ -221,6 +221,8 @@ class LocalStore:
 
     def info(self) -> Mapping[str, Any]:
         """See `instrument.protocols.Store`."""
+        from instrument_local.repair.spools import Spools
+
         mount = mount_of(self._layout.root)
         index = self._index.path()
         objects = [path.lstat().st_size for path in self._layout.objects.glob("??/*")]
@@ -237,6 +239,7 @@ class LocalStore:
             "is_network": mount.is_network,
             "mount_advice": mount.advice,
             "index": str(index) if index else None,
+            "spools": Spools(self._layout, ()).found(),
         }
 
     def _run_id(self, selector: str) -> str:

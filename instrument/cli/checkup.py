@@ -3,11 +3,14 @@
 import importlib
 import importlib.util
 import os
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -26,6 +29,7 @@ Status: TypeAlias = Literal["ok", "note", "warning", "failed"]
 _GIT_SECONDS: Final = 5.0
 _TEST_BYTES: Final = 1024 * 1024
 _LEAST_FREE_BYTES: Final = 64 * 1024 * 1024
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 # Import name, distribution, extra.
 _OPTIONAL: Final = (
     ("torch", "torch", "torch"),
@@ -113,6 +117,54 @@ def _store(path: Path) -> Iterator[Check]:
     for advice in info.get("mount_advice", ()):
         detail, _, hint = advice.partition("; ")
         yield Check(name="mount", status="warning", detail=detail, hint=hint)
+    yield from map(_spool, info.get("spools", ()))
+    yield from _access(path)
+
+
+def _spool(found: Mapping[str, Any]) -> Check:
+    """Records that wait on a local disk since their process ended while the store hung."""
+    if found["is_known"]:
+        hint = f"instrument repair --from {found['path']}"
+    else:
+        hint = f"instrument --store STORE repair --from {found['path']}, with the store of the run"
+    return Check(
+        name="spool",
+        status="warning",
+        detail=f"records of run {found['run_id']} wait in {found['path']}",
+        hint=hint,
+    )
+
+
+def _access(path: Path) -> Iterator[Check]:
+    """Who else may change what is in the store: it is private when we make it."""
+    others, owners = [], []
+    with suppress(OSError):
+        ours = {os.geteuid(), path.stat().st_uid}
+        for place in (path, *sorted(path.iterdir())):
+            status = place.lstat()
+            if not stat.S_ISLNK(status.st_mode) and status.st_mode & _OTHERS_WRITE:
+                others.append(place)
+            if status.st_uid not in ours:
+                owners.append(place)
+    if others:
+        yield Check(
+            name="access",
+            status="warning",
+            detail=f"others than their owner may write to {_first(others)}",
+            hint=f"chmod -R go-w {shlex.quote(str(path))}, unless all of them are trusted",
+        )
+    if owners:
+        yield Check(
+            name="owner",
+            status="warning",
+            detail=f"{_first(owners)} belongs to another user than the store",
+            hint="find out who wrote it; `instrument verify` tells whether its content is whole",
+        )
+
+
+def _first(paths: list[Path]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{paths[0]}{more}"
 
 
 def _file_system(info: Mapping[str, Any]) -> Check:

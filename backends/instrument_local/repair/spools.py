@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from instrument.errors import InstrumentError, StoreError
 from instrument_local.files import NEW_FILE, Disk, is_regular, read_file
@@ -32,7 +33,30 @@ class Spools:
             with suppress(InstrumentError, OSError):
                 yield from self._plans(directory)
 
+    def found(self) -> list[dict[str, Any]]:
+        """All spools of this host: ``path``, ``run_id``, and whether the run is of this store."""
+        found = []
+        for directory in spool_directories():
+            with suppress(InstrumentError, OSError):
+                found += [
+                    {
+                        "path": str(directory),
+                        "run_id": run_id,
+                        "is_known": self._layout.has_run(run_id),
+                    }
+                    for run_id, _ in self._ended(directory)
+                ]
+        return found
+
     def _plans(self, directory: Path) -> Iterator[Plan]:
+        for run_id, journals in self._ended(directory):
+            if directory in self._named or self._layout.has_run(run_id):
+                do = partial(self._adopt, run_id, journals, directory)
+                path = self._layout.run_path(run_id)
+                yield Plan(path, "spooled", "adopted", f"from {directory}", do)
+
+    def _ended(self, directory: Path) -> Iterator[tuple[str, list[Path]]]:
+        """The runs in the spool `directory` that nobody records any more, with their journals."""
         spool = Layout(directory, self._layout.clock, Disk())
         if spool.format is None or spool.format == self._layout.format:
             return
@@ -44,10 +68,8 @@ class Spools:
                 for path in sorted(place.glob("*-spool*.jsonl"))
                 if is_regular(path)
             ]
-            if journals and (directory in self._named or self._layout.has_run(run_id)):
-                do = partial(self._adopt, run_id, journals, directory)
-                path = self._layout.run_path(run_id)
-                yield Plan(path, "spooled", "adopted", f"from {directory}", do)
+            if journals:
+                yield run_id, journals
 
     def _adopt(self, run_id: str, journals: list[Path], directory: Path) -> None:
         """Bring the journals, byte for byte; then the spool goes."""
