@@ -27,7 +27,7 @@ from instrument.identity import Identity
 from instrument.naming import check_run_id
 from instrument.protocols import Store
 from instrument.recording import Recording, open_store
-from instrument.records import Metrics, Params, Record, RunFinished, RunStarted
+from instrument.records import Metrics, Params, Problem, Record, RunFinished, RunStarted
 from instrument.redaction import redact_text
 from instrument.run_artifacts import RunArtifacts
 from instrument.signals import TerminationHook
@@ -317,6 +317,8 @@ class ExperimentContext(RunArtifacts):
             which, self._settings, store, monitor_hardware=self._monitor_hardware
         )
         self._recording.start(self._record_start)
+        if which.open_elsewhere:
+            self._tell_open_elsewhere()
         intercept.install(_destination, (*self._settings.intercept, "trace"))
         console.install(_console_log)
         if which.owner:
@@ -374,6 +376,12 @@ class ExperimentContext(RunArtifacts):
         if self._seed is not None:
             self._seeded = set_seeds(self._seed)
         self.record(read_seeds(self._seed, self._seeded))
+
+    def _tell_open_elsewhere(self) -> None:
+        """The id is the user's, and so is the mistake: told, but no reason to raise."""
+        message = "another process records it now, and both go into one run; give each its own id"
+        self.record(Problem(doing=f"keep run {self.id} apart", error="UsageError", message=message))
+        say(f"run {self.id}: {message}")
 
     def _record_end(self, error: BaseException | None) -> None:
         late = unseeded(self._seeded) if self._seed is not None else ()

@@ -42,6 +42,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         part: What child processes get (see `instrument.handover`); None: what this process got.
         command: The command that is recorded; None for this process's own command line.
         lender: Who handed the run over to a worker, which may live longer than the run.
+        open_elsewhere: Whether a living process that this one knows nothing of records the run.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     part: Part | None = "join"
     command: tuple[str, ...] | None = None
     lender: Handover | None = None
+    open_elsewhere: bool = False
 
 
 def adopted(started: RunStarted) -> Identity | None:
@@ -96,8 +98,9 @@ def opened(
     parent = outer.id if outer is not None else handed.run_id if handed is not None else None
     named = run_id or (default_run_id if parent is None else None)
     ranks = launch() if parent is None or parent in _shared else None
+    before = _find(named, store) if named is not None else None
     if named is not None:
-        which = _named(named, ranks, store)
+        which = _named(named, ranks, before)
     elif ranks is not None:
         which = _of_launch(ranks, parent, store)
     else:
@@ -111,12 +114,12 @@ def opened(
         is_rank=ranks is not None,
         started=msgspec.structs.replace(started, parent_run_id=parent),
         part=part,
+        open_elsewhere=ranks is None and before is not None and before.state is RunState.RUNNING,
     )
 
 
-def _named(run_id: str, ranks: Launch | None, store: Catalogue | None) -> tuple[str, int]:
+def _named(run_id: str, ranks: Launch | None, before: RunSummary | None) -> tuple[str, int]:
     """The next attempt at `run_id`; ranks other than 0 take part in the one that is there."""
-    before = _find(run_id, store)
     attempts = before.attempts if before is not None else 0
     if ranks is None:
         return run_id, attempts + 1
