@@ -30,10 +30,9 @@ demo: $(PACKAGE)  ## Train and evaluate a real model, then show what was recorde
 	@echo; echo 'Look further: `source $(BIN)/activate`, then any of the commands above,'
 	@echo '`instrument artifacts list`, `instrument --help`, and README.md.'
 
-# A test that no signal reaches any more ends its worker, and is named.
+# Where a test stands that no signal reaches any more is printed after five minutes.
 test: $(DEV)  ## Run the tests that take seconds
-	$(PYTEST) -m 'not slow and not gpu' \
-		-o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+	$(PYTEST) -m 'not slow and not gpu' -o faulthandler_timeout=300
 
 test-faults: $(DEV)  ## Kill processes and inject faults, at full length
 	$(PYTEST) -m faults
