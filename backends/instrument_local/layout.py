@@ -136,7 +136,11 @@ class Layout:
             if not _STORE_ID.fullmatch(found.store_id):  # it becomes the name of a file
                 raise IntegrityError(f"{found.store_id!r:.80} is no id of a store")  # noqa: TRY301 - as all
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, IntegrityError) as error:
-            raise StoreError(f"{path} is damaged ({error}); restore it from a copy") from error
+            raise StoreError(
+                f"{path} is damaged ({error}): it begins with {data[:80]!r}, and should be "
+                f'{{"format":{FORMAT_VERSION},"store_id":"<uuid>","check":"<sha256>"}}; restore it '
+                "from a copy, or write it again as docs/repair.md says"
+            ) from error
         return found
 
     def object_path(self, digest: str) -> Path | None:
