@@ -19,6 +19,7 @@ from instrument_local import LocalStore, open_store
 RUN = "20260304-050607-0123456789ab"
 MAX_CALLS = 300
 CODES = (errno.ENOSPC, errno.EIO)
+EVERY = [5, pytest.param(1, marks=pytest.mark.slow)]
 
 
 def _record(store: LocalStore) -> int:
@@ -33,10 +34,10 @@ def _record(store: LocalStore) -> int:
     return journal.lost
 
 
-def _faults(path: Path, code: int, *, forever: bool) -> list[tuple[Path, FaultyDisk]]:
+def _faults(path: Path, code: int, every: int, *, forever: bool) -> list[tuple[Path, FaultyDisk]]:
     return [
         (path / f"store-{number}", FaultyDisk(number, code, forever=forever))
-        for number in range(1, MAX_CALLS)
+        for number in range(1, MAX_CALLS, every)
     ]
 
 
@@ -50,10 +51,11 @@ def _entries(store: LocalStore) -> list[Entry]:
 @pytest.mark.faults
 @pytest.mark.parametrize("forever", [False, True])
 @pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("every", EVERY)
 def test_recording_never_raises_and_counts_every_loss(
-    tmp_path: Path, code: int, forever: bool
+    tmp_path: Path, code: int, forever: bool, every: int
 ) -> None:
-    for path, disk in _faults(tmp_path, code, forever=forever):
+    for path, disk in _faults(tmp_path, code, every, forever=forever):
         lost = _record(LocalStore(path, SystemClock(), disk))
         if disk.calls < disk.fail:
             assert lost == 0
@@ -103,10 +105,15 @@ def _seal(store: LocalStore) -> None:
 @pytest.mark.parametrize("forever", [False, True])
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("operation", [_put, _put_file, _put_files, _claim, _seal])
+@pytest.mark.parametrize("every", EVERY)
 def test_what_fails_says_so_leaves_the_store_whole_and_works_the_next_time(
-    tmp_path: Path, operation: Callable[[LocalStore], None], code: int, forever: bool
+    tmp_path: Path,
+    operation: Callable[[LocalStore], None],
+    code: int,
+    forever: bool,
+    every: int,
 ) -> None:
-    for path, disk in _faults(tmp_path, code, forever=forever):
+    for path, disk in _faults(tmp_path, code, every, forever=forever):
         with suppress(StoreError):
             operation(LocalStore(path, SystemClock(), disk))
         if disk.calls < disk.fail:

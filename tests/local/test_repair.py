@@ -313,20 +313,21 @@ def _repair_apart(path: Path, disk: FaultyDisk, source: Path) -> int:
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_repair_that_fails_anywhere_loses_nothing_and_can_be_done_again(
-    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
     _overwrite(_path(store), b"rotten")
     _overwrite(Path(store.location, "artifacts/model/best@1.json"), b"{}")
     source = tmp_path / "source.bin"
     source.write_bytes(b"weights")
     codes = list[int]()
-    for fail in range(1, 200, 2):
+    for number, fail in enumerate(range(1, 400, every)):
         path = tmp_path / f"copy-{fail}"
         shutil.copytree(store.location, path)
         for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
             monkeypatch.setenv(name, f"{path}-{name}")
-        code = _repair_apart(path, FaultyDisk(fail, forever=fail % 4 == 1, only=CALLS), source)
+        code = _repair_apart(path, FaultyDisk(fail, forever=number % 2 == 0, only=CALLS), source)
         kept = _bytes_of(path)
         assert b"rotten" in kept
         assert b"{}" in kept

@@ -5,10 +5,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from instrument.cli.retention import policy
+from instrument.clock import SystemClock
 from instrument.errors import NotFoundError
 from instrument.naming import parse_reference
-from instrument.records import Metrics, ProcessFinished, RunFinished
-from instrument.testing.samples import AT, draft, process_started, run_started
+from instrument.protocols.upkeep import Scope
+from instrument.records import (
+    ArtifactLogged,
+    EnvironmentCaptured,
+    Metrics,
+    ProcessFinished,
+    RunFinished,
+)
+from instrument.testing.samples import AT, draft, process_started, record_run, run_started
 from instrument.vocabulary import RunState
 from instrument_local import LocalStore
 
@@ -17,6 +26,7 @@ Workload = Callable[[LocalStore, Path], Iterator[Promise]]
 
 RUN = "20260304-050607-0123456789ab"
 OTHER = "20260304-050608-0123456789ab"
+LATER = "20260304-050609-0123456789ab"
 
 
 def dead_process() -> dict[str, Any]:
@@ -133,12 +143,77 @@ def packing(store: LocalStore, place: Path) -> Iterator[Promise]:
     yield from one_run(RUN, attempt=2)(store, place)
 
 
+def is_gone(run_id: str, data: bytes) -> Promise:
+    """Neither the run nor `data` is anywhere in the store."""
+
+    def check(store: LocalStore) -> None:
+        assert run_id not in {run.id for run in store.runs()}
+        files = (path for path in Path(store.location).rglob("*") if path.is_file())
+        assert [path for path in files if data in path.read_bytes()] == []
+
+    return check
+
+
+def collecting(store: LocalStore, place: Path) -> Iterator[Promise]:
+    """Checkpoints of which only the last stays, and what nobody refers to."""
+    for number in (1, 2):
+        content = b"weights %d" % number
+        store.put_bytes(content)
+        store.claim(draft("model", content))
+    store.put_bytes(b"nobody's")
+    yield has_object(b"weights 2", store.resolve(parse_reference("model:v2")).digest)
+    yield points("model:v1", 1)
+    last = policy(types=("model",), keep=["alias=latest"])
+    done = store.upkeep.collect(Scope(policies=(last,), unreferenced=True, grace_seconds=-1))
+    assert done.objects == 2, done
+    yield has_events(2)
+    yield has_object(b"weights 1", store.put_bytes(b"weights 1"))
+
+
+def deleting(store: LocalStore, place: Path) -> Iterator[Promise]:
+    """Runs are deleted, and all of them: from a pack, and one that lies by itself."""
+    yield from one_run(OTHER)(store, place)
+    secret = b"a secret of "
+    for run_id in (RUN, LATER):
+        digest = store.put_bytes(secret + run_id.encode())
+        record_run(store, run_id, EnvironmentCaptured(level=1, snapshot=digest, health=()))
+        store.seal(run_id)
+        if run_id == RUN:
+            store.pack(everything=True)
+    for run_id in (RUN, LATER):
+        store.upkeep.delete_run(run_id, "privacy", redact=True)
+        yield is_gone(run_id, secret + run_id.encode())
+    yield has_steps(OTHER, 4)
+
+
+def importing(store: LocalStore, place: Path) -> Iterator[Promise]:
+    """A run and its artifact come from another store, and once more."""
+    bundle = place / "their.bundle"
+    if not bundle.exists():
+        theirs = LocalStore(place / "theirs", SystemClock())
+        theirs.put_bytes(b"weights")
+        made = theirs.claim(draft("model", b"weights", run_id=RUN))
+        logged = ArtifactLogged(ref=made.ref, type=made.type, digest=made.digest, size_bytes=7)
+        record_run(theirs, RUN, *(Metrics(values={}, step=step) for step in range(4)), logged)
+        theirs.seal(RUN)
+        theirs.bundles.export((RUN,), bundle)
+    for _ in range(2):
+        store.bundles.import_(bundle)
+        yield is_completed(RUN)
+        yield has_steps(RUN, 4)
+        yield points("model:v1", 1)
+        yield has_object(b"weights", store.resolve(parse_reference("model:v1")).digest)
+
+
 WORKLOADS: dict[str, Workload] = {
     "objects": objects,
     "versions": versions,
     "run": one_run(RUN),
     "ledger": ledger,
     "packing": packing,
+    "collecting": collecting,
+    "deleting": deleting,
+    "importing": importing,
 }
 
 

@@ -21,7 +21,7 @@ import msgspec
 
 from instrument.audit import ObjectsDropped
 from instrument.protocols.upkeep import Drop, Plan, Scope
-from instrument_local.files import store_errors
+from instrument_local.files import is_directory, store_errors
 from instrument_local.layout import Layout
 from instrument_local.ledger.pending import note, this_user
 from instrument_local.maintenance import Maintenance, maintenance
@@ -67,12 +67,17 @@ class Collector:
             return self._remove(plan, _digests(again), held)
 
     def drop(self, drops: Sequence[Drop], why: str | None, held: Maintenance) -> None:
-        """Remove the objects of `drops` at once, whoever may want them."""
+        """Remove the objects of `drops` at once and durably, whoever may want them."""
         plan = Plan(drops=tuple(drops), objects=0, size_bytes=0, kept={}, young=0, leftovers=())
         self._put_back(self._trash())
         self._note(plan, why)
         self._move(plan, held)
         self._remove(plan, _digests(plan), held)
+        lay_at = (self._layout.object_path(digest) for digest in _digests(plan))
+        directories = {path.parent for path in lay_at if path is not None}
+        directories |= {self._layout.trash, self._layout.root / "tmp"}  # written there once
+        for directory in filter(is_directory, directories):
+            self._layout.files.sync_directory(directory)
 
     def _note(self, plan: Plan, why: str | None) -> None:
         lying, by_rule = objects_in(self._layout), dict[str, list[str]]()

@@ -162,6 +162,7 @@ class Deleter:
         """What mirrors left of the run under its id."""
         for path in sorted((self._layout.root / "mirrors").glob(f"*/{run_id}.*")):
             self._disk.unlink(path)
+            self._layout.files.sync_directory(path.parent)
 
 
 def _turn(path: Path) -> tuple[int, bool, str]:
