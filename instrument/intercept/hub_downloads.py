@@ -4,15 +4,15 @@ A load that fetches its files is told as that load. The cache names large files 
 so that what lies there is checked against what the hub said.
 """
 
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from instrument.intercept.diverting import caller
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall, current_group, current_load
 from instrument.intercept.patching import Target
 from instrument.intercept.reads import read_all
-from instrument.intercept.transformers_facts import commit_of
+from instrument.intercept.transformers_facts import commit_of, sees_file
 
 _ASKED: Final = ("allow_patterns", "filename", "ignore_patterns", "repo_type", "subfolder")
 _PARTS: Final = frozenset({"huggingface_hub._snapshot_download", "huggingface_hub.repocard"})
@@ -53,8 +53,7 @@ def _download(name: str) -> Callable[..., Any]:
             return call(wrapped, instance, args, kwargs)
         found = wrapped(*args, **kwargs)
         if load is not None and isinstance(found, str) and name == "hf_hub_download":
-            load.reads(found)
-            load.commit = load.commit or commit_of(found)
+            sees_file(load, found)
         return found
 
     return around
@@ -62,7 +61,8 @@ def _download(name: str) -> Callable[..., Any]:
 
 def _is_part() -> bool:
     """Whether the call is one of many of a snapshot, which are made in threads."""
-    return sys._getframe(2).f_globals.get("__name__") in _PARTS  # noqa: SLF001 - as documented
+    frame = caller()
+    return frame is not None and frame.f_globals.get("__name__") in _PARTS
 
 
 TARGETS: Final = (

@@ -1,16 +1,21 @@
 """Wraps calls of libraries, and puts back what it wrapped.
 
-One wrapper stands for one original, wherever a module has a name for it: where it is defined, under
-its other names, and where ``from … import`` had bound it before we came. What somebody else wrapped
-in turn stays theirs: our wrapper below only passes calls on.
+A plain function is diverted: it stays the object that it is, under all its names. For a method, and
+a function or class that is not written in Python, a wrapper stands; one wrapper for one original,
+wherever a module has a name for it: under its public names, and where ``from … import`` had bound
+it before we came. What somebody else wrapped in turn stays theirs: our wrapper below only passes
+calls on.
 """
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from instrument.intercept.diverting import Diversion
 
 Around = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """What is called in place of the original: with the original (bound), the instance or class it is
@@ -57,8 +62,10 @@ class Patches:
     """
 
     def __init__(self) -> None:
+        self._diversions: list[Diversion] = []
         self._functions: dict[int, tuple[Any, Any]] = {}
         self._methods: list[_Method] = []
+        self._homes: set[str] = set()
         self._swept: set[str] = set()
         self._sought: set[tuple[str, str]] = set()
         self._again = {"__main__"}
@@ -69,24 +76,40 @@ class Patches:
         Raises:
             AttributeError: The module has no such name.
         """
-        from inspect import getattr_static  # slow to import, as is the wrapper
+        from inspect import getattr_static  # slow to import, as are wrapper and diversion
 
+        from instrument.intercept.diverting import can_be_diverted
         from instrument.intercept.wrapper import CallWrapper
 
         for holder, name in list(places(module, target.name)):
             original = getattr_static(holder, name)
             if type(original) is CallWrapper:
                 continue
-            wrapper = CallWrapper(original, target.around)
-            if isinstance(holder, ModuleType):
-                self._functions[id(original)] = (original, wrapper)
-                self._seek(module.__name__, name)
-                self._again |= {module.__name__, *_packages(module.__name__)}
-                vars(holder)[name] = wrapper
-            else:
+            if not isinstance(holder, ModuleType):
+                wrapper = CallWrapper(original, target.around)
                 inherited = name not in vars(holder)
                 self._methods.append(_Method(holder, name, original, inherited, wrapper))
                 setattr(holder, name, wrapper)
+            elif can_be_diverted(original):
+                self._divert(original, target.around)
+            else:
+                self._stand_in(module, name, CallWrapper(original, target.around))
+
+    def _divert(self, function: FunctionType, around: Around) -> None:
+        from instrument.intercept.diverting import Diversion, is_diverted
+
+        if not is_diverted(function):
+            self._diversions.append(Diversion(function, around))
+            self._diversions[-1].begin()
+
+    def _stand_in(self, module: ModuleType, name: str, wrapper: Any) -> None:
+        original = wrapper.__wrapped__
+        if original.__module__ != module.__name__:
+            self._homes.add(original.__module__)
+        self._functions[id(original)] = (original, wrapper)
+        self._seek(module.__name__, name)
+        self._again |= {module.__name__, *_packages(module.__name__)}
+        vars(module)[name] = wrapper
 
     def sweep(self) -> None:
         """Wrap functions also where a module has bound them before."""
@@ -101,7 +124,10 @@ class Patches:
                 delattr(method.holder, method.name)
             else:
                 setattr(method.holder, method.name, method.original)
+        for diversion in self._diversions:
+            diversion.end()
         self._exchange({id(wrapper): original for original, wrapper in self._functions.values()})
+        self._diversions.clear()
         self._methods.clear()
         self._functions.clear()
 
@@ -115,13 +141,14 @@ class Patches:
         """Put `new` where modules have what is named by its id.
 
         To look at everything takes 15 ms in a process with torch and transformers. A module that
-        was looked at before is passed over, unless it is one of those that had such a name.
+        was looked at before is passed over, unless it is one of those that had such a name. So is
+        the private module that a function says it is from: pickles look for the function there.
         """
         if not new:
             return
         loaded = list(sys.modules)
         for name in [name for name in loaded if name not in self._swept] + list(self._again):
-            if _exchange_in(sys.modules.get(name), new):
+            if name not in self._homes and _exchange_in(sys.modules.get(name), new):
                 self._again.add(name)
         self._swept.update(loaded)
 

@@ -5,7 +5,6 @@ The outermost call is the read: `pandas.read_parquet` calls pyarrow, and is told
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from glob import has_magic, iglob
 from itertools import islice
@@ -15,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from instrument.intercept import session
 from instrument.intercept.content import MAX_FILES
+from instrument.intercept.diverting import caller
 from instrument.intercept.facts import MAX_TEXT
 from instrument.intercept.loads import Begin, End, Load, LoadCall, current_load, path_of
 from instrument.intercept.patching import Target
@@ -118,9 +118,7 @@ def is_elsewhere(load: Load, kwargs: Mapping[str, Any]) -> bool:
 
 def _is_called_by_a_reader() -> bool:
     """Whether the call is one of a library's own, for a read that was told when it began."""
-    frame: Any = sys._getframe(2)  # noqa: SLF001 - the documented way to look at callers
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(__package__):
-        frame = frame.f_back
+    frame = caller()
     return frame is not None and str(frame.f_globals.get("__name__")).startswith(_READERS)
 
 

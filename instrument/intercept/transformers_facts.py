@@ -9,6 +9,7 @@ from typing import Any, Final
 from instrument.intercept.facts import digest_of_text, known, plain
 from instrument.intercept.loads import Load
 
+ADAPTER: Final = "adapter_config.json"
 _SNAPSHOT: Final = re.compile(r"/snapshots/([0-9a-f]{40})/")
 _REMOTE: Final = "transformers_modules"
 _MAX_CODE_FILES: Final = 100
@@ -35,6 +36,14 @@ def commit_of(path: str) -> str | None:
     """The commit that a file in the cache of the hub is of."""
     snapshot = _SNAPSHOT.search(path)
     return snapshot[1] if snapshot else None
+
+
+def sees_file(load: Load, path: str) -> None:
+    """`load` reads `path`, unless that is of an adapter: the base that it names is the model."""
+    if Path(path).name == ADAPTER and load.kind != "adapter":
+        return
+    load.reads(path)
+    load.commit = load.commit or commit_of(path)
 
 
 def _describe_model(load: Load, model: Any) -> None:

@@ -17,9 +17,8 @@ from instrument.intercept.loads import (
     problem,
 )
 from instrument.intercept.patching import Around, Target
-from instrument.intercept.transformers_facts import commit_of, describe
+from instrument.intercept.transformers_facts import ADAPTER, describe, sees_file
 
-_ADAPTER: Final = "adapter_config.json"
 _ASKED: Final = (
     "attn_implementation",
     "device_map",
@@ -52,7 +51,7 @@ def _adapter_asked(load: Load, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     name = args[1] if len(args) > 1 else kwargs.get("adapter_name")
     load.facts |= known(adapter_name=name or "default")
     if load.requested is not None:  # peft opens it by itself
-        _sees(load, None, os.path.join(load.requested, _ADAPTER))  # noqa: PTH118 - text
+        _sees(load, None, os.path.join(load.requested, ADAPTER))  # noqa: PTH118 - text
 
 
 def _adapted(load: Load, result: Any) -> None:  # noqa: ARG001 - the model is what it was
@@ -98,10 +97,7 @@ def _sees(load: Load | None, group: Group | None, path: Any) -> None:
     if not isinstance(path, str) or not os.path.isfile(path):  # noqa: PTH113 - text of a call
         return
     if load is not None:
-        if os.path.basename(path) == _ADAPTER and load.kind != "adapter":  # noqa: PTH119 - text
-            return  # the base that it names is the model
-        load.reads(path)
-        load.commit = load.commit or commit_of(path)
+        sees_file(load, path)
     elif group is not None:
         group.reads(path)
 

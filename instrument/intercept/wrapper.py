@@ -1,6 +1,8 @@
 """The wrapper itself; imported, and `wrapt` with it, when the first call is wrapped."""
 
+import copy
 import pkgutil
+import sys
 from typing import Any
 
 import wrapt
@@ -17,7 +19,7 @@ class _BoundCall(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # it ca
 
 
 class CallWrapper(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # as above
-    """Stands for a function, and is pickled as the function: by its name.
+    """Stands for a function, and is pickled as the function: by its name, whoever has that now.
 
     Args:
         original: The function, class, or what a class has for its method.
@@ -26,6 +28,8 @@ class CallWrapper(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # as above
 
     __bound_function_wrapper__ = _BoundCall
 
-    def __reduce_ex__(self, protocol: Any) -> str:
-        name: str = self.__wrapped__.__qualname__
-        return name
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        original = self.__wrapped__
+        name: str = original.__qualname__
+        home = sys.modules.get(original.__module__)
+        return (copy.copy, (original,)) if getattr(home, name, None) is original else name

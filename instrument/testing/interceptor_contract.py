@@ -27,6 +27,7 @@ import pytest
 
 from instrument import intercept
 from instrument.intercept import Destination, Library
+from instrument.intercept.diverting import can_be_diverted, is_diverted, leads_elsewhere
 from instrument.intercept.patching import places as places_of
 from instrument.records import Record
 from instrument.settings import INTERCEPTED
@@ -81,6 +82,9 @@ class InterceptorContract:
     """The promises of an interceptor. Override `library` and `calls`."""
 
     library: Library
+    tied_to_their_names: tuple[Place, ...] = ()
+    """Functions not written in Python that say they are from the public module that has them: while
+    they are intercepted, one that was bound before has no name to be pickled by."""
 
     def calls(self, path: Path) -> Mapping[str, Call]:
         """Calls that are recorded, by name; they succeed, more than once.
@@ -128,15 +132,32 @@ class InterceptorContract:
         with intercepted(Told()):
             assert [_looks(holder, name) for holder, name in places] == before
             for (holder, name), original in zip(places, originals, strict=True):
-                wrapper = inspect.getattr_static(holder, name)
-                assert wrapper is not original, (holder, name)
-                assert wrapper.__wrapped__ is original
+                found = inspect.getattr_static(holder, name)
+                if can_be_diverted(original) and isinstance(holder, ModuleType):
+                    assert found is original
+                    assert is_diverted(found), (holder, name)
+                else:
+                    assert found is not original, (holder, name)
+                    assert found.__wrapped__ is original
 
     def test_what_could_be_pickled_still_can_and_means_the_same(self, places: list[Place]) -> None:
-        able = [place for place in places if _pickled(*place) is not None]
+        before = {place: getattr(*place) for place in places if _journey(getattr(*place))}
         with intercepted(Told()):
-            for holder, name in able:
-                assert _pickled(holder, name) == getattr(holder, name)
+            during = {place: getattr(*place) for place in before}
+            for place, call in during.items():
+                assert _journey(call) == [call]
+                bound_before = before[place]
+                if isinstance(place[0], ModuleType) and place not in self.tied_to_their_names:
+                    assert _journey(bound_before) == [bound_before]
+        for place, call in during.items():
+            assert _journey(call) == [getattr(*place)]
+
+    def test_pickles_are_the_same_as_without_us(self, places: list[Place]) -> None:
+        functions = [getattr(*place) for place in places if isinstance(place[0], ModuleType)]
+        functions = [call for call in functions if can_be_diverted(call)]
+        before = [pickle.dumps(call) for call in functions]
+        with intercepted(Told()):
+            assert [pickle.dumps(call) for call in functions] == before
 
     def test_installing_nests_and_the_last_uninstall_leaves_nothing(
         self, places: list[Place]
@@ -242,6 +263,7 @@ def _looks(holder: Any, name: str) -> dict[str, Any]:
     """What people and tools see of a call."""
     call = getattr(holder, name)
     seen = {key: getattr(call, key, None) for key in ("__doc__", "__name__", "__qualname__")}
+    code = getattr(call, "__code__", None)
     try:
         signature = str(inspect.signature(call))
     except ValueError as error:  # builtins
@@ -252,24 +274,27 @@ def _looks(holder: Any, name: str) -> dict[str, Any]:
         "signature": signature,
         "class": call.__class__,
         "callable": callable(call),
+        "code": [getattr(code, f"co_{key}", None) for key in ("filename", "firstlineno", "name")],
         "kind": (inspect.isfunction(call), inspect.ismethod(call), inspect.isclass(call)),
     }
 
 
-def _pickled(holder: Any, name: str) -> Any:
-    """The call after a journey, as another process finds it; None where it cannot travel."""
+def _journey(call: Any) -> list[Any]:
+    """The call after a journey, as another process finds it; empty where it cannot travel."""
     try:
-        return pickle.loads(pickle.dumps(getattr(holder, name)))  # noqa: S301 - our own
+        return [pickle.loads(pickle.dumps(call))]  # noqa: S301 - our own
     except (pickle.PicklingError, TypeError, AttributeError):
-        return None
+        return []
 
 
 def _everything(found: list[Place]) -> list[int]:
-    """Which objects stand in the places, and under how many names modules know each."""
-    here = [id(inspect.getattr_static(holder, name)) for holder, name in found]
+    """Which objects stand in the places, their code, and how many names modules have for each."""
+    calls = [inspect.getattr_static(holder, name) for holder, name in found]
+    here = [id(call) for call in calls]
     modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
     names = Counter(id(value) for module in modules for value in list(vars(module).values()))
-    return [*here, *(names[key] for key in here)]
+    codes = [id(getattr(call, "__code__", None)) for call in calls]
+    return [*here, *codes, *(names[key] for key in here)]
 
 
 def _raised(call: Call) -> tuple[type, str, tuple[str, int | None]]:
@@ -277,7 +302,8 @@ def _raised(call: Call) -> tuple[type, str, tuple[str, int | None]]:
     try:
         call()
     except BaseException as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        last = [frame for frame in frames if not frame.filename.startswith(_OURS)][-1]
-        return type(error), str(error), (last.filename, last.lineno)
+        frames = traceback.walk_tb(error.__traceback__)
+        places = [(f.f_code.co_filename, n) for f, n in frames if not leads_elsewhere(f.f_code)]
+        last = [place for place in places if not place[0].startswith(_OURS)][-1]
+        return type(error), str(error), last
     raise AssertionError("the call was to fail")

@@ -31,6 +31,7 @@ def _write(root: Path) -> dict[str, Callable[[], Any]]:
 
 class TestContract(InterceptorContract):
     library = next(library for library in LIBRARIES if library.name == "numpy")
+    tied_to_their_names = ((numpy, "fromfile"),)
 
     def calls(self, path: Path) -> Mapping[str, Callable[[], Any]]:
         return _write(path / "data")

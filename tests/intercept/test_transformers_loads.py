@@ -278,7 +278,8 @@ def test_an_adapter_of_the_hub_leaves_the_base_what_it_is(
     models: Path, adapter: Path, hub: Path
 ) -> None:
     _cached(adapter, hub, "us/lora")
-    found = loads_of(lambda: AutoModelForCausalLM.from_pretrained("us/lora", cache_dir=hub))
+    options = {"cache_dir": hub, "adapter_kwargs": {"cache_dir": hub}}  # the second for version 4
+    found = loads_of(lambda: AutoModelForCausalLM.from_pretrained("us/lora", **options))
     by_kind = {load.what: load for load in found.loaded}
     assert sorted(by_kind) == ["adapter", "model"]
     assert set(found.files(by_kind["model"])) == set(_MODEL_FILES)
