@@ -17,6 +17,7 @@ import shutil
 import socket
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -183,9 +184,11 @@ def check(store_path: Path, outcome: Outcome, *, killed: bool) -> None:
     store = a_store()
     result = store.verify()
     assert result.ok, [problem for problem in result.problems if problem.severity == "damage"]
-    lost = {run: int(number) for number, run in _LOST.findall(outcome.stderr)}
+    lost = Counter[str]()  # each process tells what it lost
+    for number, run in _LOST.findall(outcome.stderr):
+        lost[run] += int(number)
     for run_id in {words[1] for words in outcome.said if words[0] == "run"}:
-        _check_run(store, run_id, outcome, 0 if killed else lost.get(run_id, 0))
+        _check_run(store, run_id, outcome, 0 if killed else lost[run_id])
     for words in outcome.said:
         if words[0] == "artifact":
             version = store.resolve(parse_reference(words[1]))

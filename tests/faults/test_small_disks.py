@@ -1,7 +1,9 @@
 """Real file systems that fill up, lose their inodes or turn read-only: nothing is lost silently."""
 
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,13 +36,17 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     if request.param == "tmpfs":
         mounted(place, "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs")
     else:
-        image = tmp_path / "image"
-        with image.open("wb") as file:
-            file.truncate(SIZE_MIB << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
-        mounted(place, "-o", "loop", str(image))
+        mount_ext4(place)
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def mount_ext4(place: Path) -> None:
+    image = place.with_name("image")
+    with image.open("wb") as file:
+        file.truncate(SIZE_MIB << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    mounted(place, "-o", "loop", str(image))
 
 
 def fill(place: Path) -> Path:
@@ -115,6 +121,47 @@ def test_t19_without_inodes_the_open_journal_goes_on(tmp_path: Path) -> None:
         records.close()
         assert records.lost == 0
         assert store.run(RUN).state is RunState.COMPLETED
+        assert store.verify().ok
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+READ_ONLY_MEANWHILE = """
+import subprocess, sys
+from instrument import ExperimentContext
+with ExperimentContext({"lr": 0.1}, capture_level=1, monitor_hardware=False) as run:
+    print(run.id, flush=True)
+    for step in range(40):
+        if step == 20:  # as the kernel does after an error of the disk
+            subprocess.run(["mount", "-o", "remount,abort", sys.argv[1]], check=True)
+        run.log_metrics({"loss": 0.5}, step=step)
+    run.log_artifact("report", data={"step": 40})
+print("done")
+sys.exit(7)
+"""
+
+
+@pytest.mark.faults
+def test_t19_a_disk_that_turns_read_only_under_a_run(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    mount_ext4(place)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", READ_ONLY_MEANWHILE, str(place)],
+            env={**os.environ, "INSTRUMENT_STORE": str(place / "store")},
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        run_id, done = result.stdout.split()
+        assert (result.returncode, done) == (7, "done"), result.stderr
+        assert "Traceback" not in result.stderr
+        assert "Read-only file system" in result.stderr
+        [told] = re.findall(rf"(\d+) records of run {run_id} were lost", result.stderr)
+        store = open_store("local", place / "store", SystemClock())
+        found = [each.record for each in store.entries(run_id)]
+        steps = [record.step for record in found if isinstance(record, Metrics)]
+        assert steps[:20] == list(range(20))
+        assert int(told) >= 40 - len(steps) > 0
+        assert store.run(run_id).state is RunState.INTERRUPTED
         assert store.verify().ok
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
