@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from instrument.cli.opening import Options, find_artifact, open_any_store, open_store
-from instrument.cli.output import emit, emit_json, is_narrow, say, show, table
+from instrument.cli.output import emit, emit_json, say, show, table
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
 from instrument.errors import StoreError, UsageError
 from instrument.naming import LATEST, Reference, check_alias, check_artifact_name
@@ -52,10 +52,9 @@ def list_artifacts(options: Options, name: str | None, as_json: bool) -> None:
         "run": [run_ids.get(version.run_id or "", "-") for version in found],
         "aliases": [", ".join(version.aliases) or "-" for version in found],
     }
-    if is_narrow():
-        del columns["made"]
     rows = zip(*columns.values(), strict=True)
-    show(table(list(columns), rows, numeric=("size", "files"), cut="aliases"))
+    spare = ("made", "files", "age", "type", "run")
+    show(table(list(columns), rows, numeric=("size", "files"), cut="aliases", spare=spare))
 
 
 @artifacts.command("show")

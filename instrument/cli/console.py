@@ -50,7 +50,10 @@ def run_console(options: Options, run: str, stream: str | None, as_json: bool) -
         for line in _lines(found):
             emit(line)
     else:
-        say("nothing is recorded that this run printed")
+        say(
+            "nothing is recorded that this run printed; kept is what Python prints once it opens a "
+            "run or imports a library that is watched"
+        )
 
 
 def printed(store: Store, run_id: str) -> list[Printed]:

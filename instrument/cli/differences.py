@@ -117,23 +117,28 @@ def _parts(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, 
         "outputs": outputs,
         "seeds": flatten(run.seeds or {}),
         "environment": _environment(store, run, unknown),
-        "outcome": {"state": str(run.state), "exit_code": run.exit_code},
+        "outcome": {
+            "state": str(run.state),
+            "exit_code": run.exit_code,
+            "ended_by": run.ended_by,
+        },
     }
 
 
-def _code_and_outputs(store: Store, run_id: str) -> tuple[str | None, dict[str, str]]:
-    """The digest of the patch of the code, and the digests of the outputs by name.
+def _code_and_outputs(store: Store, run_id: str) -> tuple[str | None, dict[str, list[str]]]:
+    """The digest of the patch of the code, and the digests of the outputs by name, in order.
 
     Names that are built from the run's id differ in any two runs; the id is taken out of them.
     """
-    patch, outputs = None, {}
+    patch = None
+    outputs: defaultdict[str, list[str]] = defaultdict(list)
     for entry in store.entries(run_id):
         match entry.record:
             case CodeCaptured() as code:
                 patch = code.patch
             case ArtifactLogged() as logged:
                 name = logged.ref.rpartition(":")[0].replace(run_id, "RUN")
-                outputs[name] = logged.digest
+                outputs[name].append(logged.digest)
     return patch, outputs
 
 

@@ -10,7 +10,7 @@ import click
 from instrument.cli.opening import Options, find_subject, open_store
 from instrument.cli.output import emit_json, say, show, table
 from instrument.cli.why import why_option
-from instrument.cli.words import moment
+from instrument.cli.words import last_day, moment
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
 from instrument.protocols.upkeep import HasUpkeep, Upkeep
@@ -56,7 +56,7 @@ def list_holds(options: Options, as_json: bool) -> None:
     rows = [
         [
             each.subject,
-            "forever" if each.until == _FOR_EVER else f"{each.until:%Y-%m-%d}",
+            last_day(each.until),
             moment(each.at),
             f"{each.who.user or each.who.uid}@{each.who.host}",
             each.why or "-",
@@ -100,8 +100,11 @@ def _day(text: str) -> datetime:
     if text == "forever":
         return _FOR_EVER
     try:
-        if _DATE.fullmatch(text):
-            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        day = datetime.fromisoformat(text).replace(tzinfo=UTC) if _DATE.fullmatch(text) else None
     except ValueError:
-        pass
+        day = None
+    if day is not None and day > datetime.now(UTC):
+        return day
+    if day is not None:
+        raise UsageError(f"--until {text} is not ahead: nothing would be held; name a later day")
     raise UsageError(f"--until {text!r:.40} is no day; use one such as 2030-01-01, or forever")

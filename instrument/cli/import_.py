@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from instrument.cli.export import bundles_of
-from instrument.cli.ledger import _public_key as public_key
-from instrument.cli.opening import Options, open_any_store
+from instrument.cli.opening import Options, open_any_store, public_key
 from instrument.cli.output import emit_json, say, show, table
 from instrument.cli.why import why_option
 from instrument.cli.words import count, size
@@ -67,7 +66,11 @@ def _tell(brought: "Import", *, dry_run: bool) -> None:
     say(
         f"{'would bring' if dry_run else 'brought'} {count(brought.objects, 'object')}, "
         f"{size(brought.size_bytes)}, from store {brought.origin}: "
-        f"{brought.verified or 'unverified origin: nothing vouches for it'}"
+        f"{_vouched(brought.verified)}"
     )
     if brought.left_out:
         say(f"{count(brought.left_out, 'object')} were left out of the bundle")
+
+
+def _vouched(by: str | None) -> str:
+    return f"verified: {by}" if by else "unverified origin: nothing vouches for it"

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from instrument.cli.ledger_words import what_happened
-from instrument.cli.opening import Options, find_run, open_any_store, open_store
-from instrument.cli.output import Cell, emit, emit_json, say, show, table, text
+from instrument.cli.opening import Options, find_run, open_any_store, open_store, public_key
+from instrument.cli.output import Cell, emit, emit_json, say, show, table, text, write_text
 from instrument.cli.why import why_option
 from instrument.cli.words import moment, short_digests
 from instrument.errors import UsageError
@@ -76,7 +76,7 @@ def verify(
     Exits with 0 when all is well, 1 when something was changed, 3 when not all could be checked.
     """
     evidence = Evidence(
-        since=since, keys=tuple(map(_public_key, keys)), allowed_signers=allowed_signers
+        since=since, keys=tuple(map(public_key, keys)), allowed_signers=allowed_signers
     )
     result = _ledger(options).verify(evidence)
     if as_json:
@@ -121,11 +121,7 @@ def sign(options: Options, key: Path | None, ssh: Path | None) -> None:
 def proof(options: Options, run: str, output: Path | None) -> None:
     """Write the proof that RUN is in the ledger; checked with `ledger check-proof`, or by hand."""
     store = open_store(options, must_exist=True)
-    data = _of(store).proof_of(find_run(store, run).id)
-    if output is None:
-        sys.stdout.write(data.decode())
-    else:
-        output.write_bytes(data)
+    write_text(_of(store).proof_of(find_run(store, run).id).decode(), output)
 
 
 @ledger.command(name="check-proof")
@@ -136,7 +132,7 @@ def proof(options: Options, run: str, output: Path | None) -> None:
 def check_proof(options: Options, file: Path, keys: tuple[str, ...], as_json: bool) -> int:
     """Check the proof in FILE. Needs no store."""
     ledger = _of(open_any_store(Options(debug=options.debug)))  # read nothing, write nothing
-    result = ledger.check_proof(file.read_bytes(), tuple(map(_public_key, keys)))
+    result = ledger.check_proof(file.read_bytes(), tuple(map(public_key, keys)))
     signed = result.signed_by is not None
     if as_json:
         emit_json(result)
@@ -202,15 +198,6 @@ def _of(store: object) -> Ledger:
     if not isinstance(store, HasLedger):
         raise UsageError(f"a store of type {type(store).__name__} keeps no ledger")
     return store.ledger
-
-
-def _public_key(given: str) -> str:
-    """The key that `given` spells, or that is in the file of that name."""
-    path = Path(given)
-    try:
-        return path.read_text(encoding="utf-8") if path.is_file() else given
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{given!r:.80} cannot be read: {error}") from error
 
 
 def _passphrase(found: Ledger, key: Path | None) -> bytes | None:

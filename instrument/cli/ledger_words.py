@@ -1,5 +1,7 @@
 """What the events of the ledger say to people."""
 
+from datetime import datetime
+
 from instrument.audit import (
     AliasMoved,
     Event,
@@ -14,7 +16,7 @@ from instrument.audit import (
     RunSealed,
     UnknownEvent,
 )
-from instrument.cli.words import count, listed, short_digest, size
+from instrument.cli.words import count, last_day, listed, short_digest, size
 
 
 def what_happened(event: Event) -> str:
@@ -44,8 +46,8 @@ def _upkeep(event: Event) -> str:
     match event:
         case HoldChanged(subject=subject, until=None):
             return f"hold on {subject} lifted"
-        case HoldChanged():
-            return f"{event.subject} held until {event.until:%Y-%m-%d}"
+        case HoldChanged(until=datetime() as until):
+            return f"{event.subject} held until {last_day(until)}"
         case Packed():
             return f"{count(event.runs, 'run')} packed into {short_digest(event.pack)}"
         case Repaired():

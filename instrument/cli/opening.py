@@ -135,3 +135,16 @@ def find_subject(store: Store, selector: str) -> RunSummary | ArtifactVersion:
             raise NotFoundError(
                 f"{selector!r} is no run ({no_run}) and no artifact ({no_artifact})"
             ) from None
+
+
+def public_key(given: str) -> str:
+    """The key that `given` spells, or that is in the file of that name.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
+    path = Path(given)
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else given
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{given!r:.80} cannot be read: {error}") from error

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # Where nothing is a terminal, a line is as long as it needs to be: programs read it.
 _UNLIMITED_WIDTH: Final = 10_000
-_WIDE: Final = 120
 _MAX_SHOWN_EXPRESSION: Final = 60
 STATE_STYLES: Final = {
     "COMPLETED": "green",
@@ -55,6 +54,7 @@ class Table(msgspec.Struct, frozen=True):
     rows: list[list[Any]]  # of `Cell`
     numeric: tuple[str, ...]
     cut: str | None
+    spare: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """The table as plain text, each line as long as it needs to be."""
@@ -72,10 +72,11 @@ class Table(msgspec.Struct, frozen=True):
         from rich.table import Table as RichTable
 
         drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in self.headings:
+        shown = self._fitting()
+        for heading in (self.headings[column] for column in shown):
             drawn.add_column(
                 heading,
-                overflow="fold",
+                overflow="fold" if self.cut is None else "ellipsis",
                 justify="right" if heading in self.numeric else "left",
                 no_wrap=self.cut is not None and heading != self.cut,
             )
@@ -84,8 +85,23 @@ class Table(msgspec.Struct, frozen=True):
             if self.cut is not None:
                 cells[self.headings.index(self.cut)].no_wrap = True
                 cells[self.headings.index(self.cut)].overflow = "ellipsis"
-            drawn.add_row(*cells)
+            drawn.add_row(*(cells[column] for column in shown))
         return drawn
+
+    def _fitting(self) -> list[int]:
+        """The columns, without those to spare that the terminal has no room for."""
+        shown = list(range(len(self.headings)))
+        if not self.spare:
+            return shown
+        whole = [self.headings, *([_plain(cell) for cell in row] for row in self.rows)]
+        widths = [max(map(_width, column)) + 2 for column in zip(*whole, strict=True)]
+        if self.cut is not None:
+            widths[self.headings.index(self.cut)] = _width(self.cut)
+        room = shutil.get_terminal_size().columns
+        for heading in self.spare:
+            if heading in self.headings and sum(widths[column] for column in shown) > room:
+                shown.remove(self.headings.index(heading))
+        return shown
 
 
 def emit_json(value: object) -> None:
@@ -158,6 +174,7 @@ def table(
     *,
     numeric: Sequence[str] = (),
     cut: str | None = None,
+    spare: Sequence[str] = (),
 ) -> Table:
     """A table without lines.
 
@@ -167,8 +184,9 @@ def table(
         numeric: Heads of the columns that stand to the right.
         cut: Head of the column that a narrow terminal cuts, so that each row stays on one line;
             without one, long cells are folded.
+        spare: Heads of the columns that a narrow terminal goes without, the first one first.
     """
-    return Table(list(headings), [list(row) for row in rows], tuple(numeric), cut)
+    return Table(list(headings), [list(row) for row in rows], tuple(numeric), cut, tuple(spare))
 
 
 def section(title: str, page: "RenderableType") -> tuple["RenderableType", "RenderableType"]:
@@ -200,11 +218,6 @@ def text(value: str, style: str = "") -> "Text":
 def state_text(state: str) -> Styled:
     """The state of a run in its colour."""
     return Styled(state, STATE_STYLES.get(state, ""))
-
-
-def is_narrow() -> bool:
-    """Whether stdout is a terminal on which a wide table would break."""
-    return sys.stdout.isatty() and shutil.get_terminal_size().columns < _WIDE
 
 
 def _console() -> "Console":

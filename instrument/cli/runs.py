@@ -11,7 +11,7 @@ import msgspec
 from instrument.cli.console import run_console
 from instrument.cli.deleting import delete_run
 from instrument.cli.opening import Options, find_run, open_store
-from instrument.cli.output import emit_json, is_narrow, say, show, state_text, table, write_text
+from instrument.cli.output import emit_json, say, show, state_text, table, write_text
 from instrument.cli.run_results import patch_of, run_metrics, run_packages, run_patch
 from instrument.cli.words import ago, duration, json_text, moment, short_ids, value_text, visible
 from instrument.errors import UsageError
@@ -202,21 +202,23 @@ def runs_table(found: Sequence[RunSummary], fields: Sequence[str] = ()) -> "Tabl
         }
         columns = {"run": columns["run"], "name": columns["name"], **shown}
         return table(list(columns), zip(*columns.values(), strict=True))
-    if is_narrow() or not any(run.params for run in found):
+    if not any(run.params for run in found):
         del columns["params"]
     if not any(run.project for run in found):
         del columns["project"]
-    if is_narrow():
-        del columns["started"]
     return table(
-        list(columns), zip(*columns.values(), strict=True), numeric=("took",), cut="metrics"
+        list(columns),
+        zip(*columns.values(), strict=True),
+        numeric=("took",),
+        cut="metrics",
+        spare=("params", "started", "took", "project", "age"),
     )
 
 
 def _state(run: RunSummary) -> "Styled":
-    """The state, and what ended the run from outside where there is room for it."""
+    """The state, and what ended the run from outside."""
     state = state_text(run.state)
-    if is_narrow() or not run.ended_by:
+    if not run.ended_by:
         return state
     how = "no end recorded" if run.ended_by == UNRECORDED else run.ended_by
     return msgspec.structs.replace(state, text=f"{state.text} ({how})")

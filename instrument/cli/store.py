@@ -87,7 +87,7 @@ def _lines(found: Mapping[str, Any], usage: Usage) -> list[tuple[str, str]]:
         ("runs", f"{usage.runs:,}, {usage.packed_runs:,} of them in packs only"),
     ]
     for name, part in usage.parts.items():
-        lines.append((name, f"{part.files:,} files, {size(part.size_bytes)}"))
+        lines.append((name, f"{count(part.files, 'file')}, {size(part.size_bytes)}"))
     for kind, part in usage.artifacts.items():
-        lines.append((f"type {kind}", f"{part.files:,} versions, {size(part.size_bytes)}"))
+        lines.append((f"type {kind}", f"{count(part.files, 'version')}, {size(part.size_bytes)}"))
     return lines

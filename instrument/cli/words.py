@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -79,6 +79,11 @@ def moment(at: datetime | None) -> str:
     return "-" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def last_day(until: datetime) -> str:
+    """``2030-01-01``; of the last day that there is ``forever``."""
+    return "forever" if until.year == MAXYEAR else f"{until:%Y-%m-%d}"
+
+
 def size(count: int | None) -> str:
     """``512 B``, ``1.5 KiB``, ``20 MiB``."""
     if count is None:
@@ -94,7 +99,7 @@ def size(count: int | None) -> str:
 
 def count(number: int, noun: str) -> str:
     """``1 run``, ``2 runs``."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:

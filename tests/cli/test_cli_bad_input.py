@@ -167,3 +167,10 @@ def test_an_unexpected_error_is_one_line_unless_debug(cli: Cli, tmp_path: Path) 
     assert "ZeroDivisionError: a defect" in line
     assert "--debug" in line
     assert "Traceback" in cli("--debug", "runs", "list", env=env).err
+
+
+def test_a_hold_that_is_over_is_refused(cli: Cli, writer: Writer) -> None:
+    writer.run("first-run")
+    refused = cli("hold", "set", "first-run", "--until", "2020-01-01")
+    assert (refused.code, cli("hold", "list", "--json").json) == (2, [])
+    assert "is not ahead" in refused.err

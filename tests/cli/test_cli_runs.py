@@ -180,3 +180,11 @@ def test_json_goes_alone_to_stdout(cli: Cli, writer: Writer) -> None:
         result = cli(*command, "--json")
         assert result.json is not None
         assert result.err == ""
+
+
+def test_diff_sees_each_version_that_a_run_made(cli: Cli, writer: Writer) -> None:
+    first, second, same = (writer.artifact("out", content) for content in (b"1", b"2", b"3"))
+    writer.run("run-a", makes=(first, same))
+    writer.run("run-b", makes=(second, same))
+    [found] = cli("runs", "diff", "run-a", "run-b", "--json").json["differences"]["outputs"]
+    assert (found["a"], found["b"]) == ([first.digest, same.digest], [second.digest, same.digest])

@@ -46,3 +46,21 @@ def test_a_list_for_programs_needs_no_rich(writer: Writer, options: list[str]) -
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "first" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [(80, "run when state metrics"), (46, "run state metrics"), (30, "run metrics")],
+)
+def test_a_narrow_terminal_goes_without_what_can_be_spared(
+    monkeypatch: pytest.MonkeyPatch, columns: int, shown: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = ["20261121-125015-39fa", "2026-11-21", "COMPLETED", "loss 0.1  accuracy 0.9"]
+    headings = ["run", "when", "state", "metrics"]
+    made = table(headings, [row], cut="metrics", spare=("when", "state"))
+    stream = io.StringIO()
+    Console(file=stream, width=columns).print(made)
+    first, second = stream.getvalue().splitlines()
+    assert first.split() == shown.split()
+    assert second.split()[0] == row[0]

@@ -190,12 +190,18 @@ def test_T54_without_cryptography_the_message_names_the_way_out(  # noqa: N802
         keys.make(tmp_path / "key", "ann@lab", None)
 
 
+def two_keys(directory: Path) -> tuple[Path, Path]:
+    """The key of now and the next one, of the same person."""
+    old, new = directory / "old", directory / "new"
+    for path, name in ((old, "ann-1"), (new, "ann-2")):
+        keys.make(path, name, None)
+    return old, new
+
+
 def test_T54_a_rotation_that_the_old_key_signed_is_believed(  # noqa: N802
     store: LocalStore, tmp_path: Path
 ) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    for path, name in ((old, "ann-1"), (new, "ann-2")):
-        keys.make(path, name, None)
+    old, new = two_keys(tmp_path)
     store.ledger.sign(old, None)
     with pytest.raises(UsageError, match="is not the key of this ledger"):
         store.ledger.sign(new, None)
@@ -213,9 +219,7 @@ def test_T54_a_rotation_that_the_old_key_signed_is_believed(  # noqa: N802
 def test_T54_a_rotation_without_the_old_key_is_told_and_not_trusted(  # noqa: N802
     store: LocalStore, tmp_path: Path
 ) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    for path, name in ((old, "ann-1"), (new, "ann-2")):
-        keys.make(path, name, None)
+    old, new = two_keys(tmp_path)
     store.ledger.sign(old, None)
     store.ledger.rotate(new, None, None, "lost", lost=True)
     store.ledger.sign(new, None)
@@ -235,9 +239,7 @@ def test_T54_what_a_replaced_key_signs_afterwards_is_found(  # noqa: N802
     from instrument_local.ledger import checkpoints
     from instrument_local.ledger.log import Log
 
-    old, new = tmp_path / "old", tmp_path / "new"
-    for path, name in ((old, "ann-1"), (new, "ann-2")):
-        keys.make(path, name, None)
+    old, new = two_keys(tmp_path)
     store.ledger.sign(old, None)
     store.ledger.rotate(new, old, None, None)
     layout = Layout(Path(store.location), SystemClock(), Disk())
