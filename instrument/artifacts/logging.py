@@ -73,23 +73,13 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
     check_type(type)
     about = _metadata(metadata)
     pinned = _pinned(store, parents)
-    if (data is None) == (file_path is None):
-        raise UsageError(f"artifact {name!r} needs exactly one of data and file_path")
-    if isinstance(data, os.PathLike):
-        data, file_path = None, Path(data)
-    if file_path is not None:
-        content = _put_path(store, Path(file_path).expanduser())
-    else:
-        content = _put_value(store, name, data, pickle=pickle)
+    content = _put(store, name, data, file_path, pickle=pickle)
     return store.claim(
         Draft(
             name=name,
             type=str(type),
-            digest=content.digest,
+            **content._asdict(),
             size_bytes=sum(file.size_bytes for file in content.files),
-            files=content.files,
-            is_tree=content.is_tree,
-            format=content.format,
             run_id=run_id,
             created_at=clock.now(),
             parents=pinned,
@@ -141,6 +131,18 @@ def _pinned(store: Store, parents: Iterable[str]) -> tuple[str, ...]:
     given = references("parents", parents)
     refs = (store.resolve(parse_reference(parent)).ref for parent in given)
     return tuple(dict.fromkeys(refs))
+
+
+def _put(
+    store: Store, name: str, data: Any, file_path: str | Path | None, *, pickle: bool
+) -> _Content:
+    """The content in the store: of a file or directory, or of a value."""
+    if (data is None) == (file_path is None):
+        raise UsageError(f"artifact {name!r} needs exactly one of data and file_path")
+    path = data if isinstance(data, os.PathLike) else file_path
+    if path is not None:
+        return _put_path(store, Path(path).expanduser())
+    return _put_value(store, name, data, pickle=pickle)
 
 
 def _put_path(store: Store, path: Path) -> _Content:

@@ -62,11 +62,18 @@ class Checkpointing(Aspect):
         save_best: Whether a state that is the best so far is saved in any case.
         metric: Which metric tells.
         mode: ``min`` or ``max``.
+
+    Raises:
+        UsageError: An argument is not usable.
     """
 
     rank = 2
 
     def __init__(self, every: int, *, save_best: bool, metric: str, mode: str) -> None:
+        if mode not in {"min", "max"}:
+            raise UsageError(f"mode={mode!r:.80} is unknown; use 'min' or 'max'")
+        if not isinstance(metric, str):
+            raise UsageError(f"metric={metric!r:.80} is not the name of a metric; use a string")
         self._every = every
         self._save_best = save_best
         self._metric = metric
@@ -181,15 +188,16 @@ def checkpoint(
     Raises:
         UsageError: An argument is not usable, or what is decorated is not a function.
     """
+    aspect = Checkpointing(_every(frequency), save_best=save_best, metric=metric, mode=mode)
+    return decorator("checkpoint", function, aspect, {})
+
+
+def _every(frequency: Any) -> int:
+    """Which calls save: each, or every so many."""
     every = 1 if frequency in _FREQUENCIES else frequency
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise UsageError(f"frequency={frequency!r:.80} is unknown; use 'epoch', 'step' or a number")
-    if mode not in {"min", "max"}:
-        raise UsageError(f"mode={mode!r:.80} is unknown; use 'min' or 'max'")
-    if not isinstance(metric, str):
-        raise UsageError(f"metric={metric!r:.80} is not the name of a metric; use a string")
-    aspect = Checkpointing(every, save_best=save_best, metric=metric, mode=mode)
-    return decorator("checkpoint", function, aspect, {})
+    return every
 
 
 def find(value: Any, metric: str) -> Found:
