@@ -22,7 +22,7 @@ from instrument.provenance.quantization import (
 from instrument.provenance.sentinels import NEW_TOKENS, SENTINELS, Sentinel, run_sentinels
 from instrument.provenance.templates import disable_template, template_is_disabled
 from instrument.provenance.version import loader_version
-from instrument.provenance.watching import identified, last_settings, watched
+from instrument.provenance.watching import Identified, identified, last_settings, watched
 from instrument.records import ModelChecked
 
 _FOR_BOTH: Final = (
@@ -221,8 +221,7 @@ class CleanModelLoader:
             "loader_version": loader_version(),
             "model_name": self._name,
             "model_commit": getattr(model.config, "_commit_hash", None),
-            "model_digest": weights.digest,
-            "model_digest_reason": weights.reason,
+            **_digest_of_model(model, weights),
             "tokenizer_digest": words.digest,
             "tokenizer_digest_reason": words.reason,
             "quantization": seen_quantization(model),
@@ -285,6 +284,16 @@ class CleanModelLoader:
         if self._loaded is None:
             raise UsageError(f"{self._name} is not loaded yet; call load() first")
         return self._loaded
+
+
+def _digest_of_model(model: Any, base: Identified) -> dict[str, str | None]:
+    """None where an adapter is on the model: what was loaded as the model is its base alone."""
+    adapters = sorted(getattr(model, "peft_config", None) or ())
+    if not adapters:
+        return {"model_digest": base.digest, "model_digest_reason": base.reason}
+    names = ", ".join(adapters)
+    reason = f"adapters are on the model: {names}; of its base alone it is {base.digest}"
+    return {"model_digest": None, "model_digest_reason": reason}
 
 
 def _record(loaded: _Loaded, made: Check) -> None:

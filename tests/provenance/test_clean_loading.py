@@ -50,6 +50,25 @@ def test_what_is_measured_is_so(shelf: Path, name: str) -> None:
     assert loader.load()[1] is tokenizer
 
 
+def test_a_model_with_an_adapter_is_not_taken_for_its_base(shelf: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="peft is not installed: no adapter to load")
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    base = LlamaForCausalLM.from_pretrained(shelf / "llama")
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft and transformers warn of one another
+        peft.get_peft_model(base, config).save_pretrained(tmp_path / "lora")
+    AutoTokenizer.from_pretrained(shelf / "llama").save_pretrained(tmp_path / "lora")
+    _, _, provenance = CleanModelLoader(str(tmp_path / "lora"), sentinels=QUICK).load()
+    files = ("config.json", "generation_config.json", "model.safetensors")
+    of_base = sha256sum(shelf / "llama", *files)
+    assert provenance["model_digest"] is None
+    assert provenance["model_digest_reason"] == (
+        f"adapters are on the model: default; of its base alone it is {of_base}"
+    )
+
+
 def test_the_version_is_that_of_the_source_and_its_commit(shelf: Path) -> None:
     source = Path(str(instrument.__file__)).parent / "provenance"
     version = CleanModelLoader(str(shelf / "gpt2"), sentinels=()).load()[2]["loader_version"]
