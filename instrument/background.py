@@ -137,13 +137,19 @@ class Background:
 
     def _capture(self, records: Records) -> None:
         before, guard = time.perf_counter(), self._recording.guard
-        records.flush()  # the beginning is on the disk, and space for the end is kept
-        code = self._start(self._keep_code, "instrument-code")  # one that hangs holds up no other
+        reading = self._reading
+        code: threading.Thread | None = None
+        if reading is not None and not reading.is_whole():
+            # In a thread of its own: when it hangs it holds up nothing else.
+            code = self._start(self._keep_code, "instrument-code")
         with guard.protect("capture the environment"):
             self._keep_snapshot(self._settings.capture_level)
+        if not self._ending.is_set():  # else the end is about to do it
+            records.flush()  # the beginning is on the disk, and space for the end is kept
         if self._monitor_hardware:
             self._watch()
-        code.join()
+        if code is not None:
+            code.join()
         self.seconds = time.perf_counter() - before
 
     def _keep_code(self) -> None:
@@ -180,12 +186,12 @@ class Background:
 
     def _watch(self) -> None:
         """Begin to sample: the whole node, or of its other ranks and of a command the process."""
-        self._ending.wait(TELEMETRY_DELAY_SECONDS)
+        is_over = self._ending.wait(TELEMETRY_DELAY_SECONDS)
         recording, identity = self._recording, self._recording.identity
         with recording.guard.protect("start telemetry"):
             from instrument.telemetry import Sampler, is_first_on_node
 
-            self._sampler = Sampler(
+            sampler = Sampler(
                 recording,
                 recording.clock,
                 whole_node=is_first_on_node() if identity.is_rank else identity.owner,
@@ -193,7 +199,11 @@ class Background:
                 grid_gco2e_per_kwh=self._settings.grid_gco2e_per_kwh,
                 put=recording.store.put_bytes if recording.store is not None else None,
             )
-            self._sampler.start()
+            if is_over:
+                sampler.tell()
+            else:
+                self._sampler = sampler
+                sampler.start()
 
 
 def left_until(deadline: float) -> float:

@@ -165,20 +165,25 @@ class Files:
 
     def make_durable(self, path: Path) -> None:
         """Make the name of `path`, which is there, survive the death of the machine."""
-        name = _named(path)
-        for parent in self.above(path):
-            self.sync_directory(parent)
-        _DURABLE.add(name)
+        unsynced = self._unsynced(path)
+        names = [_named(path), *map(_named, unsynced)]
+        for each in unsynced:
+            self.sync_directory(each.parent)
+        _DURABLE.update(names)
 
     def above(self, path: Path) -> list[Path]:
-        """The directories that must be synced for the name of `path` to survive.
+        """The directories that must be synced for the name of `path` to survive."""
+        return [each.parent for each in self._unsynced(path)]
+
+    def _unsynced(self, path: Path) -> list[Path]:
+        """`path` and what it lies in, as far as their names may not survive.
 
         A directory that is there may be the work of a process that did not come to sync it: what
         changed lately and was not synced by this process counts as not synced.
         """
         inside = len(path.parts) - len(self._root.parts)
         names = [path, *path.parents][: inside + 1]
-        return [each.parent for each in names if not self._is_durable(each)]
+        return [each for each in names if not self._is_durable(each)]
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in `path` durable, where the file system can."""

@@ -129,6 +129,15 @@ class CodeReading:
                 self._code = self._read()
             return self._code
 
+    def is_whole(self) -> bool:
+        """Whether `finish`, which it waits for, says all there is."""
+        code, is_basic = self.finish(), self._level < EnvironmentCaptureLevel.STANDARD
+        if self._repository is None:
+            return is_basic
+        if self._status is None or code.git is None:
+            return True
+        return is_basic and not self._may_have_submodules
+
     def complete(self, *, limit_seconds: float = WHOLE_LIMIT_SECONDS) -> Kept | None:
         """The rest: what takes git longer, and what differs from the commit. Idempotent.
 
@@ -147,14 +156,11 @@ class CodeReading:
             return self._kept if self._kept != Kept(code, {}) else None
 
     def _complete(self, code: CodeCaptured, deadline: float) -> Kept:
-        is_basic = self._level < EnvironmentCaptureLevel.STANDARD
+        if self.is_whole():
+            return Kept(code, {})
         repository, status = self._repository, self._status
-        if repository is None and not is_basic:
-            return self._keep_script(code)
         if repository is None or status is None or code.git is None:
-            return Kept(code, {})
-        if is_basic and not self._may_have_submodules:
-            return Kept(code, {})
+            return self._keep_script(code)
         from instrument.capture.changes import Asked
         from instrument.capture.kept import keep_repository
 

@@ -94,9 +94,13 @@ class Sampler:
         if thread.is_alive():
             late = TimeoutError(f"a probe has not answered for {limit_seconds:.2g} seconds")
             self._recorder.problem("stop telemetry", late)
-        self._recorder.record(self._summary())
+        self.tell()
         if self._failure is not None:
             raise self._failure
+
+    def tell(self) -> None:
+        """Record the summary; of a sampler that never started, what the system has counted."""
+        self._recorder.record(self._summary())
 
     def _summary(self) -> TelemetrySummarised:
         from instrument.telemetry.energy import energy
