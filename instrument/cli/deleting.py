@@ -6,6 +6,9 @@ from instrument.cli.hold import upkeep_of
 from instrument.cli.opening import Options, find_run, open_store
 from instrument.cli.output import emit_json, say
 from instrument.cli.why import why_option
+from instrument.errors import NotFoundError
+from instrument.protocols import Store
+from instrument.protocols.upkeep import Upkeep
 
 
 @click.command("delete")
@@ -26,7 +29,7 @@ def delete_run(  # noqa: PLR0913 - one parameter for each option
     """
     store = open_store(options, must_exist=True)
     upkeep = upkeep_of(store)
-    run_id = find_run(store, run).id
+    run_id = _run_to_delete(store, upkeep, run)
     if not yes:
         click.confirm(f"Remove the records of {run_id} for ever?", abort=True, err=True)
     event = upkeep.delete_run(run_id, why, redact=redact)
@@ -34,3 +37,13 @@ def delete_run(  # noqa: PLR0913 - one parameter for each option
         emit_json(event)
     else:
         say(f"run {run_id} was removed")
+
+
+def _run_to_delete(store: Store, upkeep: Upkeep, selector: str) -> str:
+    """The id of the run; also of one whose removal was interrupted, which nothing else finds."""
+    try:
+        return find_run(store, selector).id
+    except NotFoundError:
+        if upkeep.is_half_deleted(selector):
+            return selector
+        raise

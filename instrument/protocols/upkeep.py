@@ -190,6 +190,9 @@ class Upkeep(Protocol):
     def dropped_runs(self) -> Mapping[str, RunDropped]:
         """How each run was removed, by id; without those that were recorded again since."""
 
+    def is_half_deleted(self, run_id: str) -> bool:
+        """Whether a deletion of the run was begun and is not over: `delete_run` ends it."""
+
 
 @runtime_checkable
 class HasUpkeep(Protocol):

@@ -1,6 +1,9 @@
 """Runs are removed on purpose: what goes, what stays, and what is said of it."""
 
+import errno
 import hashlib
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from upkeep.keeping import (
 )
 
 from instrument.audit import RunDropped
-from instrument.errors import HeldError, NotFoundError, UsageError
+from instrument.errors import HeldError, NotFoundError, StoreError, UsageError
 from instrument.lineage import build_graph
 from instrument.lineage.validation import validate
 from instrument.naming import parse_reference
@@ -29,6 +32,7 @@ from instrument.protocols.ledger import Evidence
 from instrument.records import Params
 from instrument.testing.samples import process_started
 from instrument_local import LocalStore
+from instrument_local.files import Disk
 from instrument_local.liveness import this_process
 
 SECRET = b"the patient is Ann Example"
@@ -162,3 +166,29 @@ def test_the_command_asks_and_needs_a_reason(store: LocalStore, cli: Cli) -> Non
     assert store.run(run_id(1)).id == run_id(1)
     done = cli("runs", "delete", run_id(1), "--why", "request", "--redact", "--yes", "--json")
     assert (done.code, done.json["rule"], done.json["why"]) == (0, "redaction", "request")
+
+
+def _removing_no_directory() -> Disk:
+    def rmdir(path: Path) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    disk = Disk()
+    disk.rmdir = rmdir
+    return disk
+
+
+def test_a_deletion_that_was_cut_off_at_the_end_is_gone_from_lists_and_can_be_ended(
+    store: LocalStore, store_path: Path, cli: Cli
+) -> None:
+    past = time.time() - 3600
+    for month in store_path.glob("runs/*"):
+        os.utime(month, (past, past))  # an index that has seen it looks again for a reason only
+    assert len(store.runs()) == 2
+    with pytest.raises(StoreError, match="Stale"):
+        store_at(store_path, _removing_no_directory()).upkeep.delete_run(run_id(1), "request")
+    assert [run.id for run in store_at(store_path).runs()] == [run_id(2)]
+    delete = ("runs", "delete", run_id(1), "--why", "request", "--yes")
+    assert cli(*delete).code == 0
+    assert not list(store_path.glob(f"runs/*/{run_id(1)}*"))
+    assert "was removed" in cli(*delete).err
+    assert store_at(store_path).verify().ok

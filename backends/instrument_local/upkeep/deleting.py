@@ -15,7 +15,7 @@ from instrument.audit import Packed, RunDropped
 from instrument.errors import HeldError, NotFoundError, UsageError
 from instrument.protocols.upkeep import Drop
 from instrument_local.copying import nobody
-from instrument_local.files import store_errors
+from instrument_local.files import NEW_FILE, store_errors
 from instrument_local.layout import Layout, is_imported, seal_number
 from instrument_local.ledger.local import LocalLedger
 from instrument_local.ledger.pending import note, this_user
@@ -117,12 +117,19 @@ class Deleter:
         return event
 
     def _remove(self, run_id: str, held: Maintenance) -> None:
-        """Remove the files, the seals first: without one, whatever is left is a run of its own."""
+        """Remove the files, the seals first: without one, whatever is left is a run of its own.
+
+        A name beside the run comes first and goes last: an index then looks at the run, however
+        far this came.
+        """
         directories = self._layout.run_directories(run_id)
         files = sorted((path for each in directories for path in each.iterdir()), key=_turn)
-        facts = [path for each in directories for path in each.parent.glob(f"{run_id}.*")]
         seals = [path for path in files if seal_number(path)]
-        self._unlink([*facts, *seals], held)
+        for directory in directories:
+            with suppress(OSError):  # it is there, or the disk is full
+                fact = directory.with_name(f"{run_id}.{len(seals) + 1}")
+                self._disk.close(self._disk.open(fact, NEW_FILE, 0o600))
+        self._unlink(seals, held)
         for pack in self._layout.packs.packs():
             if pack.groups_of(run_id):
                 held.check()
@@ -131,6 +138,7 @@ class Deleter:
         self._unlink(files[len(seals) :], held)
         for directory in directories:
             self._disk.rmdir(directory)
+            self._unlink(directory.parent.glob(f"{run_id}.*"), held)
             self._layout.files.sync_directory(directory.parent)
 
     def _unlink(self, paths: Iterable[Path], held: Maintenance) -> None:

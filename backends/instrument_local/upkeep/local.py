@@ -80,6 +80,10 @@ class LocalUpkeep:
         """See `instrument.protocols.upkeep.Upkeep`."""
         return tombstones.dropped_runs(self._layout)
 
+    def is_half_deleted(self, run_id: str) -> bool:
+        """See `instrument.protocols.upkeep.Upkeep`."""
+        return self._layout.has_run(run_id) and run_id in self.dropped_runs()
+
     def _check_subject(self, subject: str) -> None:
         if ":" in subject:
             self._versions.resolve(parse_reference(subject))
