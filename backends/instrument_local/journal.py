@@ -306,9 +306,12 @@ class Journal:
         self._to_sync += [*files.above(directory), directory]
 
     def _new_file(self, directory: Path) -> tuple[int, Path]:
-        """A file that nobody else writes to."""
+        """A file that nobody else writes to, under a name that no packed one has."""
+        packed = self._layout.packs.names_of(self._process.run_id)
         for number in range(self._segments, MAX_SEGMENTS):
             path = directory / f"{self._name}{f'-{number}' if number else ''}.jsonl"
+            if path.name in packed:
+                continue
             with suppress(FileExistsError):
                 return self._disk.open(path, NEW_FILE, 0o600), path
         raise OSError(f"no name is left for a journal in {directory}")

@@ -122,6 +122,20 @@ def _age(store_path: Path, *, days: float) -> None:
         os.utime(file, ns=(then, then))
 
 
+def test_a_process_that_records_again_under_its_name_hides_nothing_that_is_packed(
+    store: LocalStore,
+) -> None:
+    run_id = _ids()[0]
+    before = list(store.entries(run_id))
+    store.pack(everything=True)
+    journal = store.begin(process_started(run_id))  # the same process, attempt and rank
+    journal.take(Metrics(values={"late": 1}, step=None), AT)
+    journal.close()
+    assert [each for each in store.entries(run_id) if each in before] == before
+    assert store.run(run_id).metrics == {"loss": 0.05, "late": 1}
+    assert store.verify().ok
+
+
 def test_what_is_young_few_or_open_stays(store: LocalStore, store_path: Path) -> None:
     store.begin(process_started("20260101-open"))
     packing = store.pack()

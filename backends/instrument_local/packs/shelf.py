@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ ENDING: Final = ".pack"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.pack")
 # A change within one tick of the file system's clock does not show in a directory's time.
 _SETTLED_NS: Final = 5_000_000_000
+_TIMED: Final = re.compile(r"([0-9]{8}-[0-9]{6})-[0-9a-f]{12}")
+"""An id that was made for a run when it began, and the time in it (UTC)."""
 
 
 class Shelf:
@@ -56,6 +59,21 @@ class Shelf:
             OSError: As above.
         """
         return [file for pack in self._holding(run_id) for file in pack.files_of(run_id)]
+
+    def names_of(self, run_id: str) -> set[str]:
+        """The names of the run's files in packs; a damaged pack is passed over.
+
+        What was packed before the run began is not read.
+        """
+        timed = _TIMED.fullmatch(run_id)
+        began = timed[1] if timed else ""
+        found = set[str]()
+        for pack in self.packs():
+            with suppress(IntegrityError, OSError):
+                made = time.gmtime(pack.path.stat().st_mtime)
+                if time.strftime("%Y%m%d-%H%M%S", made) >= began:
+                    found |= {file.name for file in pack.files_of(run_id)}
+        return found
 
     def holds(self, run_id: str) -> bool:
         """Whether anything of the run is in a pack."""
