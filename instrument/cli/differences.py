@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -12,11 +12,14 @@ from instrument.cli.words import short_digests, value_text
 from instrument.errors import InstrumentError
 from instrument.naming import parse_reference
 from instrument.protocols import Store
-from instrument.records import ArtifactLogged, CodeCaptured
+from instrument.records import ArtifactLogged, CodeCaptured, Metrics
 from instrument.summary import RunSummary
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
+
+Curve: TypeAlias = list[tuple[int | None, float | str]]
+"""Steps and values of a metric, each process in its order."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,12 +59,16 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare(store: Store, a: RunSummary, b: RunSummary) -> Comparison:
     """Compare `a` with `b`, down to the versions of the packages."""
     unknown: dict[str, str] = {}
-    sides = [_parts(store, run, unknown) for run in (a, b)]
+    told = [_told(store, run.id) for run in (a, b)]
+    sides = [
+        _parts(store, run, recorded, unknown) for run, recorded in zip((a, b), told, strict=True)
+    ]
     differences = {
         part: _differences(sides[0][part], sides[1][part])
         for part in sides[0]
         if part not in unknown
     }
+    differences["metrics"] += _other_ways(told[0].curves, told[1].curves, differences["metrics"])
     same = not unknown and not any(differences.values())
     unrecorded = [part for part in differences if not any(map(_is_recorded, _both(sides, part)))]
     return Comparison(
@@ -92,7 +99,10 @@ def differences_page(comparison: Comparison) -> "Group":
     for part, found in comparison.differences.items():
         if found:
             rows = [[each.name, _shown(each.a), _shown(each.b)] for each in found]
-            pages += [*section(part, table(["", "a", "b"], rows)), Text()]
+            pages += section(part, table(["", "a", "b"], rows))
+            for line in _code_lines(comparison, found) if part == "git" else ():
+                pages.append(Text(f"  {line}", style="dim", no_wrap=True, overflow="ignore"))
+            pages.append(Text())
     for part, reason in comparison.unknown.items():
         pages.append(text(f"{part}: cannot be compared: {reason}", "yellow"))
     equal = (part for part, found in comparison.differences.items() if not found)
@@ -102,19 +112,34 @@ def differences_page(comparison: Comparison) -> "Group":
     return Group(*pages, *tail)
 
 
-def _parts(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, dict[str, Any]]:
+class _Told(NamedTuple):
+    """What the journals of a run tell beyond its summary.
+
+    Attributes:
+        patch: Digest of the patch of the code.
+        outputs: Digests of the outputs by name, in order.
+        curves: All values of each metric.
+    """
+
+    patch: str | None
+    outputs: dict[str, list[str]]
+    curves: dict[str, Curve]
+
+
+def _parts(
+    store: Store, run: RunSummary, told: _Told, unknown: dict[str, str]
+) -> dict[str, dict[str, Any]]:
     """The parts of a run that are compared, each flat."""
-    patch, outputs = _code_and_outputs(store, run.id)
     git = msgspec.structs.asdict(run.git) if run.git else {}
     return {
         "command": {"command": list(run.command), "function": run.function},
         "params": dict(run.params),
         "metrics": dict(run.metrics),
-        "git": {**git, "patch": patch},
+        "git": {**git, "patch": told.patch},
         "inputs": _by_name(run.inputs),
         "models": _by_content(run, run.models or []),
         "data": _by_content(run, run.data or []),
-        "outputs": outputs,
+        "outputs": told.outputs,
         "seeds": flatten(run.seeds or {}),
         "environment": _environment(store, run, unknown),
         "outcome": {
@@ -125,13 +150,14 @@ def _parts(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, 
     }
 
 
-def _code_and_outputs(store: Store, run_id: str) -> tuple[str | None, dict[str, list[str]]]:
-    """The digest of the patch of the code, and the digests of the outputs by name, in order.
+def _told(store: Store, run_id: str) -> _Told:
+    """What the journals of the run tell.
 
     Names that are built from the run's id differ in any two runs; the id is taken out of them.
     """
     patch = None
     outputs: defaultdict[str, list[str]] = defaultdict(list)
+    curves: defaultdict[str, Curve] = defaultdict(list)
     for entry in store.entries(run_id):
         match entry.record:
             case CodeCaptured() as code:
@@ -139,7 +165,41 @@ def _code_and_outputs(store: Store, run_id: str) -> tuple[str | None, dict[str, 
             case ArtifactLogged() as logged:
                 name = logged.ref.rpartition(":")[0].replace(run_id, "RUN")
                 outputs[name].append(logged.digest)
-    return patch, outputs
+            case Metrics() as logged_metrics:
+                for name, value in logged_metrics.values.items():
+                    curves[name].append((logged_metrics.step, value))
+    return _Told(patch, outputs, curves)
+
+
+def _other_ways(
+    a: Mapping[str, Curve], b: Mapping[str, Curve], found: Sequence[Difference]
+) -> list[Difference]:
+    """Metrics that end alike, but went another way."""
+    ends = {each.name for each in found}
+    return [
+        Difference(name=f"{name} (all values)", a=_way(a[name], b[name]), b=_way(b[name], a[name]))
+        for name in sorted(a.keys() & b.keys() - ends)
+        if a[name] != b[name]
+    ]
+
+
+def _way(curve: Curve, other: Curve) -> dict[str, Any]:
+    """How many values there are, and the first that the other has not in this place."""
+    place = next((i for i, point in enumerate(curve) if i >= len(other) or point != other[i]), None)
+    if place is None:
+        return {"values": len(curve)}
+    step, value = curve[place]
+    return {"values": len(curve), "first_other": {"step": step, "value": value}}
+
+
+def _code_lines(comparison: Comparison, found: Sequence[Difference]) -> Iterator[str]:
+    """How to see the lines that the patches differ in."""
+    for each in found:
+        if each.name == "patch":
+            runs = {comparison.a: each.a, comparison.b: each.b}
+            commands = [f"instrument runs patch {run}" for run, patch in runs.items() if patch]
+            both = f"diff <({commands[0]}) <({commands[-1]})"
+            yield f"lines of the patches: {both if len(commands) > 1 else commands[0]}"
 
 
 def _environment(store: Store, run: RunSummary, unknown: dict[str, str]) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import datetime
 
 import pytest
@@ -188,3 +190,51 @@ def test_diff_sees_each_version_that_a_run_made(cli: Cli, writer: Writer) -> Non
     writer.run("run-b", makes=(second, same))
     [found] = cli("runs", "diff", "run-a", "run-b", "--json").json["differences"]["outputs"]
     assert (found["a"], found["b"]) == ([first.digest, same.digest], [second.digest, same.digest])
+
+
+def test_diff_tells_metrics_that_end_alike_and_went_another_way(cli: Cli) -> None:
+    script = (
+        "import sys\nfrom instrument import ExperimentContext\n"
+        "with ExperimentContext(run_id=sys.argv[1]) as run:\n"
+        "    for step, loss in enumerate(map(float, sys.argv[2:])):\n"
+        "        run.log_metrics({'loss': loss, 'same': step * 0 + 1.0}, step=step)\n"
+    )
+    ways = {"run-a": ["3", "2", "1"], "run-b": ["3", "2.5", "1"], "run-c": ["3", "2", "1", "1"]}
+    for run_id, losses in ways.items():
+        subprocess.run([sys.executable, "-c", script, run_id, *losses], check=True, timeout=60)
+    found = cli("runs", "diff", "run-a", "run-b", "--json").json
+    assert found["same"] is False
+    [loss] = found["differences"]["metrics"]
+    assert loss["name"] == "loss (all values)"
+    assert loss["a"] == {"values": 3, "first_other": {"step": 1, "value": 2.0}}
+    assert loss["b"] == {"values": 3, "first_other": {"step": 1, "value": 2.5}}
+    longer = cli("runs", "diff", "run-a", "run-c", "--json").json["differences"]["metrics"]
+    assert [each["name"] for each in longer] == ["loss (all values)", "same (all values)"]
+    assert longer[0]["a"] == {"values": 3}
+    assert "loss (all values)" in cli("runs", "diff", "run-a", "run-b").out
+
+
+def test_diff_tells_how_to_see_the_lines_of_code(cli: Cli, writer: Writer) -> None:
+    for run_id in ("run-a", "run-b", "run-c"):
+        writer.run(run_id)
+    for run_id in ("run-a", "run-b"):
+        patch = writer.store.put_bytes(f"-old\n+{run_id}\n".encode())
+        _recode(writer, run_id, patch)
+    page = cli("runs", "diff", "run-a", "run-b").out
+    [line] = [line for line in page.splitlines() if "lines of the patches: " in line]
+    command = line.partition("lines of the patches: ")[2]
+    assert command == "diff <(instrument runs patch run-a) <(instrument runs patch run-b)"
+    assert "instrument runs patch run-a\n" in cli("runs", "diff", "run-a", "run-c").out
+
+
+def _recode(writer: Writer, run_id: str, patch: str) -> None:
+    """A second attempt of the run, whose code had a patch."""
+    process = ProcessStarted(
+        run_id=run_id, attempt=2, rank=0, world_size=1, owner=True, writer_id="1" * 32,
+        host="box", boot_id=None, pid=77, process_start=None, directory="/home/u", python="3.11.7",
+        user="u", recorder_version="0.1.0", command=("python", "train.py"),
+    )  # fmt: skip
+    journal = writer.store.begin(process)
+    git = GitState(commit="a" * 40, branch="main", dirty=True)
+    journal.take(CodeCaptured(git=git, patch=patch), BEGAN)
+    journal.close()
