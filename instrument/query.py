@@ -4,7 +4,8 @@
     not (tags contains 'baseline' or name ~ 'sft')
 
 Fields are ``params.NAME``, ``metrics.NAME``, ``git.NAME`` and the plain fields of a run in JSON
-(`FIELDS`). Operators: ``== != < <= > >=``, ``~`` (the text contains), ``contains`` (the list has).
+(`FIELDS`). Operators: ``== != < <= > >=``, ``~`` (the text contains), ``contains`` (the list has),
+``in (1, 2)`` (one of these). The command, and what was loaded and read, are texts (`text_of`).
 A name with spaces stands in quotes: ``metrics."val acc"``.
 Words: ``and or not true false null``. A run that lacks the field meets no comparison with it but
 ``== null`` and ``!=`` anything else (``!= null`` is met by every run that has it).
@@ -23,12 +24,15 @@ from instrument.vocabulary import RunState
 FIELDS: Final = (
     "id", "name", "project", "state", "started_at", "ended_at", "duration_seconds", "attempts",
     "tags", "function", "parent_run_id", "session_id", "host", "rank_count", "inputs", "outputs",
-    "environment", "exit_code", "ended_by",
+    "environment", "exit_code", "ended_by", "command", "models", "data",
 )  # fmt: skip
+TEXT_FIELDS: Final = ("command", "models", "data")
 GROUPS: Final = ("params", "metrics", "git")
 LIST_FIELDS: Final = ("tags", "inputs", "outputs")
+TIME_FIELDS: Final = ("started_at", "ended_at")
 MAX_EXPRESSION: Final = 4096
 MAX_DIGITS: Final = 100
+MAX_LISTED: Final = 100
 
 Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">=", "~", "contains"]
 Literal_: TypeAlias = str | float | int | bool | None
@@ -196,8 +200,19 @@ def value_of(run: RunSummary, field: str) -> object:
         return getattr(run.git, name, None) if run.git is not None else None
     if dot:
         return cast("dict[str, object]", getattr(run, group)).get(name)
+    if field in TEXT_FIELDS:
+        return text_of(run, field)
     value = getattr(run, field)
     return msgspec.to_builtins(value) if value is not None else None
+
+
+def text_of(run: RunSummary, field: str) -> str | None:
+    """The command line, or what was loaded (`models`) or read (`data`): its name and digest."""
+    if field == "command":
+        return " ".join(run.command) or None
+    loads = getattr(run, field) or ()
+    named = (f"{load.get('requested') or '-'} {load.get('digest') or '-'}" for load in loads)
+    return ", ".join(named) or None
 
 
 def _compare(found: object, operator: Operator, value: Literal_) -> bool:
@@ -238,13 +253,28 @@ _TOKEN = re.compile(
     r"""\s*(?:
         (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))
       | (?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
-      | (?P<operator>==|!=|<=|>=|<|>|~|\(|\))
+      | (?P<operator>==|!=|<=|>=|<|>|~|\(|\)|,)
       | (?P<quoted>(?:params|metrics)\.(?:"[^"]+"|`[^`]+`|'[^']+'))
       | (?P<word>[A-Za-z_][\w./\-]*)
     )""",
     re.VERBOSE,
 )
+_TIME: Final = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?Z?")
 _CONSTANTS: Final[dict[str, Literal_]] = {"true": True, "false": False, "null": None}
+
+
+def _meant(word: str) -> str:
+    """Which field is probably meant by `word`, which is none."""
+    from difflib import get_close_matches
+
+    group, dot, name = word.partition(".")
+    if group in GROUPS:
+        return f"write {group}.NAME, one of them."
+    if dot and name:
+        close = [f"{known}.{name}" for known in get_close_matches(group, GROUPS, 1)]
+    else:
+        close = get_close_matches(word, FIELDS, 1, cutoff=0.75)
+    return f"did you mean {close[0] if close else f'metrics.{word} or params.{word}'}?"
 
 
 class _Token(NamedTuple):
@@ -336,14 +366,46 @@ class _Parser:
         finally:
             self._depth -= 1
 
-    def _comparison(self) -> Comparison:
+    def _comparison(self) -> Condition:
         field = self._field()
+        if self._accept("in"):
+            return self._one_of(field)
         token = self._peek()
         known = token.text in _ORDER or token.text in {"~", "contains"}
         if not known or token.kind == "string":
-            self._fail("expected one of == != < <= > >= ~ contains")
+            self._fail("expected one of == != < <= > >= ~ contains in")
         self._take()
-        return Comparison(field, cast("Operator", token.text), self._value())
+        operator = cast("Operator", token.text)
+        is_time = field in TIME_FIELDS and operator in _ORDER
+        return Comparison(field, operator, self._time(field) if is_time else self._value())
+
+    def _one_of(self, field: str) -> Condition:
+        """``(value, value, …)``."""
+        if not self._accept("("):
+            self._fail("expected `(` and values, such as ('a', 'b')")
+        values = [self._value()]
+        while self._accept(","):
+            values.append(self._value())
+        if len(values) > MAX_LISTED:
+            self._fail(f"`in` takes {MAX_LISTED} values at most")
+        if not self._accept(")"):
+            self._fail("expected `,` or `)`")
+        return Some(tuple(Comparison(field, "==", value) for value in values))
+
+    def _time(self, field: str) -> Literal_:
+        """A time as it stands in JSON, or the beginning of one; null."""
+        token = self._peek()
+        value = self._value()
+        if isinstance(value, str):
+            value = re.sub(r"^(\S+) (?=\d)", r"\1T", value)
+        if value is None or (isinstance(value, str) and _TIME.fullmatch(value)):
+            return value
+        raise QueryError(
+            f"{token.text} is no time; {field} is compared with one in UTC, such as "
+            "'2026-11-21' or '2026-11-21T16:30'",
+            self._expression,
+            token.position,
+        )
 
     def _field(self) -> str:
         token = self._peek()
@@ -355,8 +417,8 @@ class _Parser:
         if token.kind != "word":
             self._fail("expected a field such as params.lr or state")
         raise QueryError(
-            f"unknown field {token.text!r}; did you mean metrics.{token.text} or "
-            f"params.{token.text}? Else use git.NAME or one of " + ", ".join(FIELDS),
+            f"unknown field {token.text!r}; {_meant(token.text)} Else use git.NAME or one of "
+            + ", ".join(FIELDS),
             self._expression,
             token.position,
         )

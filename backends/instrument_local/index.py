@@ -28,7 +28,7 @@ from instrument_local.summaries import Reading, Summaries
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION: Final = 4
+VERSION: Final = 5
 BUSY_SECONDS = 10.0
 # A change within one tick of the file system's clock does not show in a directory's time.
 _SETTLED_NS: Final = 5_000_000_000

@@ -14,11 +14,13 @@ import msgspec
 from instrument.query import (
     FIELDS,
     GROUPS,
+    TEXT_FIELDS,
     All,
     Comparison,
     Condition,
     Not,
     Some,
+    text_of,
 )
 from instrument.summary import RunSummary
 from instrument.vocabulary import GitState
@@ -40,7 +42,8 @@ def values_of(run: RunSummary) -> Iterator[tuple[str, Value]]:
     """Everything that a condition can ask about `run`, by field."""
     plain = msgspec.to_builtins(run)
     for name in FIELDS:
-        if (found := plain[name]) is not None:
+        found = text_of(run, name) if name in TEXT_FIELDS else plain[name]
+        if found is not None:
             yield name, _value(found)
     for group in GROUPS:
         for name, found in (plain[group] or {}).items():

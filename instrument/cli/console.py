@@ -62,15 +62,17 @@ def printed(store: Store, run_id: str) -> list[Printed]:
     found = []
     for entry in store.entries(run_id):
         if isinstance(entry.record, ProcessStarted):
-            started = entry.record
-            is_rank = started.world_size > 1
-            name = f"rank {started.rank}" if is_rank else f"pid {started.pid}"
-            processes[entry.writer] = name
+            processes[entry.writer] = process_name(entry.record)
         elif isinstance(entry.record, ConsoleWritten):
             part = entry.record
             whose = processes.get(entry.writer, entry.writer)
             found.append(Printed(entry.at, whose, part.stream, part.text, part.omitted_characters))
     return sorted(found, key=lambda part: part.at)
+
+
+def process_name(started: ProcessStarted) -> str:
+    """``rank 1`` of a launch, ``pid 4711`` of other processes."""
+    return f"rank {started.rank}" if started.world_size > 1 else f"pid {started.pid}"
 
 
 def _lines(found: list[Printed]) -> Iterator[str]:

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from instrument.cli.calls import run_calls
 from instrument.cli.console import run_console
 from instrument.cli.deleting import delete_run
 from instrument.cli.opening import Options, find_run, open_store
 from instrument.cli.output import emit_json, say, show, state_text, table, write_text
-from instrument.cli.run_results import patch_of, run_metrics, run_packages, run_patch
+from instrument.cli.run_results import (
+    patch_of,
+    run_metrics,
+    run_packages,
+    run_patch,
+    warn_if_changed,
+)
 from instrument.cli.words import ago, duration, json_text, moment, short_ids, value_text, visible
 from instrument.errors import UsageError
 from instrument.protocols import Store
@@ -112,6 +119,7 @@ def show_run(options: Options, run: str, as_json: bool) -> None:
     """Show one run: what ran, on what, and what came out."""
     store = open_store(options)
     summary = find_run(store, run)
+    warn_if_changed(store, summary.id)
     if as_json:
         emit_json({**msgspec.structs.asdict(summary), "patch": patch_of(store, summary.id)})
         return
@@ -178,7 +186,7 @@ def diff_runs(options: Options, a: str, b: str, as_json: bool) -> None:
     show(differences_page(comparison))
 
 
-for _command in (run_metrics, run_patch, run_packages):
+for _command in (run_calls, run_metrics, run_patch, run_packages):
     runs.add_command(_command)
 
 

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -14,6 +16,9 @@ RUN = RunSummary(
     metrics={"accuracy": 0.93, "loss": "NaN"},
     tags=("baseline", "v2"),
     git=GitState(commit="abc", branch="main", dirty=True),
+    command=("python", "train.py", "--alpha", "0.01"),
+    data=[{"reader": "read_csv", "requested": "iris.csv", "digest": "sha256:4f6ae1" + "0" * 58}],
+    started_at=datetime(2026, 11, 21, 10, 30, tzinfo=UTC),
 )
 
 
@@ -37,6 +42,15 @@ RUN = RunSummary(
         ("params.lr != null", True),
         ("params.lr == -1e-3", False),
         ("params.optim.name > 3", False),
+        ("state in ('FAILED', 'COMPLETED')", True),
+        ("params.lr in (0.2, 0.3)", False),
+        ("not params.layers in (1)", True),
+        ("command ~ '--alpha 0.01'", True),
+        ("command ~ 'beta'", False),
+        ("data ~ 'iris.csv' and data ~ '4f6ae1'", True),
+        ("models == null", True),
+        ("started_at >= '2026-11-21 10' and started_at < '2026-11-21T11:00'", True),
+        ("ended_at == null", True),
     ],
 )
 def test_conditions_mean_what_they_say(expression: str, met: bool) -> None:
@@ -56,6 +70,16 @@ def test_conditions_mean_what_they_say(expression: str, met: bool) -> None:
         ("", 1, "expected a field"),
         ("params.lr = 1", 11, "use =="),
         ("__import__('os')", 1, "unknown field"),
+        ("metric.acc > 1", 1, "did you mean metrics.acc?"),
+        ("stat == 'x'", 1, "did you mean state?"),
+        ("acc == 1", 1, "did you mean metrics.acc or params.acc?"),
+        ("params == 1", 1, "write params.NAME"),
+        ("started_at > 'yesterday'", 14, "'yesterday' is no time"),
+        ("ended_at < 2026", 12, "2026 is no time"),
+        ("started_at > '2026-11-21T10:00+02:00'", 14, "in UTC"),
+        ("state in 'FAILED'", 10, "expected `(`"),
+        ("state in ()", 11, "expected a number"),
+        ("params.n in (" + ", ".join(["1"] * 101) + ")", 315, "100 values at most"),
     ],
 )
 def test_a_bad_expression_names_the_position(expression: str, position: int, reason: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from instrument.clock import SystemClock
 from instrument.query import FIELDS, All, Comparison, Condition, Not, Some, matches, parse
-from instrument.records import CodeCaptured, Metrics, Params, Record
+from instrument.records import CodeCaptured, ContentIdentified, DataRead, Metrics, Params, Record
 from instrument.summary import RunSummary
 from instrument.testing.samples import record_run, run_started
 from instrument.vocabulary import GitState
@@ -136,3 +136,22 @@ def test_a_long_expression_is_answered(store_path: Path) -> None:
     record_run(store, "run-0001")
     text = " or ".join(["id == 'x'"] * 250) + " or id == 'run-0001'"
     assert [run.id for run in store.runs(where=parse(text))] == ["run-0001"]
+
+
+def test_the_command_and_what_was_read_are_found(store_path: Path) -> None:
+    digest = "sha256:4f6ae1" + "0" * 58
+    read = DataRead(
+        load_id=1, reader="pandas.read_csv", library="pandas 2", requested="iris.csv", rows=None,
+        schema=None, facts={}, call_site=None, duration_seconds=0.1,
+    )  # fmt: skip
+    content = ContentIdentified(
+        load_id=1, files=(), digest=digest, reason=None, hashing_seconds=0.0
+    )
+    store = open_store(store_path, SystemClock())
+    record_run(store, "run-0001", read, content)
+    record_run(store, "run-0002")
+    for where in ("data ~ 'iris.csv'", "data ~ '4f6ae1'", "data != null"):
+        assert [run.id for run in store.runs(where=parse(where))] == ["run-0001"], where
+    [command] = {run.command for run in store.runs()}
+    found = store.runs(where=Comparison("command", "==", " ".join(command)))
+    assert len(found) == 2
