@@ -7,7 +7,7 @@ import msgspec
 from instrument.errors import UsageError
 from instrument.lineage.graph import Graph, Node
 from instrument.lineage.text import as_text, label
-from instrument.lineage.walks import ancestors, descendants
+from instrument.lineage.walks import ancestors, descendants, results, sources
 
 DIRECTIONS: Final = ("up", "down", "both")
 FORMATS: Final = ("text", "json", "dot", "mermaid")
@@ -37,12 +37,7 @@ def render(
         raise UsageError(f"format {format!r} is unknown; use one of {', '.join(FORMATS)}")
     if direction not in DIRECTIONS:
         raise UsageError(f"direction {direction!r} is unknown; use one of {', '.join(DIRECTIONS)}")
-    near = {node_id: 0}
-    if direction != "down":
-        near |= ancestors(graph, node_id, max_depth)
-    if direction != "up":
-        near |= descendants(graph, node_id, max_depth)
-    part = graph.part(near)
+    part = _lineage(graph, node_id, direction, max_depth)
     match format:
         case "text":
             return as_text(part, node_id, direction)
@@ -52,6 +47,17 @@ def render(
             return as_dot(part, node_id)
         case _:
             return as_mermaid(part, node_id)
+
+
+def _lineage(graph: Graph, root: str, direction: str, max_depth: int | None) -> Graph:
+    """What is near `root`, with the edges of the walks to there and all derivations."""
+    up = [root, *ancestors(graph, root, max_depth)] if direction != "down" else []
+    down = [root, *descendants(graph, root, max_depth)] if direction != "up" else []
+    step_up, step_down = sources(graph, root), results(graph, root)
+    walked = {(source, target) for target in up for source in step_up(target)}
+    walked |= {(source, target) for source in down for target in step_down(source)}
+    near = graph.part(dict.fromkeys([*up, *down]))
+    return near.only(lambda edge: edge.kind == "derived" or edge[:2] in walked)
 
 
 def as_json(graph: Graph, root: str, direction: str) -> str:

@@ -5,7 +5,7 @@ it *made* or, when the content was there already, *logged again*, an artifact to
 *derived* from it. A run can make something and use it too: only derivations never lead in a circle.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -128,6 +128,10 @@ class Graph:
         self._after[source][target] = None
         self._before[target][source] = None
 
+    def disconnect(self, source: str, target: str) -> None:
+        """Take out the edge between two nodes, which is there."""
+        del self._after[source][target], self._before[target][source]
+
     def part(self, node_ids: Iterable[str]) -> "Graph":
         """The graph of these nodes only, and of the edges among them."""
         kept = dict.fromkeys(node_ids)
@@ -137,6 +141,14 @@ class Graph:
             part._before[node_id] = {other: None for other in self.before(node_id) if other in kept}
             part._after[node_id] = {other: None for other in self.after(node_id) if other in kept}
         return part
+
+    def only(self, keep: Callable[[Edge], bool]) -> "Graph":
+        """The graph with those of its edges that are to be kept."""
+        kept = self.part(self)
+        for edge in self.edges():
+            if not keep(edge):
+                kept.disconnect(edge.source, edge.target)
+        return kept
 
     def derivations(self) -> "Graph":
         """The graph of the artifacts only: which was derived from which."""

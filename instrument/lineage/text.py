@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from instrument.lineage.graph import Edge, Graph, Node
-from instrument.lineage.walks import ancestors, descendants
+from instrument.lineage.walks import Step, ancestors, descendants, results, sources
 
 MAX_DEPTH: Final = 64
 
@@ -57,9 +57,9 @@ class _Twig(NamedTuple):
 
 def _branches(graph: Graph, root: str, *, up: bool) -> Iterator[str]:
     """The lines below `root`, depth first; `waiting` holds what is to be drawn, last first."""
-    step = graph.before if up else graph.after
+    step = sources(graph, root) if up else results(graph, root)
     seen = {root}
-    waiting = _twigs(graph, root, "", 1, up=up)
+    waiting = _twigs(graph, root, step, "", 1, up=up)
     while waiting:
         twig = waiting.pop()
         again = twig.node_id in seen and bool(step(twig.node_id))
@@ -70,12 +70,14 @@ def _branches(graph: Graph, root: str, *, up: bool) -> Iterator[str]:
         if not again and not cut:
             seen.add(twig.node_id)
             below = twig.prefix + _below(twig.last)
-            waiting += _twigs(graph, twig.node_id, below, twig.depth + 1, up=up)
+            waiting += _twigs(graph, twig.node_id, step, below, twig.depth + 1, up=up)
 
 
-def _twigs(graph: Graph, node_id: str, prefix: str, depth: int, *, up: bool) -> list[_Twig]:
+def _twigs(  # noqa: PLR0913 - where the node stands
+    graph: Graph, node_id: str, step: Step, prefix: str, depth: int, *, up: bool
+) -> list[_Twig]:
     """What to draw below a node, the last one first, as a stack wants it."""
-    near = list(graph.before(node_id) if up else graph.after(node_id))
+    near = list(step(node_id))
     edges = [graph.edge(*((other, node_id) if up else (node_id, other))) for other in near]
     return [
         _Twig(other, edge, prefix, index == len(near) - 1, depth)
@@ -84,10 +86,14 @@ def _twigs(graph: Graph, node_id: str, prefix: str, depth: int, *, up: bool) -> 
 
 
 def _past(graph: Graph, root: str) -> Iterator[str]:
-    """The edges that are in neither of the two trees."""
+    """The derivations that are in neither of the two trees."""
     up = {root, *ancestors(graph, root)}
     down = {root, *descendants(graph, root)}
-    edges = [edge for edge in graph.edges() if edge.target not in up and edge.source not in down]
+    edges = [
+        edge
+        for edge in graph.edges()
+        if edge.kind == "derived" and edge.target not in up and edge.source not in down
+    ]
     for index, (source, target, kind) in enumerate(edges):
         yield f"{_branch(index == len(edges) - 1)}{visible(f'{source} → {target}  ({kind})')}"
 

@@ -10,6 +10,8 @@ Step = Callable[[str], Collection[str]]
 def ancestors(graph: Graph, node_id: str, max_depth: int | None = None) -> dict[str, int]:
     """What a node came from, with its distance in steps, nearest first.
 
+    See `sources`: a run on the way is named, and not walked through.
+
     Args:
         graph: The graph.
         node_id: Where to start; not part of the result.
@@ -18,12 +20,30 @@ def ancestors(graph: Graph, node_id: str, max_depth: int | None = None) -> dict[
     Raises:
         NotFoundError: There is no such node.
     """
-    return _reach(graph.node(node_id).id, graph.before, max_depth)
+    return _reach(graph.node(node_id).id, sources(graph, node_id), max_depth)
 
 
 def descendants(graph: Graph, node_id: str, max_depth: int | None = None) -> dict[str, int]:
     """What came of a node; as `ancestors`."""
-    return _reach(graph.node(node_id).id, graph.after, max_depth)
+    return _reach(graph.node(node_id).id, results(graph, node_id), max_depth)
+
+
+def sources(graph: Graph, start: str) -> Step:
+    """The step up in a walk from `start`: to what a version was derived from, and to its runs.
+
+    A run that is met on the way made the version, and says no more: what else it used may have been
+    used later, or for another version. A walk that starts at a run begins with all that it used.
+    """
+    return lambda node_id: () if _ends(graph, start, node_id) else graph.before(node_id)
+
+
+def results(graph: Graph, start: str) -> Step:
+    """The step down: to what was derived from a version, and to the runs that used it."""
+    return lambda node_id: () if _ends(graph, start, node_id) else graph.after(node_id)
+
+
+def _ends(graph: Graph, start: str, node_id: str) -> bool:
+    return node_id != start and graph.node(node_id).kind == "run"
 
 
 def path(graph: Graph, source: str, target: str) -> list[str]:

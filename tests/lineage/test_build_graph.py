@@ -1,5 +1,6 @@
 """The graph that a store's own records make."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from instrument.lineage import (
     build_graph,
     cycles,
     descendants,
+    render,
     validate,
 )
 from instrument.protocols import Store
@@ -100,6 +102,30 @@ def test_the_same_script_three_times_leaves_the_same_edges_each_time(store: Stor
     assert graph.edge("numbers:v1", "fit:v1").kind == "derived"
     assert graph.edge(runs[0], "fit:v1").kind == "made"
     assert {graph.edge(run_id, "fit:v1").kind for run_id in runs[1:]} == {"logged again"}
+
+
+def test_a_version_comes_from_its_parents_and_not_from_what_its_run_made_of_it() -> None:
+    """Data is logged, a model trained on it, and the model used to judge other data."""
+    with ExperimentContext(name="all", capture_level=1) as run:
+        run.log_artifact("data", "dataset", data=[1, 2])
+        run.use_artifact("data")
+        run.log_artifact("model", "model", data={"w": 3})
+        run.use_artifact("model")
+        run.log_artifact("other", "model", data={"w": 4}, parent_artifacts=[])
+        run.log_artifact("report", "evaluation", data={"accuracy": 1})
+    graph = LineageTracker.from_store().graph
+    assert set(ancestors(graph, "data:v1")) == {run.id}
+    assert set(ancestors(graph, "model:v1")) == {"data:v1", run.id}
+    assert set(ancestors(graph, "report:v1")) == {"model:v1", "data:v1", run.id}
+    assert set(descendants(graph, "data:v1")) == {"model:v1", "report:v1", run.id}
+    assert set(descendants(graph, "model:v1")) == {"report:v1", run.id}
+    assert set(descendants(graph, run.id)) == {"data:v1", "model:v1", "other:v1", "report:v1"}
+    assert set(ancestors(graph, run.id)) == {"data:v1", "model:v1"}
+    up = json.loads(render(graph, "data:v1", "json", "up"))
+    assert up["edges"] == [{"source": run.id, "target": "data:v1", "kind": "made"}]
+    assert "model" not in render(graph, "data:v1", "text", "up")
+    assert "model" not in render(graph, "data:v1", "dot", "up")
+    assert "model" not in render(graph, "data:v1", "mermaid", "up")
 
 
 def test_what_a_run_names_and_the_store_lacks_is_missing(store: Store, log: Any, run: Any) -> None:

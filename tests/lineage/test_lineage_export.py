@@ -42,9 +42,13 @@ def test_the_tree_upwards(graph: Graph) -> None:
         "│   │   └── run gone-run  (not in the store)\n"
         "│   ├── config:v1  config\n"
         "│   └── run train-run  train  COMPLETED\n"
-        "│       ├── raw:v1  raw  (see above)\n"
-        "│       └── config:v1  config\n"
         "└── raw:v1  raw  (see above)\n"
+    )
+    assert render(graph, "train-run", "text", "up") == (
+        "run train-run  train  COMPLETED\n"
+        "├── raw:v1  raw\n"
+        "│   └── run gone-run  (not in the store)\n"
+        "└── config:v1  config\n"
     )
 
 
@@ -52,9 +56,8 @@ def test_the_tree_downwards(graph: Graph) -> None:
     assert render(graph, "config:v1", "text", "down") == (
         "config:v1  config\n"
         "├── run train-run  train  COMPLETED\n"
-        "│   └── model:v1  model\n"
-        "│       └── report:v1  report\n"
-        "└── model:v1  model  (see above)\n"
+        "└── model:v1  model\n"
+        "    └── report:v1  report\n"
     )
 
 
@@ -66,8 +69,6 @@ def test_the_tree_both_ways(graph: Graph) -> None:
         "│   │   └── run gone-run  (not in the store)\n"
         "│   ├── config:v1  config\n"
         "│   └── run train-run  train  COMPLETED\n"
-        "│       ├── raw:v1  raw  (see above)\n"
-        "│       └── config:v1  config\n"
         "├── led to\n"
         "│   └── report:v1  report\n"
         "└── besides\n"
@@ -85,11 +86,7 @@ def test_who_made_it_and_who_logged_it_again() -> None:
         graph.connect(name, "data:v1")
         graph.connect("data:v1", name)
     assert render(graph, "data:v1", "text", "up") == (
-        "data:v1  dataset\n"
-        "├── run a-run  COMPLETED\n"
-        "│   └── data:v1  dataset  (see above)\n"
-        "└── run b-run  COMPLETED  (logged again)\n"
-        "    └── data:v1  dataset  (see above)\n"
+        "data:v1  dataset\n├── run a-run  COMPLETED\n└── run b-run  COMPLETED  (logged again)\n"
     )
     assert "data:v1  dataset  (logged again)" in render(graph, "b-run", "text", "down")
     assert '"b-run" -> "data:v1" [label="logged again"]' in render(graph, "data:v1", "dot")
@@ -108,17 +105,20 @@ def test_json_has_every_node_and_edge(graph: Graph) -> None:
         "model:v1", "raw:v1", "config:v1", "train-run", "gone-run",
     }  # fmt: skip
     assert {"source": "raw:v1", "target": "model:v1", "kind": "derived"} in whole["edges"]
-    assert len(whole["edges"]) == 6
+    assert len(whole["edges"]) == 4
+    of_the_run = json.loads(render(graph, "train-run", "json", "up"))["edges"]
+    assert {"source": "raw:v1", "target": "train-run", "kind": "used"} in of_the_run
 
 
 def test_dot_and_mermaid_are_drawn(graph: Graph) -> None:
     dot = render(graph, "model:v1", "dot", "up")
-    assert '"raw:v1" -> "train-run" [label="used"];' in dot
+    assert '"train-run" -> "model:v1" [label="made"];' in dot
+    assert '"raw:v1" -> "train-run" [label="used"];' in render(graph, "raw:v1", "dot", "down")
     assert '"raw:v1" -> "model:v1" [label="derived"];' in dot
     assert '"gone-run" [label="run gone-run  (not in the store)", shape=ellipse' in dot
     mermaid = render(graph, "model:v1", "mermaid", "up")
     assert mermaid.startswith("flowchart LR\n")
-    assert mermaid.count("-->") == 6
+    assert mermaid.count("-->") == 4
 
 
 NODES = st.sampled_from(["data:v1", "model:v1", "report:v1", "a-run", "b-run", "c-run"])
