@@ -75,6 +75,11 @@ class Background:
                 command=recording.identity.command,
             )
 
+    def forget(self) -> None:
+        """The run does not begin: leave no git behind."""
+        if self._reading is not None:
+            self._reading.finish()
+
     def capture(self, records: Records) -> None:
         """Take the code's state now; leave the patch, the snapshot and telemetry to a thread.
 

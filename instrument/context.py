@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from instrument import console, given, handover, identity, intercept, registry, settings, stack
 from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
-from instrument.endings import exception_raised, given_end, state_after
+from instrument.endings import add_failure, exception_raised, given_end, state_after
 from instrument.errors import UsageError
 from instrument.given import MAX_STEP, metric_name, number, numbers_by_name
 from instrument.guard import one_line, say
 from instrument.identity import Identity
-from instrument.naming import check_run_id
+from instrument.naming import check_given_run_id
 from instrument.protocols import Store
 from instrument.recording import Recording, open_store
 from instrument.records import Metrics, Params, Problem, Record, RunFinished, RunStarted
@@ -102,7 +102,9 @@ class ExperimentContext(RunArtifacts):
         if backends is not None:
             _check_mirrors(backends, installed=True)
         self._params = config_values(config) if config is not None else {}
-        self._run_id = check_run_id(run_id) if run_id is not None else None
+        self._run_id = check_given_run_id(run_id) if run_id is not None else None
+        if self._settings.run_id is not None:
+            check_given_run_id(self._settings.run_id)
         self._name = given.text("name", name) if name is not None else None
         self._tags = given.texts("tags", tags)
         self._monitor_hardware = bool(given.flag("monitor_hardware", monitor_hardware))
@@ -124,12 +126,13 @@ class ExperimentContext(RunArtifacts):
 
         Raises:
             UsageError: It was started before; a context is one run.
+            StoreError: It is strict and cannot be recorded.
         """
         if self.state is not None:
             raise UsageError(f"run {self.id} was started before; make a new ExperimentContext")
         self.state = RunState.RUNNING
         if self._settings.mode != "disabled":
-            self._start_recording()
+            self._start_recording_or_undo()
         elif self._seed is not None:
             set_seeds(self._seed)  # not to record is no reason for another result
         self._token = stack.enter(self)
@@ -171,6 +174,19 @@ class ExperimentContext(RunArtifacts):
         if self._hook is not None:
             self._hook.remove()
 
+    def finish_after(self, error: BaseException | None) -> None:
+        """`finish` with what left the body, which comes out itself, whatever fails here.
+
+        Raises:
+            Exception: The run is strict, its recording failed, and the body did not.
+        """
+        try:
+            self.finish(error=error)
+        except Exception as failure:
+            if error is None:
+                raise
+            add_failure(error, failure)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -180,7 +196,7 @@ class ExperimentContext(RunArtifacts):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.finish(error=error)
+        self.finish_after(error)
 
     async def __aenter__(self) -> Self:
         return self.start()
@@ -191,7 +207,7 @@ class ExperimentContext(RunArtifacts):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.finish(error=error)
+        self.finish_after(error)
 
     # --- what the user says --------------------------------------------------------------------
 
@@ -305,12 +321,20 @@ class ExperimentContext(RunArtifacts):
 
     # --- inside --------------------------------------------------------------------------------
 
+    def _start_recording_or_undo(self) -> None:
+        try:
+            self._start_recording()
+        except BaseException:  # refused: as if it had never been asked for
+            self.state = self._recording = None
+            self.id = ""
+            raise
+
     def _start_recording(self) -> None:
         store = self._given_store or open_store(self._settings)
         which = self._identity(store)
         if which.owner:
             _check_mirrors(self._settings.backends, installed=False)  # those of the environment too
-            _tell_unread_variables()
+            _tell_unread()
         self.id = which.run_id
         self.name = which.started.name if which.started is not None else ""
         self._recording = Recording(
@@ -439,8 +463,7 @@ def _check_mirrors(names: Iterable[str], *, installed: bool) -> None:
 
 
 @cache
-def _tell_unread_variables() -> None:
-    """Once in a process, and not again in those that a recorded one starts."""
-    unread = settings.unread_variables() if handover.received() is None else None
-    if unread is not None:
-        say(unread)
+def _tell_unread() -> None:
+    """What nothing reads: once in a process, not again in those that a recorded one starts."""
+    for told in settings.unread() if handover.received() is None else ():
+        say(told)

@@ -1,10 +1,11 @@
 """What becomes of a run, and the exception that ended it, on the record."""
 
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 from instrument.errors import UsageError
-from instrument.guard import traceback_text
+from instrument.guard import one_line, say, traceback_text
 from instrument.records import ExceptionRaised
 from instrument.redaction import redact_text
 from instrument.vocabulary import RunState
@@ -31,6 +32,15 @@ def state_after(error: BaseException | None) -> RunState:
     if isinstance(error, (KeyboardInterrupt, GeneratorExit)) or _is_cancelled(error):
         return RunState.INTERRUPTED
     return RunState.FAILED
+
+
+def add_failure(error: BaseException, failure: Exception) -> None:
+    """Tell with the user's `error` that recording it failed too. Never raises."""
+    told = f"recording this run failed too: {one_line(failure)}"
+    with suppress(Exception):  # a class may refuse notes
+        error.add_note(f"instrument: {told}")
+    if not isinstance(error, Exception):  # such as SystemExit: nobody sees its notes
+        say(told)
 
 
 def exception_raised(error: BaseException) -> ExceptionRaised:

@@ -82,6 +82,19 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
+def check_given_run_id(run_id: str) -> str:
+    """`run_id`, if a new run can get it.
+
+    Raises:
+        UsageError: It is no run id, or the word that means another run.
+    """
+    if check_run_id(run_id).lower() == LATEST:
+        raise UsageError(
+            f"{run_id!r} cannot be a run id: everywhere it means the latest run; use another"
+        )
+    return run_id
+
+
 def parse_reference(text: str) -> Reference:
     """The reference that `text` spells.
 

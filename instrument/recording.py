@@ -22,7 +22,7 @@ from instrument.background import END_SECONDS, Background, left_until
 from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.console import ConsoleLog
-from instrument.errors import InstrumentError
+from instrument.errors import InstrumentError, StoreError
 from instrument.guard import Guard, say
 from instrument.handover import Handover, Offer, own_board
 from instrument.identity import Identity
@@ -77,12 +77,19 @@ class Recording:
 
         Args:
             first: Takes what the context knows at once (parameters, seeds).
+
+        Raises:
+            StoreError: The run is strict and cannot be recorded; it has not begun.
         """
         before = time.perf_counter()
         self._started_at = before
         if self._owner:
             self._background.ask_git()
-        self._open_journal()
+        try:
+            self._open_journal()
+        except BaseException:
+            self._background.forget()
+            raise
         if self.identity.started is not None:
             self.record(self.identity.started)
         with self.guard.protect("record the parameters"):
@@ -97,7 +104,11 @@ class Recording:
         self.blocking_seconds += time.perf_counter() - before
 
     def _open_journal(self) -> None:
-        """Open this process's journal; what fails here is told and the run goes on."""
+        """Open this process's journal; what fails here is told and the run goes on.
+
+        Raises:
+            StoreError: It cannot be written, and the run is strict.
+        """
         identity = self.identity
         with self.guard.protect("open the journal"):
             process = process_started(
@@ -108,6 +119,10 @@ class Recording:
             )
             if self.store is not None:
                 self._write_to(self._lent(self.store.begin(redact_record(process))))
+        if self._records.lost and self._settings.strict:
+            self._records.close()
+            why = f"the store {self._where()} cannot be written: {self._records.reason}"
+            raise StoreError(f"{why}; a strict run does not start without its record")
         if self._records.lost:
             say(f"the store {self._where()} cannot be written: this run is not recorded")
 

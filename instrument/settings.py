@@ -21,9 +21,10 @@
 
 import math
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -39,8 +40,21 @@ _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _FALSE: Final = frozenset({"0", "OFF", "NO", "FALSE", ""})
 _PREFIX: Final = "INSTRUMENT_"
 _MOST_UNREAD: Final = 5
-_NO_SETTINGS: Final = ("HANDOVER", "STARTUP", "LEDGER_PASSPHRASE")
+_MOST_OF_NAME: Final = 80
+_OTHERS: Final = ("HANDOVER", "STARTUP", "LEDGER_PASSPHRASE")
 """Variables of ours that other rooms read."""
+_OTHERS_IN_FILE: Final = ("retention",)
+"""Names in the file that are no settings; see `retention`."""
+
+
+class _File(NamedTuple):
+    """What ``[tool.instrument]`` says, and all names that stand in it."""
+
+    settings: dict[str, Any]
+    names: tuple[str, ...]
+
+
+_NO_FILE: Final = _File({}, ())
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +87,7 @@ def resolve(**arguments: Any) -> Settings:
         UsageError: A value is not usable; the message says where it came from.
     """
     here = _working_directory()
-    values = _from_file(_project_file(here)) if here is not None else {}
+    values = dict(_read_file(_project_file(here)).settings) if here is not None else {}
     values.update(_from_environment())
     values.update({name: value for name, value in arguments.items() if value is not None})
     if "store" not in values:
@@ -94,21 +108,46 @@ def is_disabled() -> bool:
     return os.environ.get("INSTRUMENT_MODE", "") == "disabled"
 
 
+def unread() -> list[str]:
+    """What to say of variables and of names in the file that nothing reads; empty: there are none.
+
+    Raises:
+        UsageError: The file does not parse.
+    """
+    return [told for told in (unread_variables(), _unread_in_file()) if told is not None]
+
+
 def unread_variables() -> str | None:
     """What to say of variables that look like ours and that nothing reads; None: there are none."""
-    known = (*map(str.upper, Settings.__struct_fields__), *_NO_SETTINGS)
-    given = (name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX))
-    unread = sorted(set(given).difference(known))
+    known = (*map(str.upper, Settings.__struct_fields__), *_OTHERS)
+    names = (name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX))
+    return _told_unread(names, known, _PREFIX)
+
+
+def _unread_in_file() -> str | None:
+    """The same of the names in ``[tool.instrument]``."""
+    here = _working_directory()
+    path = _project_file(here) if here is not None else None
+    known = (*Settings.__struct_fields__, *_OTHERS_IN_FILE)
+    return _told_unread(_read_file(path).names, known, "", f" in [tool.instrument] of {path}")
+
+
+def _told_unread(
+    names: Iterable[str], known: tuple[str, ...], prefix: str, where: str = ""
+) -> str | None:
+    unread = sorted(set(names).difference(known))
     if not unread:
         return None
     from difflib import get_close_matches
 
     told = []
+    by_lower = {name.lower(): prefix + name for name in known}
     for name in unread[:_MOST_UNREAD]:
-        near = get_close_matches(name.upper(), known, n=1)
-        told.append(_PREFIX + name + (f" (did you mean {_PREFIX}{near[0]}?)" if near else ""))
+        near = get_close_matches(name.lower(), by_lower, n=1)
+        meant = f" (did you mean {by_lower[near[0]]}?)" if near else ""
+        told.append(f"{prefix}{name[:_MOST_OF_NAME]}{meant}")
     more = f" and {len(unread) - len(told)} more" if len(unread) > len(told) else ""
-    return f"nothing reads {', '.join(told)}{more}: there is no such setting"
+    return f"nothing reads {', '.join(told)}{more}{where}: there is no such setting"
 
 
 def _from_environment() -> dict[str, Any]:
@@ -165,10 +204,10 @@ def _positive(value: Any, source: str) -> float:
 
 
 @cache
-def _from_file_cached(path: Path, modified_ns: int) -> dict[str, Any]:  # noqa: ARG001 - cache key
+def _read_file_cached(path: Path, modified_ns: int) -> _File:  # noqa: ARG001 - cache key
     data = path.read_bytes()
     if b"tool.instrument" not in data:
-        return {}
+        return _NO_FILE
     import tomllib
 
     try:
@@ -182,17 +221,17 @@ def _from_file_cached(path: Path, modified_ns: int) -> dict[str, Any]:  # noqa: 
     }
     if "store" in known:
         known["store"] = path.parent / known["store"]
-    return known
+    return _File(known, tuple(table))
 
 
-def _from_file(path: Path | None) -> dict[str, Any]:
-    """What ``[tool.instrument]`` in `path` says; unknown names are left to their owners."""
+def _read_file(path: Path | None) -> _File:
+    """``[tool.instrument]`` in `path`; unknown names stop nothing, see `unread`."""
     if path is None:
-        return {}
+        return _NO_FILE
     try:
-        return dict(_from_file_cached(path, path.stat().st_mtime_ns))
+        return _read_file_cached(path, path.stat().st_mtime_ns)
     except OSError:
-        return {}
+        return _NO_FILE
 
 
 def retention() -> list[Any]:

@@ -74,6 +74,7 @@ def check_up(options: Options) -> list[Check]:
     return [
         *checks,
         _settings(resolved),
+        *_unread(),
         *_store(resolved.store),
         _write_test(resolved.store),
         _free_space(resolved.store),
@@ -95,6 +96,17 @@ def _settings(resolved: Settings) -> Check:
             hint="unset INSTRUMENT_MODE to record",
         )
     return Check(name="settings", status="ok", detail=detail)
+
+
+def _unread() -> Iterator[Check]:
+    """Variables and names in the project's file that look like settings and are none."""
+    for told in settings.unread():
+        yield Check(
+            name="unread settings",
+            status="warning",
+            detail=told,
+            hint="correct or remove the name; docs/api.md lists the settings",
+        )
 
 
 def _store(path: Path) -> Iterator[Check]:

@@ -179,7 +179,7 @@ class Call:
         self._record(CallFinished(call_id=self.id, outcome=outcome, duration_seconds=seconds))
         if self.owns:
             try:
-                self.run.finish(error=error)
+                self.run.finish_after(error)
             except Exception as failure:
                 self.run.problem("finish the run", failure)
 

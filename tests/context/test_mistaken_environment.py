@@ -87,3 +87,18 @@ def test_a_library_that_is_missing_here_stops_no_run(
     assert run.recording.problems == [
         "could not start the wandb mirror: RuntimeError: no wandb here"
     ]
+
+
+def test_a_name_in_the_file_that_nothing_reads_is_told_once() -> None:
+    Path("pyproject.toml").write_text(
+        "[tool.instrument]\nmod = 'offline'\ncapture_levle = 3\nproject = 'digits'\n"
+        "[[tool.instrument.retention]]\nkeep = ['last=5']\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_RUNS_AND_A_CHILD], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == (
+        "instrument: nothing reads capture_levle (did you mean capture_level?), "
+        "mod (did you mean mode?) in [tool.instrument] of "
+        f"{Path.cwd() / 'pyproject.toml'}: there is no such setting\n"
+    )

@@ -8,6 +8,7 @@ import pytest
 
 from instrument import ExperimentContext
 from instrument.clock import SystemClock
+from instrument.errors import UsageError
 from instrument.registry import open_store
 
 ANOTHER = """
@@ -54,3 +55,18 @@ def test_the_next_attempt_and_a_child_are_no_strangers(
             subprocess.run(child, stdin=subprocess.DEVNULL, check=True)
     assert TOLD not in capfd.readouterr().err
     assert open_store("local", store_path, SystemClock()).run(run.id).attempts == 2
+
+
+@pytest.mark.parametrize("word", ["latest", "Latest"])
+def test_the_word_for_the_latest_run_is_no_run_id(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    with pytest.raises(UsageError, match="it means the latest run"):
+        ExperimentContext(run_id=word)
+    monkeypatch.setenv("INSTRUMENT_RUN_ID", word)
+    with pytest.raises(UsageError, match="it means the latest run"):
+        ExperimentContext()
+    command = [sys.executable, "-m", "instrument", "run", "--", "echo", "started"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not store_path.exists()

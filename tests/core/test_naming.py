@@ -51,3 +51,10 @@ def test_usual_names_are_built_and_valid() -> None:
 def test_an_alias_cannot_look_like_a_version() -> None:
     with pytest.raises(UsageError):
         naming.check_alias("v3")
+
+
+def test_the_word_for_the_latest_run_is_taken() -> None:
+    assert naming.check_given_run_id("latest-2") == "latest-2"
+    for taken in ("latest", "LATEST"):
+        with pytest.raises(UsageError, match="latest run"):
+            naming.check_given_run_id(taken)

@@ -66,3 +66,19 @@ def test_a_broken_project_file_is_a_usage_error() -> None:
 def test_backends_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSTRUMENT_BACKENDS", "local, wandb,")
     assert settings.resolve().backends == ("local", "wandb")
+
+
+def test_doctor_shows_what_nothing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from instrument.cli.checkup import check_up
+    from instrument.cli.opening import Options
+
+    def unread() -> list[str]:
+        return [check.detail for check in check_up(Options()) if check.name == "unread settings"]
+
+    write_project("[tool.instrument]\nmode = 'offline'\n")
+    assert unread() == []
+    write_project("[tool.instrument]\nmod = 'offline'\n")
+    monkeypatch.setenv("INSTRUMENT_STOER", "/data")
+    variable, name = unread()
+    assert "INSTRUMENT_STOER (did you mean INSTRUMENT_STORE?)" in variable
+    assert "mod (did you mean mode?) in [tool.instrument]" in name
