@@ -26,7 +26,7 @@ from instrument_local.liveness import decode_marker
 from instrument_local.stamps import unstamp
 from instrument_local.verify_files import check_files
 from instrument_local.verify_objects import Hashed, hash_objects
-from instrument_local.verify_runs import RunChecker
+from instrument_local.verify_runs import Referrer, RunChecker
 from instrument_local.versions import (
     LocalVersions,
     fact_path,
@@ -51,7 +51,7 @@ class Verifier:
         self._findings = Findings(layout, told)
         self._runs = RunChecker(layout, self._findings)
         self._dropped_runs: set[str] = set()
-        self._wanted_runs: dict[str, Path] = {}  # run -> what refers to it
+        self._wanted_runs: dict[str, Referrer] = {}
 
     def result(self) -> Verification:
         """What was found."""
@@ -177,7 +177,8 @@ class Verifier:
             for parent in version.parents:
                 self._check_reference(parent, None, path)
             if version.run_id is not None:
-                self._wanted_runs.setdefault(version.run_id, path)
+                origin = version.origin.partition("/")[0] if version.origin else None
+                self._wanted_runs.setdefault(version.run_id, Referrer(path, origin))
 
     def _check_aliases(self, name: str) -> None:
         for alias, last in self._versions.listing(name).facts.items():
@@ -193,11 +194,14 @@ class Verifier:
         for run_id, referrer in wanted.items():
             if self._layout.has_run(run_id):
                 continue
-            path = self._layout.run_path(run_id)
+            path, file = self._layout.run_path(run_id), self._layout.relative(referrer.path)
             if run_id in self._dropped_runs:
                 self._findings.add("run_dropped", path, run_id, "removed on purpose", "note")
+            elif referrer.origin is not None:
+                found = f"it is in store {referrer.origin}; the bundle with {file} did not bring it"
+                self._findings.add("run_elsewhere", path, run_id, found, "note")
             else:
-                found = f"nothing; {self._layout.relative(referrer)} refers to it"
+                found = f"nothing; {file} refers to it"
                 self._findings.add("run_missing", path, run_id, found, "note")
 
     def _want_files(self, version: ArtifactVersion) -> None:

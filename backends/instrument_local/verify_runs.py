@@ -1,8 +1,9 @@
 """Checks the journals of a run against their chains, and against the run's seals."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from instrument.errors import IntegrityError
 from instrument.records import ArtifactLogged, ArtifactUsed, Record, RunStarted
@@ -25,6 +26,18 @@ from instrument_local.summaries import SealedJournal, load_seal
 _SECTOR_BYTES: Final = 512
 
 
+class Referrer(NamedTuple):
+    """A file that names a run.
+
+    Attributes:
+        path: The file.
+        origin: The store that it came from in a bundle; None: it was made here.
+    """
+
+    path: Path
+    origin: str | None
+
+
 class RunChecker:
     """Checks runs, one after another.
 
@@ -37,7 +50,7 @@ class RunChecker:
         self._layout = layout
         self._findings = findings
         self.references: dict[str, tuple[str, Path]] = {}  # ref -> digest, journal
-        self.parents: dict[str, Path] = {}  # run that began another -> journal
+        self.parents: dict[str, Referrer] = {}  # run that began another -> journal
 
     def check_packs(self) -> None:
         """Check every byte of all packs."""
@@ -108,20 +121,21 @@ class RunChecker:
         if seq not in {entry.seq, -1}:
             expected = f"line {number}: seq {seq}"
             self._findings.add("sequence_broken", path, expected, f"line {number}: seq {entry.seq}")
-        self._collect(origin.record(entry.record) if origin else entry.record, path)
+        self._collect(entry.record, path, origin)
         return entry.seq + 1
 
-    def _collect(self, record: Record, path: Path) -> None:
+    def _collect(self, record: Record, path: Path, origin: Imported | None) -> None:
         """Remember what the record refers to."""
+        record = origin.record(record) if origin else record
         for digest in objects_of(record):
             self._findings.want(digest, path)
         if isinstance(record, ArtifactLogged | ArtifactUsed):
             self.references.setdefault(record.ref, (record.digest, path))
         elif isinstance(record, RunStarted) and record.parent_run_id is not None:
-            self.parents.setdefault(record.parent_run_id, path)
+            referrer = Referrer(path, origin.origin if origin else None)
+            self.parents.setdefault(record.parent_run_id, referrer)
 
     def _check_seals(self, run_id: str, files: RunFiles) -> None:
-        journals = {journal.stem: journal for journal in files.journals}
         numbers = {seal_number(seal.path): seal for seal in files.seals}
         for number in range(1, max(numbers, default=0) + 1):
             seal = numbers.get(number)
@@ -129,10 +143,15 @@ class RunChecker:
                 missing = self._layout.run_path(run_id) / seal_name(number)
                 self._findings.add("seal_missing", missing, "a seal", "nothing")
                 continue
-            with self._findings.reading("seal_damaged", seal.path):
-                self._findings.size_bytes += seal.size_bytes
-                for sealed in load_seal(seal).journals:
-                    self._check_sealed(seal.path, sealed, journals.get(sealed.name))
+            self.check_seal(seal, files.journals)
+
+    def check_seal(self, seal: RunFile, journals: Iterable[RunFile]) -> None:
+        """Check that the `journals` of a run are what its `seal` says, byte by byte."""
+        by_name = {journal.stem: journal for journal in journals}
+        with self._findings.reading("seal_damaged", seal.path):
+            self._findings.size_bytes += seal.size_bytes
+            for sealed in load_seal(seal).journals:
+                self._check_sealed(seal.path, sealed, by_name.get(sealed.name))
 
     def _check_sealed(self, seal: Path, sealed: SealedJournal, journal: RunFile | None) -> None:
         """Check that `journal` still begins (or is) as it was sealed."""
@@ -140,6 +159,10 @@ class RunChecker:
             missing = seal.with_name(f"{sealed.name}.jsonl")
             self._findings.add("journal_missing", missing, f"{sealed.records} records", "nothing")
             return
+        with self._findings.reading("journal_missing", journal.path):
+            self._check_bytes(seal, sealed, journal)
+
+    def _check_bytes(self, seal: Path, sealed: SealedJournal, journal: RunFile) -> None:
         size = journal.size_bytes
         if size < sealed.size_bytes or (sealed.closed and size != sealed.size_bytes):
             expected = f"{sealed.size_bytes} bytes, as sealed in {seal.name}"

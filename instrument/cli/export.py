@@ -1,4 +1,4 @@
-"""``instrument export``: runs, and all that they refer to, in one file."""
+"""``instrument export``: runs, and what they made, used and captured, in one file."""
 
 import re
 from pathlib import Path
@@ -56,11 +56,11 @@ def export(  # noqa: PLR0913 - one parameter for each option
     why: str | None,
     as_json: bool,
 ) -> int:
-    """Write RUN… and all that they refer to into one file, for another store.
+    """Write RUN… with what they made, used and captured into one file, for another store.
 
-    Journals and seals as they are, code, environment, telemetry, the artifacts they made and used
-    and what those were made from, and the proof that each run is in the ledger. Prints the digest
-    of the file. What is left out still goes along by digest.
+    Journals and seals as they are, the patch of the code (not the commit), environment, telemetry,
+    the artifacts they made and used and what those were made from, and the proof that each run is
+    in the ledger. Prints the digest of the file. What is left out still goes along by digest.
     """
     from instrument.progress import Progress
 

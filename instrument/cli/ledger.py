@@ -14,6 +14,7 @@ from instrument.cli.output import Cell, emit, emit_json, say, show, table, text,
 from instrument.cli.why import why_option
 from instrument.cli.words import moment, short_digests
 from instrument.errors import UsageError
+from instrument.progress import Progress
 from instrument.protocols.ledger import Evidence, HasLedger, Ledger, LedgerVerification
 
 PASSPHRASE: Final = "INSTRUMENT_LEDGER_PASSPHRASE"  # noqa: S105 - the name of a variable
@@ -71,6 +72,8 @@ def verify(
 ) -> int:
     """Check the ledger, and the runs that it closed, against everything that is at hand.
 
+    Of those runs every byte of their seals and journals is read; `instrument verify` checks what
+    they refer to, too.
     Compares with the checkpoint that --since brings, and with the one that you saw last time, which
     is kept in your home. Says which changes the check would have found, and which it cannot know.
     Exits with 0 when all is well, 1 when something was changed, 3 when not all could be checked.
@@ -78,7 +81,8 @@ def verify(
     evidence = Evidence(
         since=since, keys=tuple(map(public_key, keys)), allowed_signers=allowed_signers
     )
-    result = _ledger(options).verify(evidence)
+    with Progress("verify", lambda: None) as progress:
+        result = _ledger(options).verify(evidence, progress.advance)
     if as_json:
         emit_json(result)
     else:

@@ -38,6 +38,7 @@ def run_metrics(
         raise UsageError("--json and --csv exclude each other; use one")
     store = open_store(options)
     summary = find_run(store, run)
+    warn_if_changed(store, summary.id)
     history = _chosen(metric_history(summary.id, store=store), names, summary.id)
     if as_json:
         emit_json(history)
@@ -80,6 +81,18 @@ def run_packages(options: Options, run: str, as_json: bool) -> None:
         return
     for name in sorted(packages):
         emit(f"{visible(name)}=={visible(packages[name])}")
+
+
+def warn_if_changed(store: Store, run_id: str) -> None:
+    """Tell on stderr of what was changed in the run after it was sealed."""
+    from instrument.protocols.ledger import HasLedger
+
+    if isinstance(store, HasLedger):
+        for file in store.ledger.changed_files(run_id):
+            say(
+                f"warning: {visible(file)} is not as it was when the run was sealed: "
+                f"`instrument verify {run_id}`"
+            )
 
 
 def patch_of(store: Store, run_id: str) -> str | None:

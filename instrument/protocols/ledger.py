@@ -1,6 +1,6 @@
 """What a ledger promises: what happened stays known, and what is known can be proven."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -97,11 +97,21 @@ class Ledger(Protocol):
     def entries(self) -> Iterator[LedgerEntry]:
         """All entries in order, then the events that wait."""
 
-    def verify(self, evidence: Evidence) -> LedgerVerification:
-        """Check every entry, checkpoint and seal, against the store and against `evidence`.
+    def verify(self, evidence: Evidence, told: Callable[[int], None] = ...) -> LedgerVerification:
+        """Check every entry, checkpoint, seal and sealed journal, also against `evidence`.
+
+        Args:
+            evidence: What there is to compare with.
+            told: Called with the number of bytes that were read, again and again.
 
         Raises:
             UsageError: `evidence` cannot be read, or is of another store.
+        """
+
+    def changed_files(self, run_id: str) -> tuple[str, ...]:
+        """Files of a run that are not as they were sealed: by its seals, not by the ledger.
+
+        That costs about as much as to read the run.
         """
 
     def checkpoint(self) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from bundles.making import (
     DATA,
@@ -27,7 +28,7 @@ from instrument.naming import parse_reference
 from instrument.protocols.ledger import Evidence
 from instrument.records import Metrics, ProcessFinished, RunFinished
 from instrument.testing.clock import FakeClock
-from instrument.testing.samples import AT, process_started, record_run
+from instrument.testing.samples import AT, process_started, record_run, run_started
 from instrument.vocabulary import RunState
 from instrument_local import LocalStore
 
@@ -64,6 +65,24 @@ def test_a_run_answers_the_same_in_an_empty_store(
     assert getattr(proof.event, "run_id", None) == RUN
     model = theirs.resolve(parse_reference("model"))
     assert model.origin == f"{ours.info()['store_id']}/model:v1"
+
+
+def test_a_run_that_made_what_the_bundle_brings_stays_elsewhere(
+    ours: LocalStore, theirs: LocalStore, tmp_path: Path
+) -> None:
+    model = ours.resolve(parse_reference("model"))
+    started = msgspec.structs.replace(run_started("child"), parent_run_id=RUN)
+    record_run(ours, OTHER, started, used(model))
+    ours.seal(OTHER)
+    theirs.bundles.import_(bundle_of(ours, tmp_path / "b", OTHER))
+    for result in (theirs.verify(), theirs.verify(OTHER)):
+        assert result.ok
+        (found,) = result.problems
+        assert (found.kind, found.expected, found.severity) == ("run_elsewhere", RUN, "note")
+        assert f"in store {ours.info()['store_id']}" in str(found.found)
+    (made_here,) = Path(ours.location).glob(f"runs/*/{RUN}")
+    shutil.rmtree(made_here)
+    assert "run_elsewhere" not in {each.kind for each in ours.verify().problems}
 
 
 def test_who_took_it_out_and_in_and_why_is_in_both_ledgers(

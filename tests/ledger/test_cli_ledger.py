@@ -59,6 +59,29 @@ def test_the_verdict_decides_the_exit_code(store: Path) -> None:
     assert call("verify").code == 1
 
 
+def test_an_edited_number_shows_wherever_the_run_does(store: Path) -> None:
+    ledger("verify")
+    pages = [call("runs", command, RUNS[0]) for command in ("show", "metrics")]
+    assert [page.err for page in pages] == ["", ""]
+    (journal,) = store.glob(f"runs/*/{RUNS[0]}/*.jsonl")
+    journal.chmod(0o600)
+    data = journal.read_bytes()
+    journal.write_bytes(data.replace(b'"loss":0.5', b'"loss":0.9'))
+    assert journal.read_bytes() != data
+    name = journal.relative_to(store).as_posix()
+    (problem,) = ledger("verify", "--json", code=1).json["problems"]
+    assert problem["path"] == name
+    assert journal.name in ledger("verify", code=1).out
+    for command in (("show",), ("show", "--json"), ("metrics",), ("metrics", "--csv")):
+        done = call("runs", *command, RUNS[0])
+        assert done.code == 0
+        assert done.err == (
+            f"warning: {name} is not as it was when the run was sealed: "
+            f"`instrument verify {RUNS[0]}`\n"
+        )
+        assert call("runs", *command, RUNS[1]).err == ""
+
+
 def test_what_cannot_be_taken_in_is_incomplete(store: Path) -> None:
     lock = {"host": "elsewhere", "boot_id": None, "pid": 1, "process_start": None}
     lock |= {"pid_namespace": None, "at": "2026-01-02T03:04:05Z", "doing": "gc"}

@@ -135,6 +135,36 @@ def test_T51_a_ledger_made_anew_is_found_with_any_older_checkpoint_only(  # noqa
     assert any("this check cannot know" in sentence for sentence in result.says)
 
 
+@pytest.mark.parametrize("covered", [False, True])
+def test_T51_a_checkpoint_stands_for_the_entries_before_it_only(  # noqa: N802
+    store: LocalStore,
+    store_path: Path,
+    covered: bool,
+) -> None:
+    early = store.ledger.checkpoint()
+    add_run(store, THIRD)
+    late = store.ledger.checkpoint()
+    shutil.rmtree(store_path / "ledger/checkpoints")
+    rebuild(store_path, _forged(store_path))  # edits the last entry
+    forget(store_path)
+    result = verify(store, Evidence(since=late if covered else early))
+    assert kinds(result) == ({"ledger_rewritten"} if covered else set())
+    if not covered:
+        assert any("could have been replaced" in sentence for sentence in result.says)
+
+
+def test_T51_a_ledger_made_anew_lacks_the_signature(store: LocalStore, store_path: Path) -> None:  # noqa: N802
+    pytest.importorskip("cryptography", reason="signs a checkpoint")
+    key = store.ledger.new_key(None, "ann@lab", None)
+    store.ledger.sign(None, None)
+    assert verify(store, Evidence(keys=(key,))).verdict == "ok"
+    shutil.rmtree(store_path / "ledger/checkpoints")
+    rebuild(store_path, _forged(store_path))
+    shutil.rmtree(keys.usual_path().parent)
+    forget(store_path)
+    assert kinds(verify(store, Evidence(keys=(key,)))) == {"signature_missing"}
+
+
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_T51_a_tail_that_was_cut_off_is_found_with_an_older_checkpoint(  # noqa: N802
     store: LocalStore, store_path: Path, kept: int
@@ -188,6 +218,67 @@ def test_T51_a_run_that_was_closed_cannot_vanish(store: LocalStore, store_path: 
     found = store.verify()
     assert not found.ok
     assert [each.kind for each in found.problems] == ["seal_missing"]
+
+
+def _journal(store_path: Path, run_id: str = RUNS[0]) -> Path:
+    (journal,) = store_path.glob(f"runs/*/{run_id}/*.jsonl")
+    journal.chmod(0o600)
+    return journal
+
+
+def test_T51_every_byte_of_a_sealed_journal_counts(store: LocalStore, store_path: Path) -> None:  # noqa: N802
+    journal = _journal(store_path)
+    data = journal.read_bytes()
+    for position in range(0, len(data), 97):
+        changed = bytearray(data)
+        changed[position] ^= 0x01
+        journal.write_bytes(bytes(changed))
+        result = verify(store)
+        assert result.verdict == "tampered", position
+        (found,) = result.problems
+        name = journal.relative_to(store_path).as_posix()
+        assert (found.kind, found.path) == ("journal_changed", name)
+    journal.write_bytes(data)
+    assert verify(store).verdict == "ok"
+
+
+def test_T51_a_sealed_journal_that_is_gone_cut_or_longer_is_found(  # noqa: N802
+    store: LocalStore, store_path: Path
+) -> None:
+    journal = _journal(store_path)
+    data = journal.read_bytes()
+    for changed in (data[:-1], data[: len(data) // 2], b"", data + b"\n", data * 2):
+        journal.write_bytes(changed)
+        assert kinds(verify(store)) == {"journal_size"}
+    journal.unlink()
+    assert kinds(verify(store)) == {"journal_missing"}
+
+
+def test_T51_a_pack_that_is_changed_or_gone_is_found(store: LocalStore, store_path: Path) -> None:  # noqa: N802
+    store.pack(everything=True)
+    assert verify(store_at(store_path)).verdict == "ok"
+    (pack,) = store_path.glob("packs/*.pack")
+    pack.chmod(0o600)
+    data = pack.read_bytes()
+    for position in range(0, len(data), 97):
+        changed = bytearray(data)
+        changed[position] ^= 0x01
+        pack.write_bytes(bytes(changed))
+        assert verify(store_at(store_path)).verdict == "tampered", position
+    pack.unlink()
+    assert kinds(verify(store_at(store_path))) == {"seal_missing"}
+
+
+def test_what_a_run_refers_to_is_checked_by_verify(store: LocalStore, store_path: Path) -> None:
+    digest = store.put_bytes(b"weights")
+    path = store.path_of(digest)
+    assert path is not None
+    path.chmod(0o600)
+    path.write_bytes(b"heavier")
+    result = verify(store)
+    assert result.verdict == "ok"
+    assert any("`instrument verify` checks" in sentence for sentence in result.says)
+    assert {each.kind for each in store.verify().problems} == {"object_changed"}
 
 
 def test_T51_a_seal_made_anew_with_its_journals_is_found(  # noqa: N802

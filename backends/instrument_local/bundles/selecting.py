@@ -1,4 +1,4 @@
-"""What goes into a bundle: the files of the runs, and all that they refer to."""
+"""What goes into a bundle: the files of the runs, and the objects and versions they name."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

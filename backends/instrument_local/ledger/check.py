@@ -25,6 +25,7 @@ from instrument_local.ledger.log import WIDTH, Block, Log, load_head, read_lines
 from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import unstamp
+from instrument_local.verify_runs import RunChecker
 from instrument_local.versions import LocalVersions, fact_path, load_fact
 
 REDACTION: Final = "redaction"
@@ -37,6 +38,8 @@ class LedgerChecker:
         layout: Where the store keeps things.
         findings: Takes what is found.
         sizes: Sizes of the ledger at which its root is wanted, for those who hold a checkpoint.
+        runs: Checks the journals of the closed runs against their seals; None where that is done
+            already.
 
     Attributes:
         tree: The tree as the entries make it.
@@ -47,9 +50,16 @@ class LedgerChecker:
         pending: How many events wait.
     """
 
-    def __init__(self, layout: Layout, findings: Findings, sizes: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        findings: Findings,
+        sizes: Collection[int] = (),
+        runs: RunChecker | None = None,
+    ) -> None:
         self._layout = layout
         self._findings = findings
+        self._runs = runs
         self._sizes = sorted(sizes)
         self._log = Log(layout)
         self._seals: dict[str, dict[str, str]] = {}
@@ -224,13 +234,19 @@ class LedgerChecker:
             self._findings.add("ledger_beyond_head", self._log.entries, "as the head says", found)
 
     def _check_seals(self) -> None:
-        """Every seal in the ledger must be there, as it was, unless its run was dropped."""
+        """Every seal in the ledger must be there, and what it seals, unless its run was dropped."""
         for run_id, seals in self._seals.items():
             directory = self._layout.run_path(run_id)
             with self._findings.reading("seal_damaged", directory):
-                there = {file.name: file for file in self._layout.run_files(run_id).seals}
+                files = self._layout.run_files(run_id)
+                there = {file.name: file for file in files.seals}
                 for name, digest in seals.items():
-                    self._check_seal(directory / name, there.get(name), digest)
+                    seal = there.get(name)
+                    if seal is None:
+                        expected = f"{digest}, as the ledger says"
+                        self._findings.add("seal_missing", directory / name, expected, "nothing")
+                    elif self._is_as_closed(seal, digest) and self._runs is not None:
+                        self._runs.check_seal(seal, files.journals)
 
     def _check_aliases(self) -> None:
         """Of every alias that was moved by hand the last move must be known to the artifacts."""
@@ -246,15 +262,15 @@ class LedgerChecker:
                 path = fact_path(directory, alias, last + 1)
                 self._findings.add("alias_missing", path, expected, "nothing")
 
-    def _check_seal(self, path: Path, seal: RunFile | None, digest: str) -> None:
-        if seal is None:
-            self._findings.add("seal_missing", path, f"{digest}, as the ledger says", "nothing")
-            return
+    def _is_as_closed(self, seal: RunFile, digest: str) -> bool:
+        """Whether the seal is the one that the ledger names; if not, that is told."""
         with self._findings.reading("seal_missing", seal.path):
             found = f"sha256:{hashlib.sha256(seal.read()).hexdigest()}"
-            if found != digest:
-                expected = f"{digest}, as the ledger says"
-                self._findings.add("seal_changed", seal.path, expected, found)
+            if found == digest:
+                return True
+            expected = f"{digest}, as the ledger says"
+            self._findings.add("seal_changed", seal.path, expected, found)
+        return False
 
 
 def _version_of(fact: Path) -> int | None:

@@ -11,6 +11,7 @@ import msgspec
 from instrument.audit import Event, KeyRotated, RunSealed, decode_event
 from instrument.errors import InstrumentError, IntegrityError, NotFoundError, StoreError, UsageError
 from instrument.protocols.ledger import Evidence, Ledger, LedgerEntry, LedgerVerification, Proof
+from instrument_local.copying import Told, nobody
 from instrument_local.files import store_errors
 from instrument_local.findings import Findings
 from instrument_local.layout import Layout, seal_number
@@ -23,6 +24,7 @@ from instrument_local.ledger.signatures import Keys, check_notes, check_ssh, rot
 from instrument_local.ledger.tree import Tree, leaf_hash
 from instrument_local.ledger.verdict import Anchor, Result
 from instrument_local.maintenance import Maintenance, maintenance
+from instrument_local.verify_runs import RunChecker
 
 _WAIT_SECONDS = 30.0
 _SHORT_WAIT_SECONDS = 1.0
@@ -82,12 +84,13 @@ class LocalLedger:
             for event in sorted(pending.waiting(pending.paths(self._layout))):
                 yield LedgerEntry(None, _decode(event.line, None))
 
-    def verify(self, evidence: Evidence) -> LedgerVerification:
+    def verify(self, evidence: Evidence, told: Told = nobody) -> LedgerVerification:
         """See `instrument.protocols.ledger.Ledger`."""
         with suppress(InstrumentError, OSError):  # where that cannot be, what waits is told
             self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
-        findings = Findings(self._layout)
-        result, checker = self._check(findings, evidence)
+        findings = Findings(self._layout, told)
+        runs = RunChecker(self._layout, findings)
+        result, checker = self._check(findings, evidence, runs)
         signature = result.signature
         return LedgerVerification(
             verdict=result.verdict,
@@ -106,7 +109,17 @@ class LocalLedger:
         """The same as a part of a check of the whole store."""
         with suppress(InstrumentError, OSError):
             self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
-        return self._check(findings, Evidence())[1]
+        return self._check(findings, Evidence(), None)[1]  # that check reads the journals
+
+    def changed_files(self, run_id: str) -> tuple[str, ...]:
+        """See `instrument.protocols.ledger.Ledger`."""
+        findings = Findings(self._layout)
+        with findings.reading("unreadable", self._layout.run_path(run_id)):
+            files = self._layout.run_files(run_id)
+            for seal in files.seals:
+                RunChecker(self._layout, findings).check_seal(seal, files.journals)
+        found = (each.path for each in findings.result().problems if each.kind != "unreadable")
+        return tuple(dict.fromkeys(found))
 
     def checkpoint(self) -> str:
         """See `instrument.protocols.ledger.Ledger`."""
@@ -251,13 +264,15 @@ class LocalLedger:
         pending.note(self._layout, event)
         self.integrate()
 
-    def _check(self, findings: Findings, evidence: Evidence) -> tuple[Result, LedgerChecker]:
+    def _check(
+        self, findings: Findings, evidence: Evidence, runs: RunChecker | None
+    ) -> tuple[Result, LedgerChecker]:
         origin, brought = self._log.origin, self._anchors(evidence)
         stored = checkpoints.load(self._layout, findings)
         ssh_sizes = [size for size, _ in checkpoints.paths(self._layout, "ssh")]
         sizes = {each.note.checkpoint.size for each in stored}.union(ssh_sizes)
         sizes.update(anchor.checkpoint.size for anchor in brought)
-        checker = LedgerChecker(self._layout, findings, sizes)
+        checker = LedgerChecker(self._layout, findings, sizes, runs)
         checker.check()
         checkpoints.compare(stored, origin, checker.roots, findings)
         self._compare(brought, checker, findings)
