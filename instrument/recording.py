@@ -214,6 +214,11 @@ class Recording:
         if self._background.error is not None:
             raise self._background.error
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether what is recorded from now on is lost."""
+        return isinstance(self._records, Ended) or self.is_over()
+
     def duration_seconds(self) -> float:
         """Since the start, by a monotonic clock."""
         return time.perf_counter() - self._started_at

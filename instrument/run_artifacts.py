@@ -197,7 +197,7 @@ class RunArtifacts(ABC):
                 file_path=Path(content.file_path) if content.file_path is not None else None,
                 metadata=content.metadata,
                 parents=refs,
-                run_id=self.id,
+                run_id=None if recording.has_ended else self.id,
                 clock=recording.clock,
                 pickle=content.pickle,
             )

@@ -49,7 +49,7 @@ class OpenedOnUse(Nowhere):
 
 
 class Ended(Nowhere):
-    """The run has ended; whoever still logs is told once.
+    """The run has ended; whoever still logs is told once, and once of artifacts, which are kept.
 
     Args:
         run_id: The run.
@@ -57,11 +57,15 @@ class Ended(Nowhere):
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
+        self._told: set[bool] = set()
 
     def take(self, record: Record, at: datetime) -> None:
         """Tell, and count the record as lost."""
-        if not self.lost:
-            say(f"run {self._run_id} has ended: {_what(record)} and what follows is not recorded")
+        is_kept = isinstance(record, ArtifactLogged)
+        if is_kept not in self._told:
+            self._told.add(is_kept)
+            how = "is stored, but is no output of the run" if is_kept else "is not recorded"
+            say(f"run {self._run_id} has ended: {_what(record)} and what follows {how}")
         super().take(record, at)
 
 
