@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -14,8 +15,14 @@ from instrument.capture.facts import Facts, remote
 from instrument.capture.manifest import ChangedFile, Manifest, Place, path_text
 from instrument.capture.patch import Patch, make_patch
 from instrument.capture.script import read_script
+from instrument.guard import say
 from instrument.redaction import printable
 from instrument.vocabulary import EnvironmentCaptureLevel, GitState
+
+_WAYS_OUT: Final = (
+    "move the secret to a variable of the environment, or commit the file if it is none"
+)
+_told: Final[set[str]] = set()
 
 
 def keep_repository(
@@ -59,6 +66,8 @@ def keep_script(
     if script is None:
         return {}, None
     if script.content is None:
+        if script.leaks:
+            _tell_leaks(f"the script {printable(script.path.name)} ({script.reason})")
         return {}, f"the script {printable(script.path.name)} is not kept: {script.reason}"
     digest = f"sha256:{hashlib.sha256(script.content).hexdigest()}"
     name = path_text(os.fsencode(script.path.name))
@@ -89,7 +98,17 @@ def _keep_changes(
         )
     except OSError as error:  # git is gone, no space left, a time limit
         return {}, f"what differs from the commit could not be kept: {error}"
+    if patch.leaks:
+        _tell_leaks(patch.leaks)
     return _objects(patch), patch.reason
+
+
+def _tell_leaks(left_out: str) -> None:
+    """Say, once a process, that the run does not have code which its user thinks it has."""
+    message = f"not recorded as code: {left_out}; {_WAYS_OUT}"
+    if message not in _told:
+        _told.add(message)
+        say(message)
 
 
 def _places(trees: Sequence[Tree]) -> list[Place]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from instrument.capture.changes import Difference, Large, Tree, shown
-from instrument.capture.literals import holds_secret
+from instrument.capture.literals import added_lines, first_secret, holds_secret
 from instrument.capture.manifest import (
     EXECUTABLE,
     LINK,
@@ -61,11 +61,13 @@ class Patch(NamedTuple):
         data: For ``git apply``; None when nothing differs or it could not be made.
         manifest: Every file that differs.
         reason: What is left out and why; None when it is whole.
+        leaks: What is left out because a secret stands in it, with the line where one is known.
     """
 
     data: bytes | None
     manifest: Manifest
     reason: str | None
+    leaks: str | None = None
 
 
 class _File(NamedTuple):
@@ -129,7 +131,8 @@ def make_patch(
             for path, why in sorted(work.left_out.items())
         ),
     )
-    return Patch(data, manifest, _reason(work.left_out))
+    leaks = {path: work.left_out[path] for path in work.leaking}
+    return Patch(data, manifest, _reason(work.left_out), _named(leaks) or None)
 
 
 class _Work:
@@ -138,11 +141,13 @@ class _Work:
     Attributes:
         files: What is kept.
         left_out: What is not, and why.
+        leaking: What of that has a secret in it.
     """
 
     def __init__(self, scratch: Scratch, root: Path, max_bytes: int) -> None:
         self.files: dict[bytes, ChangedFile] = {}
         self.left_out: dict[bytes, str] = {}
+        self.leaking: set[bytes] = set()
         self._scratch = scratch
         self._root = root
         self._max_bytes = max_bytes
@@ -299,23 +304,23 @@ class _Work:
                 kept.append(section)
             else:
                 kept.append(self._narrowed(path, section))
-        dropped = {path for path in self.left_out if self.left_out[path] == LEAKS}
-        return b"".join(section for section in kept if _path_of(section) not in dropped)
+        return b"".join(section for section in kept if _path_of(section) not in self.leaking)
 
     def _narrowed(self, path: bytes, section: bytes) -> bytes:
         """`section` without context, or nothing where what is changed holds the secret itself."""
         if holds_secret(b"".join(_CHANGED_LINE.findall(_text_of(section)))):
-            self._drop(path)
+            self._drop(path, first_secret(added_lines(_text_of(section))))
             return b""
         magic = f":(top,literal){os.fsdecode(path)}"
         bare = self._scratch.git(*_DIFF, "--unified=0", _BEFORE, _AFTER, "--", magic)
         return _HUNK_CONTEXT.sub(rb"\1", bare)
 
-    def _drop(self, path: bytes) -> None:
+    def _drop(self, path: bytes, line: int | None = None) -> None:
         """Leave `path` out; what is deleted is deleted without its content."""
         if path in self.files and self.files[path].mode is not None:
             del self.files[path]
-            self.left_out[path] = LEAKS
+            self.left_out[path] = f"line {line} {LEAKS}" if line else LEAKS
+            self.leaking.add(path)
 
     def _absolute(self, path: bytes) -> Path:
         return self._root / os.fsdecode(path)
@@ -373,10 +378,12 @@ def _is_sha256(trees: Sequence[Tree]) -> bool:
 
 
 def _reason(left_out: dict[bytes, str]) -> str | None:
-    if not left_out:
-        return None
+    return f"left out of the patch: {_named(left_out)}" if left_out else None
+
+
+def _named(left_out: dict[bytes, str]) -> str:
     named = [
         f"{redact_text(shown(path))} ({why})" for path, why in sorted(left_out.items())[:_NAMED]
     ]
     more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-    return f"left out of the patch: {', '.join(named)}{more}"
+    return ", ".join(named) + more

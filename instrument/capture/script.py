@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from instrument.capture.literals import holds_secret
+from instrument.capture.literals import first_secret, holds_secret
 from instrument.capture.manifest import EXECUTABLE, REGULAR
 
 MAX_BYTES: Final = 1_000_000
@@ -21,12 +21,14 @@ class Script(NamedTuple):
         mode: Its mode in git's words.
         content: Its bytes; None when they are not to be kept.
         reason: Why not; None when they are.
+        leaks: Whether that is because a secret stands in it.
     """
 
     path: Path
     mode: str
     content: bytes | None
     reason: str | None
+    leaks: bool = False
 
 
 def read_script(directory: Path, command: Sequence[str] | None) -> Script | None:
@@ -55,7 +57,9 @@ def read_script(directory: Path, command: Sequence[str] | None) -> Script | None
     if len(content) > MAX_BYTES:
         return Script(path, kind, None, f"it is larger than {MAX_BYTES / 1e6:g} MB")
     if holds_secret(content):
-        return Script(path, kind, None, "it looks as if it holds a secret")
+        line = first_secret(enumerate(content.splitlines(keepends=True), 1))
+        where = f"line {line}" if line else "it"
+        return Script(path, kind, None, f"{where} looks as if it holds a secret", leaks=True)
     return Script(path, kind, content, None)
 
 

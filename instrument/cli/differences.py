@@ -1,5 +1,6 @@
 """What differs between two runs, part by part."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -63,6 +64,9 @@ def compare(store: Store, a: RunSummary, b: RunSummary) -> Comparison:
     sides = [
         _parts(store, run, recorded, unknown) for run, recorded in zip((a, b), told, strict=True)
     ]
+    if any(side["seeds"].get("seed") is None for side in sides):
+        for side in sides:
+            side["seeds"] = _with_states_in_one(side["seeds"])
     differences = {
         part: _differences(sides[0][part], sides[1][part])
         for part in sides[0]
@@ -148,6 +152,17 @@ def _parts(
             "ended_by": run.ended_by,
         },
     }
+
+
+def _with_states_in_one(seeds: Mapping[str, Any]) -> dict[str, Any]:
+    """The random states as one value: without a seed they differ in any two runs, all of them."""
+    states = {name: seeds[name] for name in sorted(seeds) if name.startswith("states.")}
+    rest = {name: value for name, value in seeds.items() if name not in states}
+    if not states:
+        return rest
+    how = "unseeded" if seeds.get("seed") is None else "seeded"
+    digest = hashlib.sha256(repr(states).encode()).hexdigest()
+    return {**rest, "random states": f"{how}, sha256:{digest}"}
 
 
 def _told(store: Store, run_id: str) -> _Told:

@@ -12,10 +12,19 @@ from instrument.cli.child import SIGNALLED
 from instrument.cli.environment_page import headline
 from instrument.cli.hardware import hardware_table, value_of
 from instrument.cli.output import facts, section, state_text, table, text
-from instrument.cli.words import ago, duration, listed, moment, short_digest, value_text, visible
+from instrument.cli.words import (
+    ago,
+    count,
+    duration,
+    listed,
+    moment,
+    short_digest,
+    value_text,
+    visible,
+)
 from instrument.errors import InstrumentError
 from instrument.protocols import Store
-from instrument.records import CodeCaptured, EnvironmentCaptured
+from instrument.records import CodeCaptured
 from instrument.signals import signal_name
 from instrument.summary import UNRECORDED, RunSummary
 
@@ -25,7 +34,8 @@ if TYPE_CHECKING:
 _MOST_LINES = 40
 _MOST_OF_LINES = 80
 _ENDINGS: Final = {
-    UNRECORDED: "unknown: no end was recorded; it was killed (kill -9, no memory), or the machine",
+    UNRECORDED: "unknown: no end was recorded; what records the run was killed (kill -9, no memory), "
+    "or the machine died",
     "KeyboardInterrupt": "KeyboardInterrupt: Ctrl-C, or SIGINT",
 }
 
@@ -35,8 +45,9 @@ def run_page(store: Store, run: RunSummary) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    pages: list[RenderableType] = [_heading(run), Text(), facts(_fact_lines(store, run))]
-    for title, page in _sections(run):
+    code = _captured_code(store, run)
+    pages: list[RenderableType] = [_heading(run), Text(), facts(_fact_lines(store, run, code))]
+    for title, page in _sections(run, _left_out(store, code)):
         pages += [Text(), *section(title, page)]
     return Group(*pages)
 
@@ -71,7 +82,9 @@ def _heading(run: RunSummary) -> "RenderableType":
     return Text.assemble(state, "  ", name, "  ", text(run.id, "dim"), "\n", when)
 
 
-def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:
+def _fact_lines(
+    store: Store, run: RunSummary, code: CodeCaptured | None
+) -> Iterator[tuple[str, str]]:
     """What is told in one line each; facts that the run does not have are left out."""
     if run.exception:
         yield "exception", f"{run.exception.get('type')}: {run.exception.get('message')}"
@@ -82,7 +95,7 @@ def _fact_lines(store: Store, run: RunSummary) -> Iterator[tuple[str, str]]:
     yield "command", command_line(run.command) or "-"
     if run.function:
         yield "function", run.function
-    yield "code", _code(store, run)
+    yield "code", _code(run, code)
     for label, value in (
         ("project", run.project),
         ("tags", listed(run.tags)),
@@ -104,7 +117,7 @@ def _exit_code(code: int) -> str:
     return f"{code} (as of {signal_name(code - SIGNALLED)})" if is_signal else str(code)
 
 
-def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
+def _sections(run: RunSummary, left_out: int) -> Iterator[tuple[str, "RenderableType"]]:
     if run.params:
         yield "params", _values(run.params)
     if run.metrics:
@@ -127,7 +140,7 @@ def _sections(run: RunSummary) -> Iterator[tuple[str, "RenderableType"]]:
         yield "phases", phases_table(run.telemetry["phases"])
     if run.telemetry.get("energy"):
         yield "energy", _energy(run.telemetry["energy"])
-    yield "recording", _recording(run)
+    yield "recording", _recording(run, left_out)
 
 
 def _values(values: Mapping[str, Any]) -> "RenderableType":
@@ -159,9 +172,8 @@ def _flow(run: RunSummary) -> "RenderableType":
     return table(["used", "made"], rows)
 
 
-def _code(store: Store, run: RunSummary) -> str:
+def _code(run: RunSummary, captured: CodeCaptured | None) -> str:
     """Branch, commit, and whether it was changed; or why nobody knows."""
-    captured = _captured_code(store, run.id)
     if run.git is None:
         return f"unknown: {captured.reason}" if captured and captured.reason else "unknown"
     commit = run.git.commit[:12] if run.git.commit else "no commit yet"
@@ -171,15 +183,28 @@ def _code(store: Store, run: RunSummary) -> str:
     return f"{branch} @ {commit}, {changed[run.git.dirty]}{kept}"
 
 
-def _captured_code(store: Store, run_id: str) -> CodeCaptured | None:
-    """The last record about the code; a second one comes before the snapshot."""
+def _captured_code(store: Store, run: RunSummary) -> CodeCaptured | None:
+    """The last record about the code; of one attempt none comes after the one from the background."""
     last = None
-    for entry in store.entries(run_id):
+    for entry in store.entries(run.id):
         if isinstance(entry.record, CodeCaptured):
             last = entry.record
-        elif isinstance(entry.record, EnvironmentCaptured) and last is not None:
-            break
+            has_remotes = last.git is not None and last.git.remotes is not None
+            if run.attempts == 1 and (has_remotes or last.manifest is not None):
+                break
     return last
+
+
+def _left_out(store: Store, code: CodeCaptured | None) -> int:
+    """How many files that differ from the commit are not kept."""
+    if code is None or code.manifest is None:
+        return 0
+    from instrument.capture.manifest import read_manifest
+
+    try:
+        return len(read_manifest(store.get_bytes(code.manifest)).left_out)
+    except InstrumentError:  # `verify` says what is wrong with it
+        return 0
 
 
 def _seeds(seeds: Mapping[str, Any] | None) -> str:
@@ -202,12 +227,14 @@ def _environment(store: Store, run: RunSummary) -> str:
     return ", ".join(filter(None, (headline(snapshot), short_digest(run.environment))))
 
 
-def _recording(run: RunSummary) -> "RenderableType":
+def _recording(run: RunSummary, left_out: int) -> "RenderableType":
     """How whole the record is, and what it cost."""
     from rich.text import Text
 
     recording = run.recording
-    if recording.complete:
+    if recording.complete and left_out:
+        verdict = text(f"complete, but code left out: {count(left_out, 'file')}", "yellow")
+    elif recording.complete:
         verdict = text("complete", "green")
     elif run.state == "RUNNING":
         verdict = text("the run is still open", "cyan")

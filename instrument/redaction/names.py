@@ -28,13 +28,15 @@ _PLAIN_KEYS: Final = _words(
     "prompt public query sort target text value"
 )
 _PLAIN_TOKENS: Final = _words(
-    "begin bos class cls current decoder end eos first forced image last mask max min n new next "
-    "num pad per prefix sep special start stop target unk vocab"
+    "begin bos class cls current decoder end eom eos eot fim first forced image last mask max min "
+    "n new next num pad padding per prefix sentinel sep separator special start stop subword "
+    "suffix target tokenizer unk unknown vocab"
 )
 _PLAIN_AFTER: Final = _words(
     "budget count counts dim dropout embedding embeddings file head heads id ids index kind len "
-    "length level limit loss method mode name norm path policy rate ratio size sock style type "
-    "types url version weight weights"
+    "length level limit logits loss mask masks merging method mixer mixing mode name norm path "
+    "policy pooling position positions rate ratio size sock style type types url version weight "
+    "weights"
 )
 _PLAIN_PASS: Final = _words("backward first forward k multi n num one second single two")
 

@@ -19,7 +19,7 @@ SECRET_VARIABLES = (
     "DB_PASS", "REDIS_AUTH", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SENTRY_DSN",
     "DJANGO_SECRET_KEY", "JWT_SECRET", "SSH_PRIVATE_KEY", "SSH_PASSPHRASE", "SLURM_JWT",
     "VAULT_TOKEN", "CONSUL_HTTP_TOKEN", "COHERE_API_KEY", "REPLICATE_API_TOKEN",
-    "LANGSMITH_API_KEY",
+    "LANGSMITH_API_KEY", "USER_TOKEN", "SLACK_SYSTEM_TOKEN", "token_value",
     "PINECONE_API_KEY", "DATABRICKS_TOKEN", "SNOWFLAKE_PASSWORD", "api_key", "apiKey",
     "db-password", "clientSecret", "AuthToken", "aws.secret_access_key", "session_cookie",
 )  # fmt: skip
@@ -34,6 +34,8 @@ BENIGN_NAMES = (
     "num_key_value_heads",
     "author", "authors", "optimizer", "lr", "batch_size", "compass",
     "secretary_problem",
+    "tokenizer_token", "eot_token", "padding_token", "sentinel_token", "token_mask",
+    "token_positions", "token_pooling", "token_mixer", "fim_prefix_token",
     "pass_rate", "monkey", "public_key", "signal", "pattern", "path", "use_cache",
 )  # fmt: skip
 

@@ -226,7 +226,7 @@ def test_t34_secrets_and_devices_are_left_out_and_named(tmp_path: Path) -> None:
     reason = found.code.reason
     assert reason is not None
     assert ".env (looks like a secret)" in reason
-    assert "notes (looks like a secret)" in reason
+    assert "notes (line 1 looks like a secret)" in reason
 
 
 def test_our_own_store_is_not_in_it(tmp_path: Path) -> None:
@@ -250,6 +250,7 @@ SECRETS = (
     b'"Authorization": "Bearer ' + b'abcdefgh12345678ijkl"',
     b'api_key: str = "' + b'abcdefghijklmnop"',
     b"-----BEGIN " + b"PRIVATE KEY-----\nMIIabc",
+    b'password="change' + b'me123"',
 )
 HARMLESS = (
     b'api_key = os.environ["OPENAI_API_KEY_OF_MINE"]',
@@ -279,8 +280,9 @@ def test_t34_files_with_a_secret_in_what_was_added_are_left_out_and_named(
     assert patch.count(b"diff --git") == 1
     assert secret not in b"".join(found.objects.values())
     reason = found.code.reason or ""
-    for name in ("tracked \xe9.py", "untracked.py", "binary"):
-        assert f"{name} (looks like a secret)" in reason
+    for name, where in (("tracked \xe9.py", "line 50001 "), ("untracked.py", "line 1 ")):
+        assert f"{name} ({where}looks like a secret)" in reason
+    assert "binary (looks like a secret)" in reason
 
 
 @pytest.mark.parametrize("line", HARMLESS)
@@ -318,7 +320,7 @@ def test_a_line_that_looks_like_a_header_hides_no_secret(tmp_path: Path) -> None
     (repository / "a.py").write_bytes(b"1\n++ " + SECRETS[1] + b"\n")
     found = kept(repository)
     assert SECRETS[1] not in b"".join(found.objects.values())
-    assert "a.py (looks like a secret)" in (found.code.reason or "")
+    assert "a.py (line 2 looks like a secret)" in (found.code.reason or "")
 
 
 def test_a_secret_in_a_name_is_not_stored(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Literals of code that are no secrets, although the name before them says so.
+
+``auth = "my-auth-provider-name"`` names something, ``api_key = "YOUR_API_KEY_HERE"`` leaves a gap.
+A password is another matter: people make it of words, and short.
+"""
+
+import re
+from typing import Final
+
+from instrument.redaction.names import is_secret_name, words_of
+
+_MIN_LENGTH: Final = 16
+_MIN_PASSWORD_LENGTH: Final = 8
+_TOKEN: Final = re.compile(r"[A-Za-z0-9+/_=.~-]+")
+_PASSWORD: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[^{}<>$]+")
+_PASSWORD_WORDS: Final = frozenset({"pass", "passcode", "passphrase", "passwd", "password", "pwd"})
+_KNOWN: Final = r"(?:aws|base|es|gpt|hs|llama|md|oauth|pbkdf|rs|s|sha|t|v)[0-9]{1,3}"
+"""Words with digits in them, such as ``oauth2``, ``sha256`` and ``v2``."""
+_WORD: Final = rf"(?:{_KNOWN}|[A-Z]?[a-z]{{1,14}}(?:[A-Z][a-z]{{2,14}}){{0,4}})"
+_WORDS: Final = re.compile(rf"{_WORD}(?:[-_./]{{1,2}}{_WORD}){{1,20}}")
+_UNSPOKEN: Final = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{6}")
+_PATH: Final = re.compile(r"(?:~|\.{1,2})?/[A-Za-z0-9_./-]{1,300}\.[a-z]{2,5}")
+_VARIABLE: Final = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
+_GAP: Final = re.compile(
+    r"(?i)(?:your|replace|insert|enter|change|changeme|placeholder|dummy|fake|todo)(?:[-_.][a-z]+)+"
+    r"|[xX_.-]+"
+)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z]?[a-z]{2,14}(?:[A-Z][a-z]{1,14}|[0-9]{1,2}(?![0-9]))*")
+
+
+def is_secret_literal(name: str, value: str) -> bool:
+    """Whether `value`, which stands in quotes behind `name` in code, is a secret."""
+    if not is_secret_name(name) or _PATH.fullmatch(value) or _is_gap(value):
+        return False
+    is_long = len(value) >= _MIN_LENGTH and _TOKEN.fullmatch(value) is not None
+    if _names_password(name):
+        is_odd = len(value) >= _MIN_PASSWORD_LENGTH and _PASSWORD.fullmatch(value) is not None
+        return is_long or is_odd
+    return is_long and not _is_words(value)
+
+
+def is_secret_word(name: str, value: str) -> bool:
+    """Whether `value`, which stands without quotes behind `name`, is a secret: no name of code."""
+    return is_secret_name(name) and not all(map(_IDENTIFIER.fullmatch, re.split("[-+/=]+", value)))
+
+
+def _names_password(name: str) -> bool:
+    last = words_of(name)[-1]
+    return last in _PASSWORD_WORDS or last.endswith(("password", "passwd", "passphrase"))
+
+
+def _is_words(value: str) -> bool:
+    return _WORDS.fullmatch(value) is not None and not _UNSPOKEN.search(value)
+
+
+def _is_gap(value: str) -> bool:
+    """Whether somebody is to put a secret there, or `value` is the name of a variable with one."""
+    is_variable = _VARIABLE.fullmatch(value) is not None and is_secret_name(value)
+    return is_variable or _GAP.fullmatch(value) is not None

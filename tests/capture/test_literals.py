@@ -1,0 +1,95 @@
+"""Literals of code: secrets are found under any name that says so, what only sounds so is not."""
+
+import pytest
+from capture.secret_corpus import PLANTED
+
+from instrument.capture.literals import added_lines, first_secret, holds_secret
+
+# No line of this file holds a whole one: names and values are put together below.
+SECRET_NAMES = ("api_key", "HF_TOKEN", "client_secret", "auth", "db.password", "credentials")
+ODD_PASSWORDS = (
+    "changeme123",
+    "hunter22",
+    "S3cr3t!pw",
+    "p4ss#word",
+    "Summer-2024",
+    "correct-horse1",
+)
+PHRASES = ("correct-horse-battery-staple", "abcd-efgh-ijkl-mnop", "let-me-in-right-now")
+
+BENIGN = (
+    'tokenizer_token = "bert-base-uncased-tok"',
+    'auth="my-auth-provider-name"',
+    'secret_sauce = "layer-norm-before-attn"',
+    'credentials = "application-default"',
+    'api_key = "YOUR_API_KEY_HERE"',
+    'api_key = "your-openai-api-key-here"',
+    'token = "REPLACE_WITH_TOKEN"',
+    'password = "YOUR_PASSWORD_HERE"',
+    'password = "<put-your-password-1-here>"',
+    'api_key = "xxxxxxxxxxxxxxxxxxxxxxxx"',
+    'api_key_name = "HUGGING_FACE_HUB_TOKEN"',
+    'token = "cross-attention-output"',
+    'auth_class = "myproject.auth.backends.TokenBackend"',
+    'auth = "oauth2-client-credentials"',
+    'signature = "aws4-hmac-sha256"',
+    'credentials = "/home/me/keys/service-account.json"',
+    'credentials = "~/.config/gcloud/adc.json"',
+    'credentials="configs/secrets/prod"',
+    'eos_token = "<|end_of_text_0001|>"',
+    'pad_token = "reserved_special_token_12"',
+    'eot_token = "end_of_turn_token_id_107"',
+    'additional_special_tokens = "extra_id_0_extra_id_1"',
+    'tokenizer_token = "Ll4ma-3.1-8B-1nstruct-hf"',
+    'token_ids = "input_ids_1_input_ids_2"',
+    'token_position = "last_hidden_state_4096"',
+    'max_tokens = "4096-tokens-at-most-1"',
+    'token_pooling = "mean_over_sequence_128"',
+    'secret_key_source = "environment-variable"',
+    "auth_token = getAuthTokenFromVault2",
+    "token = tokens1-padding2-special3",
+    'password = "password"',
+    'password = "user name"',
+    'password = f"{prefix}-{number:03d}"',
+    'password = os.environ["DB_PASSWORD_1"]',
+    'password_hash = "pbkdf2_sha256"',
+    'forward_pass = "layer-1-to-12"',
+    'def log_in(password: str = ""):',
+)
+
+
+@pytest.mark.parametrize("line", BENIGN)
+def test_what_only_sounds_like_a_secret_is_none(line: str) -> None:
+    for written in (line, line.replace('"', "'"), f"    {line},  # why"):
+        assert not holds_secret(f"x = 1\n{written}\n".encode())
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_planted_secrets_are_found_in_code(kind: str) -> None:
+    for name in ("x", *SECRET_NAMES):
+        for line in (f'{name} = "{PLANTED[kind]}"', f"cfg['{name}'] = '{PLANTED[kind]}'"):
+            assert holds_secret(f"{line}\n".encode()), line
+
+
+@pytest.mark.parametrize(
+    "value", [value[-length:] for value in PLANTED.values() for length in (20,)]
+)
+def test_values_without_a_form_are_found_by_their_name(value: str) -> None:
+    for name in SECRET_NAMES:
+        assert holds_secret(f'{name}="{value}"\n'.encode()), value
+
+
+@pytest.mark.parametrize("value", [*ODD_PASSWORDS, *PHRASES])
+@pytest.mark.parametrize(
+    "form",
+    ['password="{}"', "db_password: str = '{}'", '{{"passwd": "{}"}}', 'c["passwd"] = r"{}"'],
+)
+def test_passwords_are_found(form: str, value: str) -> None:
+    assert holds_secret(form.format(value).encode())
+
+
+def test_the_line_is_that_of_the_file_as_it_is_now() -> None:
+    leak = b'+password = "change' + b'me123"\n'
+    hunks = b"@@ -1,2 +3,2 @@ def f():\n 1\n-2\n+++ a\n@@ -9 +20,3 @@\n 1\n-0\n" + leak
+    assert first_secret(added_lines(hunks)) == 21
+    assert first_secret(added_lines(hunks.replace(leak, b"+2\n"))) is None
