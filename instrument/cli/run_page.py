@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _MOST_LINES = 40
 _MOST_OF_LINES = 80
 _ENDINGS: Final = {
-    UNRECORDED: "unknown: no end was recorded; what records the run was killed (kill -9, no memory), "
-    "or the machine died",
+    UNRECORDED: "unknown: no end was recorded; what records the run was killed (kill -9, "
+    "no memory), or the machine died",
     "KeyboardInterrupt": "KeyboardInterrupt: Ctrl-C, or SIGINT",
 }
 

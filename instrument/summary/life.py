@@ -24,6 +24,7 @@ class Life:
         self._summary = summary
         self._processes: dict[str, ProcessStarted] = {}
         self._closed: set[str] = set()
+        self._presenting: set[str] = set()
         self._presented: list[tuple[int, bool, RunStarted]] = []
         self._exceptions: dict[int, dict[str, str]] = {}
         self._finished: tuple[int, datetime, RunFinished] | None = None
@@ -48,6 +49,7 @@ class Life:
     def run_started(self, record: RunStarted, entry: Entry) -> None:
         """A process says how the run presents itself."""
         writer = entry.writer
+        self._presenting.add(writer)
         self._presented.append((self._attempt(writer), self.is_owner(writer), record))
 
     def exception(self, record: ExceptionRaised, entry: Entry) -> None:
@@ -99,8 +101,18 @@ class Life:
             who = f"process {process.pid} on {process.host}"
             if process.owner:
                 recording.problems.append(f"{who} ended without closing the run (journal {name})")
+                recording.notes += self._gone_on(process.attempt)
             else:
                 recording.notes.append(f"{who} was ended before it closed its journal {name}")
+
+    def _gone_on(self, attempt: int) -> list[str]:
+        """The command of an attempt that `instrument run` began and did not live to end."""
+        closed = (self._processes.get(name) for name in sorted(self._closed & self._presenting))
+        return [
+            f"process {process.pid} on {process.host}, the command, went on and ended in order"
+            for process in closed
+            if process is not None and not process.owner and process.attempt == attempt
+        ]
 
     def _attempt(self, writer: str) -> int:
         """The attempt that this journal belongs to."""

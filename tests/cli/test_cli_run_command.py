@@ -368,7 +368,12 @@ IN_A_RUN = (
     [
         (signal.SIGTERM, "SIGTERM", "SIGTERM", "ended by     SIGTERM"),
         (signal.SIGINT, "SIGINT", "KeyboardInterrupt", "Ctrl-C, or SIGINT"),
-        (signal.SIGKILL, "SIGKILL", "unrecorded", "no end was recorded; it was killed"),
+        (
+            signal.SIGKILL,
+            "SIGKILL",
+            "unrecorded",
+            "no end was recorded; what records the run was killed",
+        ),
     ],
 )
 def test_what_ended_a_run_from_outside_is_told(
