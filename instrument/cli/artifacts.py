@@ -17,7 +17,7 @@ from instrument.naming import LATEST, Reference, check_alias, check_artifact_nam
 from instrument.protocols import Store
 from instrument.vocabulary import ArtifactVersion
 
-_STDOUT: Final = Path("-")
+_STDOUT: Final = "-"
 
 
 @click.group()
@@ -78,15 +78,15 @@ def show_artifact(options: Options, ref: str, as_json: bool) -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     metavar="PATH",
     help="The file or directory to make; - writes a file to stdout. [default: its own name, here]",
 )
 @click.pass_obj
-def get_artifact(options: Options, ref: str, output: Path | None) -> None:
+def get_artifact(options: Options, ref: str, output: str | None) -> None:
     """Copy an artifact out of the store, verified, whole or not at all; prints where it lies.
 
-    Nothing is overwritten. A file goes into PATH when PATH is a directory.
+    Nothing is overwritten. A file goes into PATH when PATH is a directory or ends with a slash.
     """
     from instrument.artifacts import Artifact
 
@@ -197,12 +197,14 @@ def _write_out(store: Store, version: ArtifactVersion) -> None:
         shutil.copyfileobj(source, sys.stdout.buffer)
 
 
-def _target(version: ArtifactVersion, output: Path | None) -> Path:
+def _target(version: ArtifactVersion, output: str | None) -> Path:
     """Where a copy of `version` goes when the user asks for `output`."""
     own_name = version.name if version.is_tree else Path(version.files[0].path).name
     if output is None:
         return Path(own_name)
-    return output / own_name if output.is_dir() and not version.is_tree else output
+    path = Path(output)
+    into = not version.is_tree and (output.endswith("/") or path.is_dir())
+    return path / own_name if into else path
 
 
 def artifact_json(version: ArtifactVersion) -> dict[str, Any]:

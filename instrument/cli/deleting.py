@@ -1,12 +1,14 @@
 """``instrument runs delete``: the end of a run's records."""
 
+import sys
+
 import click
 
 from instrument.cli.hold import upkeep_of
 from instrument.cli.opening import Options, find_run, open_store
 from instrument.cli.output import emit_json, say
 from instrument.cli.why import why_option
-from instrument.errors import NotFoundError
+from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
 from instrument.protocols.upkeep import Upkeep
 
@@ -30,6 +32,8 @@ def delete_run(  # noqa: PLR0913 - one parameter for each option
     store = open_store(options, must_exist=True)
     upkeep = upkeep_of(store)
     run_id = _run_to_delete(store, upkeep, run)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(f"there is no terminal to ask at; --yes removes {run_id} without asking")
     if not yes:
         click.confirm(f"Remove the records of {run_id} for ever?", abort=True, err=True)
     event = upkeep.delete_run(run_id, why, redact=redact)

@@ -75,9 +75,9 @@ class LazyGroup(click.Group):
 def commands(options: Options, store: Path | None, debug: bool) -> None:
     """A flight recorder for machine-learning work.
 
-    A RUN is an id, a unique prefix of one, or `latest`. A REF is an artifact: `name`, `name:vN` or
-    `name:alias`. The store is --store, else INSTRUMENT_STORE, else `.instrument` at the root of the
-    repository.
+    A RUN is an id, a unique prefix of one, `latest`, or the name of exactly one run. A REF is an
+    artifact: `name`, `name:vN` or `name:alias`. The store is --store, else INSTRUMENT_STORE, else
+    `.instrument` at the root of the repository.
     """
     options.store = store
     options.debug = debug

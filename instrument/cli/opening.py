@@ -9,10 +9,10 @@ import msgspec
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.naming import LATEST, parse_reference
 from instrument.protocols import Store
+from instrument.query import Comparison
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion
 
-_MOST_LOOKED_AT: Final = 1000
 _MOST_SHOWN: Final = 5
 _TOP_OF_STORE: Final = ("FORMAT", "objects", "runs", "artifacts")
 
@@ -71,7 +71,7 @@ def open_any_store(options: Options) -> Store:
 
 
 def find_run(store: Store, selector: str) -> RunSummary:
-    """The run that `selector` (an id, a unique prefix, ``latest``) means.
+    """The run that `selector` (an id, a unique prefix, ``latest``, a name of one run) means.
 
     Raises:
         NotFoundError: No run or several; the message says what to do next.
@@ -79,14 +79,27 @@ def find_run(store: Store, selector: str) -> RunSummary:
     try:
         return store.run(selector)
     except NotFoundError as error:
-        named = [run.id for run in store.runs(limit=_MOST_LOOKED_AT) if run.name == selector]
-        if named:
-            ids = ", ".join(named[:_MOST_SHOWN])
-            raise NotFoundError(f"{selector!r} is the name of runs, use an id: {ids}") from None
+        named = _named(store, selector)
+        if named is not None:
+            return named
         _tell_removal(store, selector)
         if "instrument runs list" in str(error) or selector == LATEST:
             raise
         raise NotFoundError(f"{error}; `instrument runs list` shows the runs") from None
+
+
+def _named(store: Store, name: str) -> RunSummary | None:
+    """The one run of this name; None when there is none.
+
+    Raises:
+        NotFoundError: There are several.
+    """
+    found = store.runs(Comparison("name", "==", name), _MOST_SHOWN + 1) if name else []
+    if len(found) > 1:
+        more = ", …" if len(found) > _MOST_SHOWN else ""
+        ids = ", ".join(run.id for run in found[:_MOST_SHOWN])
+        raise NotFoundError(f"{name!r} is the name of several runs, use an id: {ids}{more}")
+    return found[0] if found else None
 
 
 def _tell_removal(store: Store, run_id: str) -> None:
@@ -132,6 +145,9 @@ def find_subject(store: Store, selector: str) -> RunSummary | ArtifactVersion:
         try:
             return store.resolve(parse_reference(selector))
         except (NotFoundError, UsageError) as no_artifact:
+            named = _named(store, selector)
+            if named is not None:
+                return named
             raise NotFoundError(
                 f"{selector!r} is no run ({no_run}) and no artifact ({no_artifact})"
             ) from None

@@ -47,7 +47,10 @@ Cli = Callable[..., Result]
 
 
 def call(
-    *arguments: object, env: Mapping[str, str | None] | None = None, cwd: Path | None = None
+    *arguments: object,
+    env: Mapping[str, str | None] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
 ) -> Result:
     """Run ``instrument ARGUMENTS``.
 
@@ -55,6 +58,7 @@ def call(
         *arguments: The command line.
         env: Variables to add; None takes one away.
         cwd: Where to run it; here by default.
+        stdin: What is piped to it; by default it has the one of the tests.
     """
     variables: dict[str, str | None] = {**os.environ, **(env or {})}
     done = subprocess.run(
@@ -64,6 +68,7 @@ def call(
         check=False,
         timeout=60,
         cwd=cwd,
+        input=stdin,
         env={name: value for name, value in variables.items() if value is not None},
     )
     return Result(done.returncode, done.stdout, done.stderr)

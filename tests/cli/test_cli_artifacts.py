@@ -127,3 +127,14 @@ def test_a_file_goes_to_stdout_and_a_directory_does_not(
     cli("artifacts", "log", "tree", tmp_path / "tree")
     refused = cli("artifacts", "get", "tree", "-o", "-")
     assert (refused.code, refused.out) == (2, "")
+
+
+def test_get_puts_a_file_into_a_directory_that_is_named_as_one(
+    cli: Cli, writer: Writer, tmp_path: Path
+) -> None:
+    writer.artifact("clf", b"weights")
+    for output in (f"{tmp_path}/new.d/", f"{tmp_path}/there"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        done = cli("artifacts", "get", "clf", "-o", output)
+        assert done.code == 0, done.err
+        assert Path(output, "clf.bin").read_bytes() == b"weights"

@@ -172,4 +172,4 @@ def test_without_a_store_every_command_that_reads_says_so(
 def test_a_run_that_is_called_by_its_name_is_told_its_ids(cli: Cli) -> None:
     told = cli("runs", "show", "baseline")
     assert told.code == 2
-    assert "'baseline' is the name of runs, use an id: dddd-run, cccc-run" in told.err
+    assert "'baseline' is the name of several runs, use an id: dddd-run, cccc-run" in told.err

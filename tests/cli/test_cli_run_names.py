@@ -2,7 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.support import Cli
+from cli.support import Cli, Writer
 
 SCRIPT = (
     "from instrument import ExperimentContext\n"
@@ -27,3 +27,28 @@ def test_a_name_that_is_given_beats_one_that_is_not(
     assert run["name"] == name
     assert run["tags"] == ["inner"]
     assert run["state"] == "COMPLETED"
+
+
+def test_a_name_of_one_run_stands_for_it_everywhere(
+    cli: Cli, writer: Writer, tmp_path: Path
+) -> None:
+    writer.run("run-a", name="once")
+    writer.run("run-b", name="twice")
+    writer.run("run-c", name="twice")
+    assert cli("runs", "show", "once", "--json").json["id"] == "run-a"
+    assert cli("runs", "diff", "once", "run-b", "--json").json["a"] == "run-a"
+    assert cli("verify", "once").code == 0
+    assert cli("export", "once", "-o", tmp_path / "one.bundle").code == 0
+    several = cli("runs", "show", "twice")
+    assert several.code == 2
+    assert "'twice' is the name of several runs, use an id: run-c, run-b" in several.err
+
+
+def test_deletion_without_a_terminal_tells_the_way_out(cli: Cli, writer: Writer) -> None:
+    writer.run("run-a", name="once")
+    refused = cli("runs", "delete", "once", "--why", "t", stdin="y\n")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == (
+        "error: there is no terminal to ask at; --yes removes run-a without asking\n"
+    )
+    assert cli("runs", "delete", "once", "--why", "t", "--yes").code == 0
