@@ -2,13 +2,14 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from instrument import given
-from instrument.errors import StoreError, UsageError
+from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.given import Referring
 from instrument.guard import say
 from instrument.naming import check_artifact_name, checkpoint_name, parse_reference
@@ -42,6 +43,7 @@ class RunArtifacts(ABC):
 
     def __init__(self) -> None:
         self._used: dict[str, None] = {}
+        self._stored: set[str] = set()
 
     @property
     @abstractmethod
@@ -56,6 +58,10 @@ class RunArtifacts(ABC):
     @abstractmethod
     def record(self, record: Record) -> None:
         """Take a record; does nothing when recording is disabled."""
+
+    @abstractmethod
+    def problem(self, doing: str, error: BaseException) -> None:
+        """Count, record and show a failure of recording."""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -82,7 +88,8 @@ class RunArtifacts(ABC):
             file_path: A file or directory, in place of `data`.
             metadata: Anything to say about it.
             parent_artifacts: What it was made from: references, artifacts or versions; by default
-                everything that this run has used so far.
+                everything that this run has used so far. One that the store could not take, or
+                has lost, is left out, which the run's problems say.
             pickle: Allow pickle for a value that has no other form.
 
         Returns:
@@ -90,7 +97,7 @@ class RunArtifacts(ABC):
 
         Raises:
             UsageError: The name, the type or the value is not usable.
-            NotFoundError: The file or a parent does not exist.
+            NotFoundError: The file does not exist, or a parent never did.
         """
         content = _Content(data, file_path, metadata, parent_artifacts, pickle)
         return self._log(name, str(type), content)
@@ -98,20 +105,25 @@ class RunArtifacts(ABC):
     def use_artifact(self, reference: Referring) -> "Artifact":
         """The artifact that `reference` means now, recorded as an input of the run.
 
-        Works offline and with recording disabled.
+        Works offline and with recording disabled. One that the store could not take, has lost or
+        cannot read is no input on the record, which the run's problems say; an `UnstoredArtifact`
+        stands in for it.
 
         Raises:
             UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
             NotFoundError: There is no such artifact.
-            StoreError: The store cannot be read.
         """
-        from instrument.artifacts import use
+        from instrument.artifacts import Artifact, UnstoredArtifact
 
         requested = given.reference(reference)
-        store = self.store
-        if store is None:
-            raise StoreError(f"{requested!r} cannot be read: the store is not usable")
-        artifact = use(store, requested)
+        try:
+            artifact = Artifact(*self._find(requested))
+        except (UsageError, NotFoundError):
+            raise
+        except Exception as error:
+            if self.recording is not None:
+                self.problem(f"use artifact {requested!r}", error)
+            return UnstoredArtifact(requested, error)
         version = artifact.version
         self._used.setdefault(version.ref)
         self.record(
@@ -171,7 +183,10 @@ class RunArtifacts(ABC):
             return version
         self.record(CheckpointSaved(ref=version.ref, step=step, metrics=numbers, best=best))
         if best:
-            with recording.guard.protect("move the alias `best`"):
+            with (
+                recording.guard.protect("move the alias `best`"),
+                self._as_failure_of(recording.store),
+            ):
                 recording.store.tag(parse_reference(version.ref), "best", datetime.now(UTC))
         return version
 
@@ -179,6 +194,7 @@ class RunArtifacts(ABC):
         self, name: str, kind: str, content: _Content, *, role: str = "output"
     ) -> ArtifactVersion:
         from instrument.artifacts import log_value, unrecorded
+        from instrument.artifacts.unstored import remember
 
         check_artifact_name(name)
         _check_path(content.file_path)
@@ -186,24 +202,108 @@ class RunArtifacts(ABC):
         refs = given.references("parent_artifacts", parents) if parents is not None else self.used
         version = unrecorded(name, kind)
         recording = self.recording
-        if recording is None or recording.store is None:
+        store = recording.store if recording is not None else None
+        if recording is None or store is None:
+            remember(self._location, name, stored=False)
             return version
-        with recording.guard.protect(f"log artifact {name!r}"):
+        path = Path(content.file_path) if content.file_path is not None else None
+        kept = self._parents(name, refs)
+        with recording.guard.protect(f"log artifact {name!r}"), self._as_failure_of(store):
             version = log_value(
-                recording.store,
+                store,
                 name=name,
                 type=kind,
                 data=content.data,
-                file_path=Path(content.file_path) if content.file_path is not None else None,
+                file_path=path,
                 metadata=content.metadata,
-                parents=refs,
+                parents=kept,
                 run_id=None if recording.has_ended else self.id,
                 clock=recording.clock,
                 pickle=content.pickle,
             )
+            self._stored.add(version.ref)
             self.record(_logged(version, role))
             _tell_what_is_not_kept(version, kind, content)
+        remember(self._location, name, stored=version.version is not None)
         return version
+
+    def _parents(self, name: str, references: Iterable[str]) -> list[str]:
+        """Those of `references` that the store has; a problem tells of what it should have.
+
+        Raises:
+            UsageError: One is no reference.
+            NotFoundError: One was never there.
+        """
+        kept = []
+        for reference in references:
+            try:
+                kept.append(self._find(reference)[1].ref)
+            except (UsageError, NotFoundError):
+                raise
+            except Exception as error:
+                self.problem(f"keep {reference!r} as a parent of {name!r}", error)
+        return kept
+
+    def _find(self, reference: str) -> tuple[Store, ArtifactVersion]:
+        """The store, and the version in it that `reference` means.
+
+        Raises:
+            UsageError: It is no reference.
+            NotFoundError: There never was such an artifact: the user is wrong.
+            StoreError: The store did not take it, lost it, or cannot be read.
+        """
+        from instrument.artifacts.unstored import is_stale
+
+        wanted = parse_reference(reference)
+        store = self.store
+        if store is None:
+            raise StoreError(f"{reference!r} cannot be read: the store is not usable")
+        if self.recording is not None and is_stale(self._location, reference):
+            raise StoreError(f"the newest {wanted.name!r} could not be stored")
+        try:
+            return store, store.resolve(wanted)
+        except NotFoundError as error:
+            why = self._excuse(store, reference)
+            if why is None:
+                raise
+            raise StoreError(why) from error
+
+    def _excuse(self, store: Store, reference: str) -> str | None:
+        """Why `store` lacks `reference` by no mistake of the user's; None if it is one."""
+        from instrument.artifacts.unstored import may_be_unstored
+
+        if may_be_unstored(self._location, reference):
+            return "it could not be stored when it was logged"
+        if reference in self._stored or reference in self._used:
+            return f"it is no longer in {store.location}"
+        if self.recording is not None and not _has_run(store, self.id):
+            return f"nothing of this run is in {store.location} either"
+        return None
+
+    @contextmanager
+    def _as_failure_of(self, store: Store) -> Iterator[None]:
+        """What `store` does not find is no mistake of the user's where it lacks this very run."""
+        try:
+            yield
+        except NotFoundError as error:
+            if _has_run(store, self.id):
+                raise
+            raise StoreError(f"{store.location} does not work: {error}") from error
+
+    @property
+    def _location(self) -> str:
+        """Where the run is recorded; empty when nowhere."""
+        recording = self.recording
+        return recording.store.location if recording and recording.store else ""
+
+
+def _has_run(store: Store, run_id: str) -> bool:
+    """Whether the store works, by a record that it must have."""
+    try:
+        store.run(run_id)
+    except Exception:
+        return False
+    return True
 
 
 def _tell_what_is_not_kept(version: ArtifactVersion, kind: str, content: _Content) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from instrument import registry, settings
+from instrument import given, registry, settings
 from instrument.artifacts.handle import Artifact
 from instrument.artifacts.logging import log_value
 from instrument.clock import SystemClock
@@ -20,20 +20,24 @@ class ArtifactManager:
     what the run made and used.
 
     Args:
-        store: The store; by default the one that the settings name.
+        store: The store, or its directory; by default the one that the settings name.
         run_id: The run that versions are logged for, or None.
         clock: Tells when versions are made.
+
+    Raises:
+        UsageError: `store` is neither a store nor a path.
+        StoreError: The store cannot be opened.
     """
 
     def __init__(
         self,
-        store: Store | None = None,
+        store: Store | str | Path | None = None,
         *,
         run_id: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._store = store if store is not None else _default_store(self._clock)
+        self._store = store if isinstance(store, Store) else _open(store, self._clock)
         self._run_id = run_id
 
     @property
@@ -137,7 +141,7 @@ class ArtifactManager:
         return self._store.tag(reference, LATEST, self._clock.now())
 
 
-def _default_store(clock: Clock) -> Store:
-    """The store that the settings name."""
-    resolved = settings.resolve()
+def _open(directory: str | Path | None, clock: Clock) -> Store:
+    """The store in `directory`, or the one that the settings name."""
+    resolved = settings.resolve(store=given.directory(directory))
     return registry.open_store("local", resolved.store, clock)

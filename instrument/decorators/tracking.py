@@ -47,7 +47,7 @@ class Tracking(Aspect):
             )
 
     def before(self, call: Called) -> None:
-        """Use the inputs; one that is missing is told before the function runs."""
+        """Use the inputs; a wrong name is told before the function runs."""
         for reference in self._inputs:
             call.run.use_artifact(reference)
 
@@ -55,7 +55,9 @@ class Tracking(Aspect):
         """Log each part of the return value; one that cannot be logged does not stop the others."""
         for name, part in self._parts(call, value):
             if part is None:
-                missing = UsageError(f"{call.target.name} returned None for it")
+                is_dict = isinstance(value, Mapping) and name not in value
+                what = "a dict without it" if is_dict else "None for it"
+                missing = UsageError(f"{call.target.name} returned {what}")
                 call.run.problem(f"log output {name!r}", missing)
                 continue
             try:
@@ -116,7 +118,8 @@ def track_artifacts(
 
     Raises:
         UsageError: A reference or name is not usable, or what is decorated is not a function.
-        NotFoundError: On the call: an input does not exist; the function has not run.
+        NotFoundError: On the call: an input does not exist; the function has not run. What the
+            store could not take or has lost is a problem on the record, and the function runs.
     """
     inputs_given = references("inputs", inputs)
     names = texts("outputs", outputs)

@@ -86,3 +86,12 @@ def test_versions_belong_to_the_run_that_was_named(store: Store) -> None:
     manager = ArtifactManager(store, run_id="20260101-000000-abcdef")
     assert manager.log_artifact("data", data=[1]).run_id == "20260101-000000-abcdef"
     assert manager.store is store
+
+
+def test_a_store_may_be_named_by_its_directory(tmp_path: Path) -> None:
+    places: list[Path | str] = [tmp_path / "one", str(tmp_path / "two")]
+    for number, place in enumerate(places):
+        assert ArtifactManager(store=place).log_artifact("data", data=[number]).ref == "data:v1"
+        assert ArtifactManager(place).use_artifact("data").load() == [number]
+    with pytest.raises(UsageError, match="store=3 is no directory"):
+        ArtifactManager(3)  # type: ignore[arg-type]

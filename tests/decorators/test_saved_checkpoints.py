@@ -146,6 +146,29 @@ def test_what_does_not_fit_is_told_once_and_changes_nothing(
     assert log.run().state is RunState.COMPLETED
 
 
+def test_a_loss_with_gradient_is_a_number_and_gives_no_warning(log: Log) -> None:
+    loss = torch.nn.Linear(1, 1)(torch.ones(1)).sum()
+
+    @checkpoint
+    def train() -> Iterator[Any]:
+        yield _state(1.0), {"loss": loss}
+        yield loss, _state(2.0)
+
+    assert [list(each) for each in train()]
+    assert loss.requires_grad
+    assert [saved.metrics for saved in log.of(CheckpointSaved)] == [{"loss": loss.item()}] * 2
+    assert log.of(Problem) == []
+
+
+def test_a_metric_with_gradient_gives_no_warning(log: Log) -> None:
+    loss = torch.ones((), requires_grad=True)
+    with ExperimentContext(monitor_hardware=False) as run:
+        run.log_metrics({"loss": loss})
+        run.log_checkpoint(_state(1.0), metrics={"loss": loss})
+    assert log.of(Problem) == []
+    assert [saved.metrics for saved in log.of(CheckpointSaved)] == [{"loss": 1.0}]
+
+
 def test_the_state_can_be_loaded_again(log: Log) -> None:
     module = torch.nn.Linear(3, 2)
     with ExperimentContext(monitor_hardware=False) as run:
