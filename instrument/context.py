@@ -29,6 +29,7 @@ from instrument.protocols import Store
 from instrument.recording import Recording, open_store
 from instrument.records import Metrics, Params, Problem, Record, RunFinished, RunStarted
 from instrument.redaction import redact_text
+from instrument.redaction.kept import redact_record
 from instrument.run_artifacts import RunArtifacts
 from instrument.signals import TerminationHook
 from instrument.vocabulary import RunState
@@ -92,7 +93,7 @@ class ExperimentContext(RunArtifacts):
         super().__init__()
         self._given_store, backends = _split_backend(backend)
         self._settings = settings.resolve(
-            project=given.text("project", project) if project is not None else None,
+            project=project,
             capture_level=given.capture_level(capture_level),
             mode=_mode(offline),
             backends=backends,
@@ -101,17 +102,18 @@ class ExperimentContext(RunArtifacts):
         )
         if backends is not None:
             _check_mirrors(backends, installed=True)
-        self._params = config_values(config) if config is not None else {}
+        self._params = _params_of(config) if config is not None else {}
         self._run_id = check_given_run_id(run_id) if run_id is not None else None
         if self._settings.run_id is not None:
             check_given_run_id(self._settings.run_id)
-        self._name = given.text("name", name) if name is not None else None
+        self._name = given.label("name", name) if name is not None else None
         self._tags = given.texts("tags", tags)
         self._monitor_hardware = bool(given.flag("monitor_hardware", monitor_hardware))
         self._seed = given.seed(seed)
         self._seeded: tuple[str, ...] = ()
         self._recording: Recording | None = None
         self._metric_names: dict[str, str] = {}
+        self._compared = given.Compared()
         self._too_many_names = False
         self._token: Token[stack.OpenRun | None] | None = None
         self._hook: TerminationHook | None = None
@@ -215,10 +217,10 @@ class ExperimentContext(RunArtifacts):
         """Record parameters; nested names become dotted, secrets are left out by name.
 
         Raises:
-            UsageError: `values` is not a mapping or another kind of configuration.
+            UsageError: `values` is not a mapping or another kind of configuration, or a name in it
+                is empty.
         """
-        plain = config_values(values)
-        self.record(Params(values=plain, source="log_params"))
+        self._record_params(Params(values=_params_of(values), source="log_params"))
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record numbers at one step. On return they survive ``kill -9``.
@@ -234,7 +236,7 @@ class ExperimentContext(RunArtifacts):
         if self._recording is None:
             return
         if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEP):
-            step = given.step_number(step)
+            step = given.step_of(metrics, step)
         if type(metrics) is not dict:
             metrics = numbers_by_name(metrics)
         values: dict[str, float | str] = {}
@@ -337,6 +339,7 @@ class ExperimentContext(RunArtifacts):
             _tell_unread()
         self.id = which.run_id
         self.name = which.started.name if which.started is not None else ""
+        self._compared.changes(which.params)
         self._recording = Recording(
             which, self._settings, store, monitor_hardware=self._monitor_hardware
         )
@@ -396,10 +399,21 @@ class ExperimentContext(RunArtifacts):
 
             trace_functions(self._settings.trace)
         if self._params:
-            self.record(Params(values=self._params, source="config"))
+            self._record_params(Params(values=self._params, source="config"))
         if self._seed is not None:
             self._seeded = set_seeds(self._seed)
         self.record(read_seeds(self._seed, self._seeded))
+
+    def _record_params(self, record: Params) -> None:
+        """Record parameters; the last value counts, and one that was another before is told."""
+        recording = self._recording
+        if recording is None:
+            return
+        with recording.guard.protect("compare the parameters"):
+            record = redact_record(record)
+            if changed := self._compared.changes(record.values):
+                say(f"{changed}; the last value counts")
+        self.record(record)
 
     def _tell_open_elsewhere(self) -> None:
         """The id is the user's, and so is the mistake: told, but no reason to raise."""
@@ -445,6 +459,14 @@ def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:
     if isinstance(backend, Store):
         return backend, None
     return None, given.texts("backend", backend)
+
+
+def _params_of(config: object) -> dict[str, Any]:
+    """The parameters that `config` holds, each with a name."""
+    values = config_values(config)
+    if "" in values:
+        raise UsageError("'' cannot name a parameter; use a text that is not empty")
+    return values
 
 
 def _mode(offline: Any) -> str | None:

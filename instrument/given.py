@@ -16,8 +16,12 @@ from instrument.errors import UsageError
 MAX_STEP: Final = 2**63 - 1
 MAX_METRIC_NAME: Final = 250
 """It is a part of every line that tells the metric, and mirrors take no longer ones."""
+MAX_LABEL: Final = 250
+"""Of a run or a project: it stands in every list of runs."""
 MAX_TEXT: Final = 1000
 _MAX_BITS_SHOWN: Final = 1024
+_MOST_OF_NAME: Final = 80
+_MOST_CHANGES: Final = 5
 
 
 class Named(Protocol):
@@ -26,6 +30,33 @@ class Named(Protocol):
     @property
     def ref(self) -> str:
         """``name:vN``."""
+
+
+class Compared:
+    """Values by name, each compared with the one that the name had before."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        self._told: set[str] = set()
+
+    def changes(self, values: Mapping[str, Any]) -> str:
+        """Which of `values` were another before, each name once; empty where none was."""
+        before = self._values
+        changed = [
+            name
+            for name, value in values.items()
+            if name not in self._told and before.get(name, value) != value
+        ]
+        told = [
+            f"parameter {name[:_MOST_OF_NAME]} was {_shown(before[name])} and is "
+            f"{_shown(values[name])} now"
+            for name in changed[:_MOST_CHANGES]
+        ]
+        if len(changed) > len(told):
+            told.append(f"{len(changed) - len(told)} more have changed")
+        self._told.update(changed)
+        before.update(values)
+        return ", ".join(told)
 
 
 Referring: TypeAlias = str | Named
@@ -46,6 +77,19 @@ def step_number(step: object) -> int:
     if isinstance(step, bool) or not 0 <= number <= MAX_STEP:
         raise UsageError(f"step={_shown(step)} is no step; use an integer from 0 to 2**63 - 1")
     return number
+
+
+def step_of(metrics: object, step: object) -> int:
+    """`step` as `step_number` takes it; of ``("loss", 0.5)`` it is not the step that is wrong.
+
+    Raises:
+        UsageError: It is no step, or `metrics` is no mapping either.
+    """
+    try:
+        return step_number(step)
+    except UsageError:
+        named_numbers(metrics)
+        raise
 
 
 def metric_name(name: object) -> str:
@@ -76,9 +120,15 @@ def number(name: object, value: Any) -> float | str:
             value = getattr(value, "detach", lambda: value)().item()
         # `float` itself would take words such as "1.5".
         return plain_float(_shortest(float(value) if kind else value.__float__(), kind))
-    except (TypeError, ValueError, OverflowError, RuntimeError, AttributeError):
+    except OverflowError:
         raise UsageError(
-            f"metric {_shown(name)} is a {type(value).__name__}, not a number; "
+            f"metric {_shown(name)} is larger than any float; divide it, or log its logarithm"
+        ) from None
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        kind = type(value).__name__
+        article = "an" if kind[0] in "aeiouAEIOU" else "a"
+        raise UsageError(
+            f"metric {_shown(name)} is {article} {kind}, not a number; "
             "log_params takes words, log_artifact anything"
         ) from None
 
@@ -89,9 +139,23 @@ def numbers_by_name(metrics: object) -> dict[str, float | str]:
     Raises:
         UsageError: It is no mapping, or a name or a value is not usable.
     """
-    if not isinstance(metrics, Mapping):
-        raise UsageError(f"metrics={_shown(metrics)} has no names; use {{'loss': 0.1}}")
-    return {metric_name(name): number(name, value) for name, value in metrics.items()}
+    mapping = named_numbers(metrics)
+    return {metric_name(name): number(name, value) for name, value in mapping.items()}
+
+
+def named_numbers(metrics: object) -> Mapping[Any, Any]:
+    """`metrics`, if it is a mapping.
+
+    Raises:
+        UsageError: It is none; the message shows the call that was meant.
+    """
+    if isinstance(metrics, Mapping):
+        return metrics
+    name = _shown(metrics) if isinstance(metrics, str) else "'loss'"
+    raise UsageError(
+        f"metrics={_shown(metrics)} is no dict of numbers by name; "
+        f"use log_metrics({{{name}: 0.5}}, step=0)"
+    )
 
 
 def text(what: str, value: Any) -> str:
@@ -103,6 +167,20 @@ def text(what: str, value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not _encodes(value):
         raise UsageError(f"{what}={_shown(value)} is not usable; use a text that is not empty")
     return str.__str__(value)
+
+
+def label(what: str, value: Any) -> str:
+    """`value`, if it can name a run or a project: a text of 1 to 250 characters.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    plain = text(what, value)
+    if len(plain) > MAX_LABEL:
+        raise UsageError(
+            f"{what}={_shown(plain)} has {len(plain)} characters; use {MAX_LABEL} at most"
+        )
+    return plain
 
 
 def texts(what: str, value: Any) -> tuple[str, ...]:

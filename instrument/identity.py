@@ -8,6 +8,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -43,6 +44,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         command: The command that is recorded; None for this process's own command line.
         lender: Who handed the run over to a worker, which may live longer than the run.
         open_elsewhere: Whether a living process that this one knows nothing of records the run.
+        params: The parameters of the attempts before this one.
     """
 
     run_id: str
@@ -54,6 +56,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] | None = None
     lender: Handover | None = None
     open_elsewhere: bool = False
+    params: dict[str, Any] = {}
 
 
 def adopted(started: RunStarted) -> Identity | None:
@@ -104,7 +107,8 @@ def opened(
     elif ranks is not None:
         which = _of_launch(ranks, parent, store)
     else:
-        which = (parent is None and _continued(store)) or (new_run_id(datetime.now(UTC)), 1)
+        before = _continued(store) if parent is None else None
+        which = _named(before.id if before else new_run_id(datetime.now(UTC)), None, before)
     if ranks is not None:
         _shared.add(which[0])
     return Identity(
@@ -115,6 +119,7 @@ def opened(
         started=msgspec.structs.replace(started, parent_run_id=parent),
         part=part,
         open_elsewhere=ranks is None and before is not None and before.state is RunState.RUNNING,
+        params=before.params if before is not None and before.attempts < which[1] else {},
     )
 
 
@@ -149,8 +154,8 @@ def _is_of_earlier_launch(run: RunSummary | None, ranks: Launch) -> bool:
     return begun is not None and run.ended_at is not None and run.ended_at < begun
 
 
-def _continued(store: Catalogue | None) -> tuple[str, int] | None:
-    """The run that this job broke off when the scheduler stopped it, and its next attempt."""
+def _continued(store: Catalogue | None) -> RunSummary | None:
+    """The run that this job broke off when the scheduler stopped it."""
     job = restarted_job()
     if job is None or store is None:
         return None
@@ -165,7 +170,7 @@ def _continued(store: Catalogue | None) -> tuple[str, int] | None:
     except InstrumentError:
         return None
     # Several: nobody can tell which of them this process goes on with.
-    return (broken_off[0].id, broken_off[0].attempts + 1) if len(broken_off) == 1 else None
+    return broken_off[0] if len(broken_off) == 1 else None
 
 
 def _has_process(store: Catalogue, run_id: str, job: str) -> bool:

@@ -29,6 +29,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 import msgspec
 
 from instrument.errors import UsageError
+from instrument.given import label
 
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 MODES: Final = ("online", "offline", "disabled")
@@ -99,6 +100,8 @@ def resolve(**arguments: Any) -> Settings:
         raise UsageError(f"mode {values['mode']!r} is unknown; use one of {', '.join(MODES)}")
     if values.get("capture_level", 2) not in (1, 2, 3):
         raise UsageError(f"capture level {values['capture_level']!r} is unknown; use 1, 2 or 3")
+    if values.get("project") is not None:
+        values["project"] = label("project", values["project"])
     return Settings(**values)
 
 

@@ -75,6 +75,8 @@ def _heading(run: RunSummary) -> "RenderableType":
     when = (
         f"{moment(run.started_at)} ({ago(run.started_at)}), took {duration(run.duration_seconds)}"
     )
+    if run.attempts > 1:
+        when += f" in {run.attempts} attempts"
     if run.ended_at is None:
         when = f"{moment(run.started_at)} ({ago(run.started_at)})"
     name = text(run.name or "(no name)", "bold")

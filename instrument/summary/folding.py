@@ -1,7 +1,8 @@
 """The fold: each record goes to the part of the summary that it speaks of."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -41,6 +42,9 @@ from instrument.vocabulary import Health, RunState
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+_MOST_PARAMS_TOLD: Final = 20
+_MOST_OF_VALUE: Final = 80
 
 
 def summarise(run_id: str, entries: Iterable[Entry], *, alive: bool) -> RunSummary:
@@ -97,7 +101,7 @@ class _Fold:
         }
 
     def add(self, entry: Entry) -> None:
-        self._life.saw(entry.at)
+        self._life.saw(entry)
         handler = self._handlers.get(type(entry.record))
         if handler is not None:
             handler(entry.record, entry)
@@ -112,6 +116,7 @@ class _Fold:
         self._surroundings.tell_environment()
         self._loads.tell()
         self._hardware.tell_phases()
+        self._logged.tell_params()
         ended = summary.state is not RunState.RUNNING
         summary.recording.complete = ended and not summary.recording.problems
         return summary
@@ -123,9 +128,26 @@ class _Logged:
     def __init__(self, summary: RunSummary) -> None:
         self._summary = summary
         self._metric_times: dict[str, tuple[str, datetime]] = {}
+        self._first_params: dict[str, Any] = {}
 
     def params(self, record: Params, _: Entry) -> None:
-        self._summary.params.update(record.values)
+        params = self._summary.params
+        for name, value in record.values.items():
+            before = params.setdefault(name, value)
+            if before != value:
+                self._first_params.setdefault(name, before)
+                params[name] = value
+
+    def tell_params(self) -> None:
+        """Note which parameters were set to one value and then to another."""
+        notes = self._summary.recording.notes
+        for name, first in islice(self._first_params.items(), _MOST_PARAMS_TOLD):
+            last = _shown(self._summary.params[name])
+            notes.append(
+                f"parameter {name} was {_shown(first)} first; the last value counts: {last}"
+            )
+        if (more := len(self._first_params) - _MOST_PARAMS_TOLD) > 0:
+            notes.append(f"{more} more parameters were set to another value first")
 
     def metrics(self, record: Metrics, entry: Entry) -> None:
         times, at, writer = self._metric_times, entry.at, entry.writer
@@ -151,6 +173,12 @@ class _Logged:
     def problem(self, record: Problem, _: Entry) -> None:
         told = f"could not {record.doing}: {record.error}: {record.message}"
         self._summary.recording.problems.append(told)
+
+
+def _shown(value: Any) -> str:
+    """A parameter in a line."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _MOST_OF_VALUE else f"{text[:_MOST_OF_VALUE]}…"
 
 
 class _Surroundings:

@@ -27,16 +27,18 @@ class Life:
         self._presenting: set[str] = set()
         self._presented: list[tuple[int, bool, RunStarted]] = []
         self._exceptions: dict[int, dict[str, str]] = {}
-        self._finished: tuple[int, datetime, RunFinished] | None = None
-        self._first: datetime | None = None
-        self._last: datetime | None = None
+        self._finished: dict[int, tuple[datetime, RunFinished]] = {}
+        self._spans: dict[str, list[datetime]] = {}
 
-    def saw(self, at: datetime) -> None:
-        """A record was made `at` this time."""
-        if self._first is None or at < self._first:
-            self._first = at
-        if self._last is None or at > self._last:
-            self._last = at
+    def saw(self, entry: Entry) -> None:
+        """A record was made."""
+        at, span = entry.at, self._spans.get(entry.writer)
+        if span is None:
+            self._spans[entry.writer] = [at, at]
+        elif at > span[1]:
+            span[1] = at
+        elif at < span[0]:
+            span[0] = at
 
     def process_started(self, record: ProcessStarted, entry: Entry) -> None:
         """A process has opened its journal."""
@@ -58,10 +60,11 @@ class Life:
         self._exceptions[self._attempt(entry.writer)] = told
 
     def run_finished(self, record: RunFinished, entry: Entry) -> None:
-        """The last attempt's end counts, and of one attempt the latest."""
-        finished = (self._attempt(entry.writer), entry.at, record)
-        if self._finished is None or finished[:2] > self._finished[:2]:
-            self._finished = finished
+        """Of one attempt the latest end counts."""
+        attempt = self._attempt(entry.writer)
+        before = self._finished.get(attempt)
+        if before is None or entry.at > before[0]:
+            self._finished[attempt] = entry.at, record
 
     def process_finished(self, record: ProcessFinished, entry: Entry) -> None:
         """A process has closed its journal."""
@@ -82,14 +85,17 @@ class Life:
     def tell(self, *, alive: bool) -> None:
         """Set who the run is, and how it ended."""
         summary = self._summary
-        summary.started_at = self._first
+        summary.started_at = min((span[0] for span in self._spans.values()), default=None)
         summary.attempts = max((p.attempt for p in self._processes.values()), default=0)
         summary.exception = self._exceptions.get(summary.attempts)
         self._tell_identity()
-        if self._finished is None or self._finished[0] < summary.attempts:
+        last = max(self._finished, default=0)
+        if not last or last < summary.attempts:
             self._tell_no_end(alive=alive)
         else:
-            self._tell_end(*self._finished[1:])
+            self._tell_end(*self._finished[last])
+        if summary.ended_at is not None:
+            summary.duration_seconds = self._duration_seconds()
 
     def tell_unclosed(self) -> None:
         """Journals without an end: of the owner, the run broke off; of a worker, it was ended."""
@@ -136,11 +142,22 @@ class Life:
     def _tell_no_end(self, *, alive: bool) -> None:
         summary = self._summary
         summary.state = RunState.RUNNING if alive else RunState.INTERRUPTED
-        summary.ended_at = None if alive else self._last
+        last = max((span[1] for span in self._spans.values()), default=None)
+        summary.ended_at = None if alive else last
         summary.ended_by = None if alive else UNRECORDED
-        if summary.ended_at and summary.started_at:
-            elapsed = summary.ended_at - summary.started_at
-            summary.duration_seconds = elapsed.total_seconds()
+
+    def _duration_seconds(self) -> float:
+        """How long the run ran, without the time between its attempts."""
+        total = 0.0
+        spans: dict[int, list[datetime]] = {}
+        for writer, span in self._spans.items():
+            spans.setdefault(self._attempt(writer), []).extend(span)
+        for attempt, times in spans.items():
+            if attempt in self._finished:
+                total += self._finished[attempt][1].duration_seconds
+            else:
+                total += (max(times) - min(times)).total_seconds()
+        return total
 
     def _tell_end(self, at: datetime, finished: RunFinished) -> None:
         summary = self._summary
@@ -148,7 +165,6 @@ class Life:
         if finished.state is RunState.COMPLETED:
             summary.exception = None  # one that left a decorated call and was handled
         summary.ended_at = at
-        summary.duration_seconds = finished.duration_seconds
         summary.exit_code = finished.exit_code
         summary.ended_by = finished.signal
         if finished.signal is None and finished.state is RunState.INTERRUPTED and summary.exception:

@@ -34,8 +34,9 @@ class RunSummary(msgspec.Struct, kw_only=True):
         state: RUNNING, COMPLETED, FAILED or INTERRUPTED.
         started_at: UTC.
         ended_at: UTC; None while it runs, and of an interrupted run the time of its last record.
-        duration_seconds: By a monotonic clock where the run ended in order; else `ended_at` less
-            `started_at`.
+        duration_seconds: How long it ran: all its attempts together, without the time between
+            them. By a monotonic clock where an attempt ended in order; else from its first record
+            to its last.
         attempts: How often it was started.
         params: Parameters by dotted name.
         metrics: Last value of each metric.

@@ -66,7 +66,9 @@ def test_a_metric_needs_a_name(store: MemoryBackend, name: Any) -> None:
 def test_a_metric_is_a_number(store: MemoryBackend, value: Any) -> None:
     with (
         ExperimentContext(backend=store, **QUIET) as run,
-        pytest.raises(UsageError, match=r"metric 'loss' is a .*, not a number"),
+        pytest.raises(
+            UsageError, match=r"metric 'loss' is (an? .*, not a number|larger than any float)"
+        ),
     ):
         run.log_metrics({"loss": value})
 
@@ -110,7 +112,8 @@ OPTIONS = [
     ("tags", {"a": 1}), ("backend", 5), ("backend", [5]), ("store", 5), ("store", ""),
     ("offline", "no"), ("offline", 1), ("strict", "yes"), ("capture_level", "2"),
     ("capture_level", True), ("run_id", 5), ("run_id", "\ud800abcd"), ("seed", "x"), ("seed", -1),
-    ("monitor_hardware", "no"), ("config", 5),
+    ("monitor_hardware", "no"), ("config", 5), ("name", "x" * 251), ("project", "x" * 251),
+    ("project", ""),
 ]  # fmt: skip
 
 
@@ -119,6 +122,40 @@ def test_an_option_of_another_kind_is_a_usage_error_in_one_line(option: str, val
     with pytest.raises(UsageError) as caught:
         ExperimentContext(**{option: value})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_a_project_is_as_short_wherever_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    for length in (250, 251):
+        if where == "environment":
+            monkeypatch.setenv("INSTRUMENT_PROJECT", "x" * length)
+        else:
+            Path("pyproject.toml").write_text(f"[tool.instrument]\nproject = '{'x' * length}'\n")
+        if length == 250:
+            ExperimentContext()
+    with pytest.raises(UsageError, match="has 251 characters; use 250 at most"):
+        ExperimentContext()
+
+
+@pytest.mark.parametrize("call", [("loss", 0.5), ("loss", 3), ("loss",)])
+def test_a_metric_given_as_name_and_number_is_told_how_to_be_given(
+    store: MemoryBackend, call: tuple[Any, ...]
+) -> None:
+    with (
+        ExperimentContext(backend=store, **QUIET) as run,
+        pytest.raises(UsageError, match=r"use log_metrics\(\{'loss': 0.5\}, step=0\)"),
+    ):
+        run.log_metrics(*call)
+
+
+def test_what_is_no_number_is_told_with_its_article(store: MemoryBackend) -> None:
+    with ExperimentContext(backend=store, **QUIET) as run:
+        with pytest.raises(UsageError, match="'x' is an object, not a number"):
+            run.log_metrics({"x": object()})
+        with pytest.raises(UsageError, match="'x' is larger than any float"):
+            run.log_metrics({"x": 10**400})
 
 
 CALLS: list[Callable[[ExperimentContext], object]] = [
