@@ -191,6 +191,12 @@ class LocalStore:
             verifier.check_run(self._run_id(selector))
         return verifier.result()
 
+    def changed_files(self, run_id: str) -> tuple[str, ...]:
+        """See `instrument.protocols.sealing.Sealing`."""
+        from instrument_local.verify_runs import changed_files
+
+        return changed_files(self._layout, run_id)
+
     def repair(
         self, *, dry_run: bool = False, why: str | None = None, sources: Sequence[Path] = ()
     ) -> "Repair":

@@ -174,6 +174,17 @@ class RunChecker:
             self._findings.add("journal_changed", journal.path, expected, f"sha256:{found}")
 
 
+def changed_files(layout: Layout, run_id: str) -> tuple[str, ...]:
+    """See `instrument.protocols.sealing.Sealing`."""
+    findings = Findings(layout)
+    with findings.reading("unreadable", layout.run_path(run_id)):
+        files = layout.run_files(run_id)
+        for seal in files.seals:
+            RunChecker(layout, findings).check_seal(seal, files.journals)
+    found = (each.path for each in findings.result().problems if each.kind != "unreadable")
+    return tuple(dict.fromkeys(found))
+
+
 def _is_gap(line: bytes, offset: int) -> bool:
     """Whether in `line`, at `offset` of its journal, zeroes stand where nothing was synced.
 

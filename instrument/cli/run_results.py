@@ -85,10 +85,10 @@ def run_packages(options: Options, run: str, as_json: bool) -> None:
 
 def warn_if_changed(store: Store, run_id: str) -> None:
     """Tell on stderr of what was changed in the run after it was sealed."""
-    from instrument.protocols.ledger import HasLedger
+    from instrument.protocols.sealing import Sealing
 
-    if isinstance(store, HasLedger):
-        for file in store.ledger.changed_files(run_id):
+    if isinstance(store, Sealing):
+        for file in store.changed_files(run_id):
             say(
                 f"warning: {visible(file)} is not as it was when the run was sealed: "
                 f"`instrument verify {run_id}`"

@@ -108,12 +108,6 @@ class Ledger(Protocol):
             UsageError: `evidence` cannot be read, or is of another store.
         """
 
-    def changed_files(self, run_id: str) -> tuple[str, ...]:
-        """Files of a run that are not as they were sealed: by its seals, not by the ledger.
-
-        That costs about as much as to read the run.
-        """
-
     def checkpoint(self) -> str:
         """The checkpoint of now as a note, which is kept in the store for ever."""
 

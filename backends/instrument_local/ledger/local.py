@@ -111,16 +111,6 @@ class LocalLedger:
             self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
         return self._check(findings, Evidence(), None)[1]  # that check reads the journals
 
-    def changed_files(self, run_id: str) -> tuple[str, ...]:
-        """See `instrument.protocols.ledger.Ledger`."""
-        findings = Findings(self._layout)
-        with findings.reading("unreadable", self._layout.run_path(run_id)):
-            files = self._layout.run_files(run_id)
-            for seal in files.seals:
-                RunChecker(self._layout, findings).check_seal(seal, files.journals)
-        found = (each.path for each in findings.result().problems if each.kind != "unreadable")
-        return tuple(dict.fromkeys(found))
-
     def checkpoint(self) -> str:
         """See `instrument.protocols.ledger.Ledger`."""
         with store_errors("write a checkpoint"):
