@@ -41,7 +41,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.open: Callable[..., int] = os.open
-        self.write: Callable[[int, bytes | memoryview], int] = os.write
+        self.write: Callable[[int, bytes | bytearray | memoryview], int] = os.write
         self.fsync: Callable[[int], None] = os.fsync
         self.fdatasync: Callable[[int], None] = os.fdatasync
         self.close: Callable[[int], None] = os.close
@@ -66,7 +66,7 @@ def store_errors(doing: str) -> Iterator[None]:
         raise StoreError(f"cannot {doing}: {reason}{where}; check space and permissions") from error
 
 
-def write_all(disk: Disk, fd: int, data: bytes) -> None:
+def write_all(disk: Disk, fd: int, data: bytes | bytearray) -> None:
     """Write all of `data`: one call may take less than it is given."""
     rest = memoryview(data)
     while rest:

@@ -26,7 +26,16 @@ from instrument.records import (
 from instrument_local.files import NEW_FILE, write_all
 from instrument_local.flusher import flusher
 from instrument_local.layout import Layout
-from instrument_local.lines import END, MARK, Line, chain_of, encode_line, finish_line, genesis
+from instrument_local.lines import (
+    END,
+    MARK,
+    Line,
+    chain_of,
+    encode_line,
+    encode_line_into,
+    finish_line,
+    genesis,
+)
 from instrument_local.liveness import RESERVE, Markers, drop
 
 RETRY_SECONDS: Final = 0.25
@@ -79,7 +88,8 @@ class Journal:
         self._chain = b""
         # Bound here once, for the hot path.
         self._line = Line(0, clock.now(), None)
-        self._encode = encode_line
+        self._buffer = bytearray()  # each line in turn
+        self._encode_into = encode_line_into
         self._sha256 = hashlib.sha256().copy
         self._write = self._disk.write
         with self._lock:
@@ -116,12 +126,16 @@ class Journal:
                     line.seq = self._seq
                     line.at = at
                     line.record = record
-                    body = self._encode(line)[:-1]
+                    data = self._buffer
+                    self._encode_into(line, data)
+                    data.pop()
                     sha256 = self._sha256()
                     sha256.update(self._chain)
-                    sha256.update(body)
+                    sha256.update(data)
                     chain = sha256.digest()
-                    data = body + MARK + chain.hex().encode() + END
+                    data += MARK
+                    data += chain.hex().encode()
+                    data += END
                     written = self._write(self._fd, data)
                     if written != len(data):
                         write_all(self._disk, self._fd, data[written:])
@@ -181,6 +195,7 @@ class Journal:
             if self._busy:  # a signal handler, inside `take`: nobody knows what is in the file
                 self._retire()
                 self._busy = False
+                self._buffer = bytearray()  # the old one may be in use by that call
                 self._take_later()
             if self._fd < 0 or self._lost > self._told:
                 self._retire()
@@ -209,7 +224,7 @@ class Journal:
 
     def _append(self, record: Record, at: datetime) -> None:
         """As `take`, raising what goes wrong."""
-        body = self._encode(Line(self._seq, at, record))[:-1]
+        body = encode_line(Line(self._seq, at, record))[:-1]
         chain = chain_of(body, self._chain)
         write_all(self._disk, self._fd, finish_line(body, chain))
         self._chain = chain

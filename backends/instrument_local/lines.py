@@ -34,6 +34,7 @@ class Line(msgspec.Struct):
 
 
 encode_line: Final = msgspec.json.Encoder().encode
+encode_line_into: Final = msgspec.json.Encoder().encode_into
 
 
 def genesis(run_id: str, writer: str) -> bytes:

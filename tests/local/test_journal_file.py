@@ -175,7 +175,7 @@ def test_a_torn_line_is_left_behind_and_passed_over(store_path: Path) -> None:
     store = LocalStore(store_path, SystemClock(), disk := FaultyDisk(only=()))
     journal = store.begin(process_started(RUN))
 
-    def half(fd: int, data: bytes | memoryview) -> int:
+    def half(fd: int, data: bytes | bytearray | memoryview) -> int:
         os.write(fd, bytes(data)[:20])
         disk.write = os.write
         raise OSError(errno.EIO, "I/O error")

@@ -78,7 +78,7 @@ class RecordingDisk(Disk):
         self.log.append(("create", number, self._relative(path)))
         return fd
 
-    def _write(self, fd: int, data: bytes | memoryview) -> int:
+    def _write(self, fd: int, data: bytes | bytearray | memoryview) -> int:
         self._note("write", self._files[fd], bytes(data))
         written: int = self._real["write"](fd, data)
         return written
