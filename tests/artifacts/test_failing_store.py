@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from instrument import ExperimentContext, registry, track_artifacts
+from instrument import ExperimentContext, register_serialiser, registry, track_artifacts
 from instrument.clock import SystemClock
 from instrument.errors import NotFoundError, StoreError
 from instrument.records import ArtifactUsed, Problem
@@ -188,6 +189,18 @@ def test_a_store_that_is_removed_in_mid_run(
         everything(run)
     assert run.state is RunState.COMPLETED
     assert "could not keep 'before:v1' as a parent of 'model'" in capfd.readouterr().err
+
+
+def test_a_store_that_is_removed_while_an_artifact_is_stored(store_path: Path) -> None:
+    def write(_: Fraction, path: Path) -> None:
+        shutil.rmtree(store_path)
+        path.write_text("1/2")
+
+    register_serialiser(Fraction, suffix=".txt", write=write, read=Path.read_text)
+    with a_run() as run:
+        before = run.log_artifact("before", data=[1])
+        version = run.log_artifact("half", data=Fraction(1, 2), parent_artifacts=before)
+    assert (version.ref, run.state) == ("half:unrecorded", RunState.COMPLETED)
 
 
 def test_an_artifact_that_went_from_a_store_that_works(store_path: Path) -> None:
