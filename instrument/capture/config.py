@@ -48,7 +48,7 @@ def _leaves(mapping: Mapping[Any, Any], prefix: str, depth: int) -> Any:
         name = printable(f"{prefix}{key}")
         inner = _parts(value, name)
         if hides(name[len(prefix) :], value):
-            yield name, hide(_revealed(value))
+            yield name, hide(_revealed(value), name[len(prefix) :])
         elif inner:
             yield from _leaves(inner, f"{name}.", depth + 1)
         else:

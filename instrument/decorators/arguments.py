@@ -76,7 +76,7 @@ class Parameters:
         for name, value in self._changeable.items():
             found[name] = self._summary(name, value)
         for name, value in kwargs.items():
-            found[name] = hide(value) if is_secret_name(name) else summarise(value)
+            found[name] = hide(value, name) if is_secret_name(name) else summarise(value)
         names, secrets = self._positional, self._secrets
         if len(args) > len(names):
             found[self._rest] = self._summary(self._rest, args[len(names) :])
@@ -85,11 +85,11 @@ class Parameters:
             names, args = names[1:], args[1:]
         for index, value in enumerate(args):
             name = names[index]
-            found[name] = hide(value) if name in secrets else summarise(value)
+            found[name] = hide(value, name) if name in secrets else summarise(value)
         return found
 
     def _summary(self, name: str, value: Any) -> Any:
-        return hide(value) if name in self._secrets else summarise(value)
+        return hide(value, name) if name in self._secrets else summarise(value)
 
 
 def summarise(value: Any) -> Any:
@@ -173,7 +173,7 @@ class _Summary:
         for key, value in pairs:
             name = key if type(key) is str else str(_scalar(type(key), key))
             summary[_text(name[:MAX_TEXT])] = (
-                hide(value) if is_secret_name(name) else self.of(value, depth + 1)
+                hide(value, name) if is_secret_name(name) else self.of(value, depth + 1)
             )
         return summary
 

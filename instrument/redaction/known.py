@@ -13,6 +13,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from instrument.redaction.names import is_secret_name
+from instrument.redaction.plain import is_plain
 
 MIN_LENGTH: Final = 8
 """Shorter values are not searched for in text: they match by chance."""
@@ -129,7 +130,7 @@ def _of_environment() -> set[str]:
     found = set()
     for name, value in list(os.environ.items()):
         if is_secret_name(name):
-            found.add(value)
+            found.add("" if is_plain(name, value) else value)
         elif "://" in value:
             found.update(_USERINFO.findall(value[:MAX_LENGTH]))
     return {value for value in found if len(value) <= MAX_LENGTH and is_findable(value)}

@@ -30,13 +30,19 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z]?[a-z]{2,14}(?:[A-Z][a-z]{1,14}|[0-9]{
 
 def is_secret_literal(name: str, value: str) -> bool:
     """Whether `value`, which stands in quotes behind `name` in code, is a secret."""
-    if not is_secret_name(name) or _PATH.fullmatch(value) or _is_gap(value):
+    if not is_secret_name(name) or is_plain(name, value):
         return False
     is_long = len(value) >= _MIN_LENGTH and _TOKEN.fullmatch(value) is not None
     if _names_password(name):
         is_odd = len(value) >= _MIN_PASSWORD_LENGTH and _PASSWORD.fullmatch(value) is not None
         return is_long or is_odd
-    return is_long and not _is_words(value)
+    return is_long
+
+
+def is_plain(name: str, value: str) -> bool:
+    """Whether `value` behind a name that says secret is a gap, a path, or words and no password."""
+    is_named = not _names_password(name) and _is_words(value)
+    return is_named or _is_gap(value) or _PATH.fullmatch(value) is not None
 
 
 def is_secret_word(name: str, value: str) -> bool:
@@ -45,7 +51,7 @@ def is_secret_word(name: str, value: str) -> bool:
 
 
 def _names_password(name: str) -> bool:
-    last = words_of(name)[-1]
+    last = words_of(name)[-1] if words_of(name) else ""
     return last in _PASSWORD_WORDS or last.endswith(("password", "passwd", "passphrase"))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from instrument.redaction.known import MIN_LENGTH, clean_texts, learn, redact_known
 from instrument.redaction.names import hides, is_secret_name, words_of
+from instrument.redaction.plain import is_plain
 
 REDACTED: Final = "[redacted]"
 _MAX_QUERY: Final = 20_000
@@ -114,7 +115,7 @@ def redact_plain(value: Any) -> Any:
         return redact_text(printable(value))
     if isinstance(value, dict):
         return {
-            redact_text(printable(key)): hide(item) if hides(key, item) else redact_plain(item)
+            redact_text(printable(key)): hide(item, key) if hides(key, item) else redact_plain(item)
             for key, item in value.items()
         }
     if isinstance(value, list):
@@ -122,10 +123,16 @@ def redact_plain(value: Any) -> Any:
     return value
 
 
-def hide(value: Any) -> str:
-    """What stands for the secret `value`; its texts are searched for everywhere from now on."""
+def hide(value: Any, name: str = "password") -> str:
+    """What stands for the secret `value`; its texts are searched for everywhere from now on.
+
+    Args:
+        value: The secret.
+        name: The name it has; words under another than that of a password are not searched for.
+    """
     for text in _texts_in(value):
-        learn(text)
+        if not is_plain(name, text):
+            learn(text)
     return REDACTED
 
 

@@ -116,3 +116,19 @@ def test_random_states_without_a_seed_are_one_line(
         [only] = found
         assert only["a"].startswith("unseeded, sha256:")
         assert "random states" in cli("runs", "diff", *runs).out
+
+
+def test_words_that_a_parameter_holds_keep_no_code_out(cli: Cli, tmp_path: Path) -> None:
+    script = make_repository(tmp_path / "r") / "train.py"
+    script.write_bytes(
+        b"import instrument\n"
+        b"@instrument.reproducible\n"
+        b"def f(auth, credentials):\n    return 1\n"
+        b"config = dict(auth='my-auth-provider-name')\n"
+        b"with instrument.ExperimentContext(config, monitor_hardware=False):\n"
+        b"    f('other-provider-name', credentials='application-default')\n"
+    )
+    assert "not recorded" not in alone(script)
+    run_id = cli("runs", "list", "--json").json[0]["id"]
+    assert "kept as a patch" in cli("runs", "show", run_id).out
+    assert cli("runs", "show", run_id, "--json").json["params"] == {"auth": "[redacted]"}
