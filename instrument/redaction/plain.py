@@ -17,7 +17,8 @@ _PASSWORD_WORDS: Final = frozenset({"pass", "passcode", "passphrase", "passwd", 
 _KNOWN: Final = r"(?:aws|base|es|gpt|hs|llama|md|oauth|pbkdf|rs|s|sha|t|v)[0-9]{1,3}"
 """Words with digits in them, such as ``oauth2``, ``sha256`` and ``v2``."""
 _WORD: Final = rf"(?:{_KNOWN}|[A-Z]?[a-z]{{1,14}}(?:[A-Z][a-z]{{2,14}}){{0,4}})"
-_WORDS: Final = re.compile(rf"{_WORD}(?:[-_./]{{1,2}}{_WORD}){{1,20}}")
+_WORDS: Final = rf"{_WORD}(?:[-_./]{{1,2}}{_WORD}){{1,20}}"
+"""Compiled where it is needed, by `re`: most runs need none."""
 _UNSPOKEN: Final = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{6}")
 _PATH: Final = re.compile(r"(?:~|\.{1,2})?/[A-Za-z0-9_./-]{1,300}\.[a-z]{2,5}")
 _VARIABLE: Final = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
@@ -56,7 +57,7 @@ def _names_password(name: str) -> bool:
 
 
 def _is_words(value: str) -> bool:
-    return _WORDS.fullmatch(value) is not None and not _UNSPOKEN.search(value)
+    return re.fullmatch(_WORDS, value) is not None and not _UNSPOKEN.search(value)
 
 
 def _is_gap(value: str) -> bool:
