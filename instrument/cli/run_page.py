@@ -186,7 +186,7 @@ def _code(run: RunSummary, captured: CodeCaptured | None) -> str:
 
 
 def _captured_code(store: Store, run: RunSummary) -> CodeCaptured | None:
-    """The last record about the code; of one attempt none comes after the one from the background."""
+    """The last record about the code; in an attempt, the background makes the last."""
     last = None
     for entry in store.entries(run.id):
         if isinstance(entry.record, CodeCaptured):
