@@ -114,6 +114,7 @@ class RunArtifacts(ABC):
             NotFoundError: There is no such artifact.
         """
         from instrument.artifacts import Artifact, UnstoredArtifact
+        from instrument.intercept.named import named_by
 
         requested = given.reference(reference)
         try:
@@ -126,6 +127,8 @@ class RunArtifacts(ABC):
             return UnstoredArtifact(requested, error)
         version = artifact.version
         self._used.setdefault(version.ref)
+        if self.recording is not None:
+            named_by(self.recording).uses(version)
         self.record(
             ArtifactUsed(
                 ref=version.ref, type=version.type, digest=version.digest, requested=requested
@@ -195,11 +198,13 @@ class RunArtifacts(ABC):
     ) -> ArtifactVersion:
         from instrument.artifacts import log_value, unrecorded
         from instrument.artifacts.unstored import remember
+        from instrument.intercept.named import named_by
 
         check_artifact_name(name)
         _check_path(content.file_path)
         parents = content.parents
-        refs = given.references("parent_artifacts", parents) if parents is not None else self.used
+        given_refs = parents is not None
+        refs = given.references("parent_artifacts", parents) if given_refs else self._seen(name)
         version = unrecorded(name, kind)
         recording = self.recording
         store = recording.store if recording is not None else None
@@ -222,10 +227,22 @@ class RunArtifacts(ABC):
                 pickle=content.pickle,
             )
             self._stored.add(version.ref)
+            named_by(recording).logs(version)
             self.record(_logged(version, role))
             _tell_what_is_not_kept(version, kind, content)
         remember(self._location, name, stored=version.version is not None)
         return version
+
+    def _seen(self, name: str) -> tuple[str, ...]:
+        """What the run has used and was seen to read by now, before it logs `name`."""
+        from instrument.intercept.named import seen_by_now
+
+        if self.recording is None:
+            return self.used
+        seen = seen_by_now(self.recording, name)
+        for ref in list(seen.recognised):
+            self._used.setdefault(ref)
+        return (*self.used, *seen.logged_and_read())
 
     def _parents(self, name: str, references: Iterable[str]) -> list[str]:
         """Those of `references` that the store has; a problem tells of what it should have.

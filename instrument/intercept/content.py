@@ -50,6 +50,7 @@ class Content:
     Attributes:
         digest: What they are together, when it is known.
         then: Called with the record when it is written.
+        missed: Names of what was logged without waiting longer for the digest.
     """
 
     def __init__(  # noqa: PLR0913 - the limits are given by name
@@ -65,6 +66,7 @@ class Content:
         self.recorder = recorder
         self.digest: str | None = None
         self.then: Callable[[ContentIdentified], None] | None = None
+        self.missed: list[str] = []
         self.reason: str | None = None
         self._load_id = load_id
         self._objects = objects
@@ -208,6 +210,21 @@ def wait_for_contents(recorder: Recorder, seconds: float) -> int:
     for content in late:
         content.tell()
     return len(late)
+
+
+def settle(recorder: Recorder, seconds: float, name: str) -> None:
+    """Wait until what was loaded for `recorder` before is identified; for each only once.
+
+    Args:
+        recorder: The run.
+        seconds: How long to wait at most.
+        name: What is about to be logged; `Content.missed` has it where that took longer.
+    """
+    deadline = time.monotonic() + seconds
+    for content in [content for content in list(_waiting) if content.recorder is recorder]:
+        left = 0 if content.missed else max(deadline - time.monotonic(), 0)
+        if not content.wait(left):
+            content.missed.append(name)
 
 
 def _digest(files: Iterable[File]) -> str | None:

@@ -1,77 +1,136 @@
 """Loads and reads of what the store has as an artifact: an input of the run, without being told."""
 
-import time
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from instrument.guard import say
+from instrument.intercept.named import SETTLE_SECONDS, named_by
 from instrument.intercept.session import Destination
-from instrument.records import ArtifactUsed, ContentIdentified
-from instrument.vocabulary import ArtifactVersion, File
+from instrument.records import ArtifactUsed, ContentIdentified, EnvironmentCaptured, Problem
+from instrument.vocabulary import ArtifactVersion, File, Health
 
 if TYPE_CHECKING:
     from instrument.protocols import Recorder
 
-_FRESH_SECONDS: Final = 30.0
+_FRESH: Final = timedelta(seconds=30)
+_MAX_TOLD: Final = 5
 
 
 class _Known:
-    """The versions of a store, by the digests of their files. What is new is seen later."""
+    """The versions of a store, by the digests of their files."""
 
     def __init__(self, versions: Iterable[ArtifactVersion]) -> None:
-        self.read_at = time.monotonic()
+        self.read_at = datetime.now(UTC)
         self._by_file: defaultdict[str, list[ArtifactVersion]] = defaultdict(list)
         for version in versions:
             for digest in {file.digest for file in version.files}:
                 self._by_file[digest].append(version)
 
-    def holding(self, content: ContentIdentified) -> list[ArtifactVersion]:
-        """The versions that are `content`; else of each name the one that alone has all of it."""
-        found: defaultdict[str, list[ArtifactVersion]] = defaultdict(list)
-        for version in self._by_file[content.files[0].digest]:
-            if _has_all(version, content.files):
-                found[version.name].append(version)
-        same = [one for some in found.values() for one in some if one.digest == content.digest]
-        return same or [some[0] for some in found.values() if len(some) == 1]
+    def holding(self, content: ContentIdentified, before: datetime) -> list[ArtifactVersion]:
+        """The versions that were `content` before; where none was, those that it was a part of."""
+        found = [
+            version
+            for version in self._by_file[content.files[0].digest]
+            if version.created_at <= before and _holds(version, content)
+        ]
+        return [version for version in found if version.digest == content.digest] or found
 
 
 _known: "weakref.WeakKeyDictionary[Recorder, _Known]" = weakref.WeakKeyDictionary()
 
 
 def tell_inputs(
-    destination: Destination, requested: str | None, content: ContentIdentified
+    destination: Destination,
+    requested: str | None,
+    began: datetime,
+    missed: list[str],
+    content: ContentIdentified,
 ) -> None:
-    """Record which versions in the store hold what was loaded or read.
+    """Record which version in the store holds what was loaded or read.
 
-    A version that the run itself made is none of its inputs. A store that has not the bytes is not
-    searched.
+    One that the run has named itself is the one. Else it is the only one of others that has the
+    bytes, and had them before: equal bytes under several names do not tell which was meant. What
+    the run itself made is none of its inputs. A store that has not the bytes is not searched.
+
+    Args:
+        destination: Where it is told.
+        requested: What was asked for.
+        began: When the load or read did.
+        missed: What was logged since without waiting longer for `content`.
+        content: What was loaded or read.
     """
-    versions, digest = destination.versions, content.digest
-    if versions is None or digest is None or not content.files:
+    if destination.versions is None or content.digest is None or not content.files:
         return
-    if not destination.objects.contains(content.files[0].digest):
+    named = named_by(destination.recorder)
+    named.read.add(content.digest)
+    if any(_holds(version, content) for version in named.before(began)):
         return
+    found = _find(destination, began, content)
+    if any(version.run_id == destination.run_id for version in found):
+        return
+    if len(found) > 1 and content.digest not in named.doubted:
+        named.doubted.add(content.digest)
+        _tell_doubt(destination, requested, content.digest, found)
+    if len(found) == 1:
+        named.recognised[found[0].ref] = found[0]
+        _tell_use(destination, requested or content.digest, found[0], missed)
+
+
+def _find(
+    destination: Destination, began: datetime, content: ContentIdentified
+) -> list[ArtifactVersion]:
+    versions = destination.versions
+    if versions is None or not destination.objects.contains(content.files[0].digest):
+        return []
     known = _known.get(destination.recorder)
-    if known is None or time.monotonic() - known.read_at > _FRESH_SECONDS:
+    found = known.holding(content, began) if known is not None else []
+    if known is None or (known.read_at < began and not found) or known.read_at + _FRESH < began:
         known = _known[destination.recorder] = _Known(versions.artifacts())
-    for version in known.holding(content):
-        if version.run_id != destination.run_id:
-            used = ArtifactUsed(
-                ref=version.ref,
-                type=version.type,
-                digest=version.digest,
-                requested=requested or digest,
-            )
-            destination.recorder.record(used)
+        found = known.holding(content, began)
+    return found
 
 
-def _has_all(version: ArtifactVersion, files: Iterable[File]) -> bool:
-    """Whether `version` is a file with the same bytes, or a tree with all of `files` in it."""
-    if not version.is_tree:
-        return all(file.digest == version.digest for file in files)
-    there = [(f"/{file.path}", file.digest) for file in version.files]
-    return all(
-        any(digest == file.digest and path.endswith(f"/{file.path}") for path, digest in there)
-        for file in files
+def _tell_use(
+    destination: Destination, requested: str, version: ArtifactVersion, missed: list[str]
+) -> None:
+    recorder, ref = destination.recorder, version.ref
+    recorder.record(
+        ArtifactUsed(ref=ref, type=version.type, digest=version.digest, requested=requested)
     )
+    if missed:
+        doing = f"keep {ref!r} as a parent of {', '.join(map(repr, missed[:_MAX_TOLD]))}"
+        message = f"it was read, and not hashed {SETTLE_SECONDS:g} seconds after that was logged"
+        recorder.record(Problem(doing=doing, error="TimeoutError", message=message))
+        say(f"could not {doing}: {message} (your run goes on)")
+
+
+def _tell_doubt(
+    destination: Destination, requested: str | None, digest: str, found: list[ArtifactVersion]
+) -> None:
+    """A note, which is no failure: the digest of what was read is on the record in any case."""
+    refs = ", ".join(version.ref for version in found[:_MAX_TOLD])
+    more = f" and {len(found) - _MAX_TOLD} more" if len(found) > _MAX_TOLD else ""
+    reason = f"{requested or digest} is in {refs}{more}; use_artifact says which was meant"
+    health = Health(part="interception of an input", status="skipped", reason=reason)
+    told = EnvironmentCaptured(level=1, snapshot=None, health=(health,))
+    destination.recorder.record(told)
+
+
+def _holds(version: ArtifactVersion, content: ContentIdentified) -> bool:
+    """Whether `version` is a file with the same bytes, or a tree with all the files in it."""
+    if version.digest == content.digest:
+        return True
+    if not version.is_tree:
+        return all(file.digest == version.digest for file in content.files)
+    first = content.files[0].digest
+    if not any(file.digest == first for file in version.files):
+        return False
+    there = [(f"/{file.path}", file.digest) for file in version.files]
+    return all(_is_in(there, file) for file in content.files)
+
+
+def _is_in(there: list[tuple[str, str]], file: File) -> bool:
+    return any(digest == file.digest and path.endswith(f"/{file.path}") for path, digest in there)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -84,7 +85,9 @@ class Load:
             destination.recorder,
             destination.data_limit_bytes if kind == "data" else None,
         )
-        self.content.then = partial(tell_inputs, destination, self.requested)
+        self.content.then = partial(
+            tell_inputs, destination, self.requested, datetime.now(UTC), self.content.missed
+        )
         self.outer = outer
         self._recorder = destination.recorder
         self._call_site = call_site()

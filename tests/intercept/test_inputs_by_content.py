@@ -1,17 +1,21 @@
 """What a run loads or reads, and the store has as an artifact, is an input of the run."""
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import pandas
 import pytest
-from intercept.loading import loads_of
+import torch
+from intercept.loading import digest, loads_of
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from instrument import ExperimentContext
 from instrument.lineage import ancestors, build_graph
+from instrument.records import EnvironmentCaptured, Problem
+from instrument_local import LocalStore
 
 
 def _logged(name: str, path: Path, kind: str = "dataset") -> str:
@@ -63,6 +67,147 @@ def test_what_the_run_made_itself_is_no_input_of_it(tmp_path: Path) -> None:
     assert (summary.inputs, summary.outputs) == ([], ["table:v1"])
 
 
+def test_what_was_read_is_a_parent_of_what_is_made_next_however_soon(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a\n" + b"1\n" * 4_000_000)  # so that it has no digest at once
+    ref = _logged("table", path)
+    (path := path.rename(tmp_path / "moved.csv")).touch()  # its digest is to be found anew
+
+    def work(run: ExperimentContext) -> None:
+        pandas.read_csv(path, nrows=1)
+        assert run.log_artifact("result", data=[1]).parents == (ref,)
+        assert run.log_artifact("alone", data=[1], parent_artifacts=[]).parents == ()
+
+    _, summary = _run(work)
+    assert summary.inputs == [ref]
+
+
+def test_a_version_that_does_not_wait_long_enough_for_a_parent_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = _logged("table", path := _table(tmp_path / "t.csv"))
+    go_on = threading.Event()
+    identify = LocalStore.identify
+
+    def slow(store: LocalStore, path: Path) -> Any:
+        go_on.wait(30)
+        return identify(store, path)
+
+    monkeypatch.setattr(LocalStore, "identify", slow)
+
+    def work(run: ExperimentContext) -> None:
+        pandas.read_csv(path)
+        assert run.log_artifact("first", data=[1]).parents == ()
+        assert run.log_artifact("second", data=[1]).parents == ()
+        go_on.set()
+        assert run.log_artifact("alone", data=[1], parent_artifacts=[]).parents == ()
+
+    store, summary = _run(work)
+    assert summary.inputs == [ref]
+    problems = [entry.record for entry in store.entries(summary.id)]
+    (problem,) = [record for record in problems if isinstance(record, Problem)]
+    assert problem.doing == f"keep '{ref}' as a parent of 'first', 'second'"
+
+
+def test_equal_bytes_are_not_use_where_a_version_was_asked_for() -> None:
+    """Two equal runs: the second has not touched the checkpoint of the first."""
+    parents: list[tuple[str, ...]] = []
+
+    def work(run: ExperimentContext) -> None:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(2, 2)
+        run.log_checkpoint(model, step=1)
+        run.log_artifact("net", "model", data=model)
+        run.use_artifact("net").load()
+        parents.append(run.log_artifact("report", data=[len(parents)]).parents)
+
+    inputs = [_run(work)[1].inputs for _ in range(2)]
+    assert inputs == [["net:v1"], ["net:v1"]]
+    assert parents == [("net:v1",), ("net:v1",)]
+
+
+def test_bytes_that_two_names_have_are_the_one_that_was_asked_for_or_none(tmp_path: Path) -> None:
+    path = _table(tmp_path / "t.csv")
+    first, _ = _logged("first", path), _logged("second", path)
+
+    def guess(run: ExperimentContext) -> None:
+        pandas.read_csv(path)
+        assert run.log_artifact("result", data=[1]).parents == ()
+
+    def asked(run: ExperimentContext) -> None:
+        pandas.read_csv(run.use_artifact("first").path())
+        pandas.read_csv(path)
+
+    store, summary = _run(guess)
+    assert summary.inputs == []
+    assert summary.data[0]["digest"] == digest(path)
+    told = [entry.record for entry in store.entries(summary.id)]
+    reasons = [
+        health.reason or ""
+        for record in told
+        if isinstance(record, EnvironmentCaptured)
+        for health in record.health
+        if health.part == "interception of an input"
+    ]
+    assert len(reasons) == 1
+    assert "is in first:v1, second:v1; use_artifact says which" in reasons[0]
+    assert _run(asked)[1].inputs == [first]
+
+
+def test_what_is_logged_after_it_was_read_is_no_input_and_a_parent_of_what_follows(
+    tmp_path: Path,
+) -> None:
+    path = _table(tmp_path / "t.csv")
+
+    def work(run: ExperimentContext) -> None:
+        pandas.read_csv(path)
+        run.log_artifact("table", "dataset", file_path=path)
+        assert run.log_artifact("model", data=[1]).parents == ("table:v1",)
+
+    _, summary = _run(work)
+    assert summary.inputs == []
+    _, again = _run(work)
+    assert again.inputs == ["table:v1"], "it was there before this run read it"
+
+
+def test_a_version_that_another_makes_after_the_read_is_no_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest is known late, when another run has logged the same file."""
+    path = _table(tmp_path / "t.csv")
+    go_on = threading.Event()
+    identify = LocalStore.identify
+
+    def slow(store: LocalStore, path: Path) -> Any:
+        go_on.wait(30)
+        return identify(store, path)
+
+    monkeypatch.setattr(LocalStore, "identify", slow)
+
+    def work(_: ExperimentContext) -> None:
+        pandas.read_csv(path)
+        with ExperimentContext(name="other", monitor_hardware=False, capture_level=1) as other:
+            other.log_artifact("table", "dataset", file_path=path)
+            go_on.set()
+
+    _, summary = _run(work)
+    assert summary.inputs == []
+
+
+def test_a_version_that_another_made_while_the_run_was_open_is_an_input(tmp_path: Path) -> None:
+    old, new = _table(tmp_path / "old.csv", 5), _table(tmp_path / "new.csv", 6)
+    _logged("old", old)
+
+    def work(_: ExperimentContext) -> None:
+        pandas.read_csv(old)
+        with ExperimentContext(name="other", monitor_hardware=False, capture_level=1) as other:
+            other.log_artifact("new", "dataset", file_path=new)
+        pandas.read_csv(new)
+
+    _, summary = _run(work)
+    assert summary.inputs == ["old:v1", "new:v1"]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_model_that_is_a_part_of_a_tree_is_found_and_two_that_may_be_are_not_guessed(
     models: Path, tmp_path: Path
@@ -85,8 +230,6 @@ def test_a_model_that_is_a_part_of_a_tree_is_found_and_two_that_may_be_are_not_g
 def test_a_store_without_artifacts_is_not_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from instrument_local import LocalStore
-
     monkeypatch.setattr(LocalStore, "artifacts", lambda *_: pytest.fail("it was searched"))
     path = _table(tmp_path / "t.csv")
     assert not loads_of(lambda: pandas.read_csv(path)).problems
