@@ -128,7 +128,8 @@ class RunArtifacts(ABC):
         version = artifact.version
         self._used.setdefault(version.ref)
         if self.recording is not None:
-            named_by(self.recording).uses(version)
+            with self.recording.guard.protect("remember what was used"):
+                named_by(self.recording).uses(version)
         self.record(
             ArtifactUsed(
                 ref=version.ref, type=version.type, digest=version.digest, requested=requested
@@ -239,10 +240,13 @@ class RunArtifacts(ABC):
 
         if self.recording is None:
             return self.used
-        seen = seen_by_now(self.recording, name)
-        for ref in list(seen.recognised):
-            self._used.setdefault(ref)
-        return (*self.used, *seen.logged_and_read())
+        logged: list[str] = []
+        with self.recording.guard.protect("find what was read before"):
+            seen = seen_by_now(self.recording, name)
+            for ref in list(seen.recognised):
+                self._used.setdefault(ref)
+            logged = seen.logged_and_read()
+        return (*self.used, *logged)
 
     def _parents(self, name: str, references: Iterable[str]) -> list[str]:
         """Those of `references` that the store has; a problem tells of what it should have.
