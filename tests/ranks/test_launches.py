@@ -119,9 +119,9 @@ def test_ranks_take_part_in_the_run_that_is_named() -> None:
     together(*({**each, "INSTRUMENT_RUN_ID": "my-run"} for each in RANKS["parent"]))
     (run,) = (run for run in here().runs() if run.name != "inner")
     assert {"loss_of_rank_0", "loss_of_rank_1"} <= set(run.metrics)
-    # The program's second run is its next attempt, unless a rank is still in the first by then.
+    # The program's second run is its next attempt; a rank that is late by a whole run shifts that.
     assert run.id == "my-run"
-    assert run.attempts in {1, 2}
+    assert run.attempts in {1, 2, 3}
 
 
 def job(**more: str) -> None:
