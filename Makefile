@@ -15,7 +15,7 @@ DEV := $(VENV)/dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults test-all lint format bench docs lock clean
+.PHONY: help demo test test-again test-faults test-all lint format bench docs lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: $(PACKAGE)  ## Train and evaluate a real model, then show what was recorde
 # Where a test stands that no signal reaches any more is printed after five minutes.
 test: $(DEV)  ## Run the tests that take seconds
 	$(PYTEST) -m 'not slow and not gpu' -o faulthandler_timeout=300
+
+test-again: $(DEV)  ## Run the tests that failed, one after another
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m 'not slow and not gpu'
 
 test-faults: $(DEV)  ## Kill processes and inject faults, at full length
 	$(PYTEST) -m faults
