@@ -83,10 +83,8 @@ def test_what_was_read_is_a_parent_of_what_is_made_next_however_soon(tmp_path: P
     assert summary.inputs == [ref]
 
 
-def test_a_version_that_does_not_wait_long_enough_for_a_parent_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ref = _logged("table", path := _table(tmp_path / "t.csv"))
+def _held_back(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No digest is known before the event is set."""
     go_on = threading.Event()
     identify = LocalStore.identify
 
@@ -95,6 +93,14 @@ def test_a_version_that_does_not_wait_long_enough_for_a_parent_says_so(
         return identify(store, path)
 
     monkeypatch.setattr(LocalStore, "identify", slow)
+    return go_on
+
+
+def test_a_version_that_does_not_wait_long_enough_for_a_parent_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = _logged("table", path := _table(tmp_path / "t.csv"))
+    go_on = _held_back(monkeypatch)
 
     def work(run: ExperimentContext) -> None:
         pandas.read_csv(path)
@@ -176,14 +182,7 @@ def test_a_version_that_another_makes_after_the_read_is_no_input(
 ) -> None:
     """The digest is known late, when another run has logged the same file."""
     path = _table(tmp_path / "t.csv")
-    go_on = threading.Event()
-    identify = LocalStore.identify
-
-    def slow(store: LocalStore, path: Path) -> Any:
-        go_on.wait(30)
-        return identify(store, path)
-
-    monkeypatch.setattr(LocalStore, "identify", slow)
+    go_on = _held_back(monkeypatch)
 
     def work(_: ExperimentContext) -> None:
         pandas.read_csv(path)
