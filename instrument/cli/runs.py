@@ -105,7 +105,7 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
 
 def _say_hints(store: Store, condition: "Condition") -> None:
     """Tell why nothing was found, where the condition shows it."""
-    from instrument.query import hints
+    from instrument.query.hints import hints
 
     for hint in hints(condition, store.runs(limit=_MOST_FOR_HINTS)):
         say(f"hint: {visible(hint)}")

@@ -1,0 +1,74 @@
+"""Why no run meets a condition, where the condition shows it by itself."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from instrument.query.conditions import (
+    LIST_FIELDS,
+    All,
+    Comparison,
+    Condition,
+    Not,
+    Some,
+    value_of,
+)
+from instrument.summary import RunSummary
+from instrument.vocabulary import RunState
+
+
+def hints(condition: Condition, runs: Sequence[RunSummary]) -> list[str]:
+    """Why `condition`, which none of `runs` meets, can hardly ever be met; one line each."""
+    match condition:
+        case All(conditions) | Some(conditions):
+            return [hint for part in conditions for hint in hints(part, runs)]
+        case Not(inner):
+            return hints(inner, runs)
+        case Comparison():
+            hint = _hint(condition, runs)
+            return [hint] if hint else []
+
+
+def _hint(comparison: Comparison, runs: Sequence[RunSummary]) -> str | None:
+    field, operator, value = comparison
+    found = [one for one in (value_of(run, field) for run in runs) if one is not None]
+    group, dot, name = field.partition(".")
+    if dot and not found and value is not None:
+        return _missing(group, name, runs)
+    if field == "state" and isinstance(value, str) and value not in set(RunState):
+        return f"state is one of {', '.join(RunState)}, in capital letters; not {value!r}"
+    if field in LIST_FIELDS and operator != "contains" and value is not None:
+        return f"{field} is a list; write {field} contains {value!r}"
+    if operator == "contains" and field not in LIST_FIELDS:
+        return f"{field} is no list; {field} ~ {value!r} looks for a part of a text"
+    kinds = {_kind(one) for one in found}
+    if value is None or operator in {"~", "contains"} or not kinds or _kind(value) in kinds:
+        return None
+    quotes = "with" if isinstance(value, str) else "without"
+    return (
+        f"{field} is a {kinds.pop()} here and is compared with a {_kind(value)}, {value!r}; "
+        f"texts are written with quotes, numbers without (this one is {quotes})"
+    )
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, (int, float)) or value in ("NaN", "Infinity", "-Infinity"):
+        return "number"
+    return "text" if isinstance(value, str) else "list"
+
+
+def _missing(group: str, name: str, runs: Sequence[RunSummary]) -> str:
+    """No run has this parameter or metric: what is it called?"""
+    from difflib import get_close_matches
+
+    names = [
+        f"{kind}.{known}"
+        for kind in ("metrics", "params")
+        for run in runs
+        for known in cast("dict[str, object]", getattr(run, kind))
+    ]
+    same = [known for known in names if known.partition(".")[2] == name]
+    close = same or get_close_matches(f"{group}.{name}", names, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"no run has {group}.{name}{hint}"
