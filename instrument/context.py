@@ -172,9 +172,11 @@ class ExperimentContext(RunArtifacts):
         console.uninstall()
         intercept.uninstall()
         end = RunFinished(state=self.state, duration_seconds=duration, exit_code=code, signal=by)
-        recording.finish(end, lambda: self._record_end(error))
-        if self._hook is not None:
-            self._hook.remove()
+        try:
+            recording.finish(end, lambda: self._record_end(error))
+        finally:
+            if self._hook is not None:
+                self._hook.remove()
 
     def finish_after(self, error: BaseException | None) -> None:
         """`finish` with what left the body, which comes out itself, whatever fails here.

@@ -12,7 +12,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -69,6 +70,7 @@ class Recording:
         self._started_at = 0.0
         self._finishing = threading.Lock()
         self._unanswered: str | None = None
+        self._failure: Exception | None = None
 
     # --- start -------------------------------------------------------------------------------
 
@@ -185,34 +187,48 @@ class Recording:
         Args:
             end: How the run ended; ignored when this process only takes part in it.
             last: Takes what the context has to add at the end.
+
+        Raises:
+            Exception: The first failure of a strict run, once the journal is closed and sealed.
         """
         if not self._finishing.acquire(blocking=False):
             return  # for good: a signal may come while the end is being written
         before = time.perf_counter()
         deadline = time.monotonic() + END_SECONDS
         _active.discard(self)
-        with self.guard.protect("withdraw the run from child processes"):
+        with self._at_the_end("withdraw the run from child processes"):
             if self._offer is not None:
                 self._offer.withdraw()
-        with self.guard.protect("identify what was loaded"):
+        with self._at_the_end("identify what was loaded"):
             intercept.complete(self, END_SECONDS)
-        self._background.stop(self._records, deadline)
-        if self.console is not None:
-            with self.guard.protect("record what was printed"):
+        with self._at_the_end("stop what is captured in the background"):
+            self._background.stop(self._records, deadline)
+        with self._at_the_end("record what was printed"):
+            if self.console is not None:
                 self.console.stop(left_until(deadline))
         for follower in self._followers:
-            if follower.failure is not None:
-                failed = RuntimeError(f"{follower.failure} (see {follower.log})")
-                self.problem(f"feed the {follower.name} mirror", failed)
-        with self.guard.protect("record the end"):
+            with self._at_the_end(f"feed the {follower.name} mirror"):
+                if follower.failure is not None:
+                    raise RuntimeError(f"{follower.failure} (see {follower.log})")
+        with self._at_the_end("record the end"):
             last()
-        if self._owner and end is not None:
-            self.record(end)
+        with self._at_the_end("record what became of the run"):
+            if self._owner and end is not None:
+                self.record(end)
         self.blocking_seconds += time.perf_counter() - before
         self._close()
         self._finish_mirrors()
-        if self._background.error is not None:
-            raise self._background.error
+        if failure := self._background.error or self._failure:
+            raise failure
+
+    @contextmanager
+    def _at_the_end(self, doing: str) -> Iterator[None]:
+        """A part of the end. What a strict run raises there waits until all else is done."""
+        try:
+            with self.guard.protect(doing):
+                yield
+        except Exception as error:
+            self._failure = self._failure or error
 
     @property
     def has_ended(self) -> bool:
@@ -231,8 +247,9 @@ class Recording:
         }
         if self._background.telemetry_cpu_seconds is not None:
             overhead["telemetry_cpu_seconds"] = self._background.telemetry_cpu_seconds
-        self.record(ProcessFinished(lost=records.lost, overhead=overhead))
-        with self.guard.protect("close the journal"):
+        with self._at_the_end("record the end of the process"):
+            self.record(ProcessFinished(lost=records.lost, overhead=overhead))
+        with self._at_the_end("close the journal"):
             records.close()
         self._write_to(Ended(self.identity.run_id))
         self._unanswered = records.spool
@@ -287,6 +304,7 @@ class Recording:
         self._followers = []
         self.blocking_seconds = 0.0
         self._finishing = threading.Lock()
+        self._failure = None
         unopened = OpenedOnUse(self.open_own_journal)
         self._write_to(self._lent(unopened))
         if self.console is not None:

@@ -23,19 +23,23 @@ print("done")
 """
 
 
-def test_the_failure_is_on_the_record_with_its_reason(store_path: Path, tmp_path: Path) -> None:
+def run_with_a_broken_mirror(tmp_path: Path, **more: str) -> "subprocess.CompletedProcess[str]":
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "wandb.py").write_text("raise ImportError('broken on purpose')\n")
     path = os.pathsep.join([str(broken), os.environ["PYTHONPATH"]])
-    result = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, **more},
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
+
+
+def test_the_failure_is_on_the_record_with_its_reason(store_path: Path, tmp_path: Path) -> None:
+    result = run_with_a_broken_mirror(tmp_path)
     assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
     run = open_store("local", store_path, SystemClock()).run("latest")
     assert run.state is RunState.COMPLETED
@@ -44,3 +48,19 @@ def test_the_failure_is_on_the_record_with_its_reason(store_path: Path, tmp_path
     assert problem.startswith("could not feed the wandb mirror")
     assert "broken on purpose" in problem
     assert not run.recording.complete
+
+
+def test_a_strict_run_is_closed_and_sealed_before_the_failure_is_raised(
+    store_path: Path, tmp_path: Path
+) -> None:
+    result = run_with_a_broken_mirror(tmp_path, INSTRUMENT_STRICT="1")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "broken on purpose" in result.stderr
+    (seal,) = store_path.glob("runs/*/*/run.json")
+    run = open_store("local", store_path, SystemClock()).run("latest")
+    assert (run.id, run.state, run.metrics) == (
+        seal.parent.name,
+        RunState.COMPLETED,
+        {"loss": 0.5},
+    )
+    assert not list((store_path / "open").iterdir())

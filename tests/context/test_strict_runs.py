@@ -1,5 +1,6 @@
 """A strict run is recorded or does not start, and what the body raised comes out of it."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any
 import pytest
 
 from instrument import ExperimentContext, current_run, reproducible
+from instrument.clock import SystemClock
 from instrument.errors import StoreError
+from instrument.registry import open_store
 from instrument.testing import MemoryBackend
+from instrument.vocabulary import RunState
 
 QUIET: dict[str, Any] = {"monitor_hardware": False, "capture_level": 1}
 
@@ -102,3 +106,19 @@ def test_where_the_body_did_not_fail_ours_is_raised(store: MemoryBackend) -> Non
         ExperimentContext(backend=store, strict=True, **QUIET),
     ):
         pass
+
+
+def test_what_fails_at_the_end_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, store_path: Path
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("instrument.intercept.complete", lambda *_: full(b""))
+    run = ExperimentContext(strict=True, **QUIET).start()
+    run.log_metrics({"loss": 0.5}, step=0)
+    with pytest.raises(OSError, match="No space left"):
+        run.finish()
+    assert [seal.parent.name for seal in store_path.glob("runs/*/*/run.json")] == [run.id]
+    found = open_store("local", store_path, SystemClock()).run(run.id)
+    assert (found.state, found.metrics) == (RunState.COMPLETED, {"loss": 0.5})
+    assert not list((store_path / "open").iterdir())
+    assert signal.getsignal(signal.SIGTERM) is handler
