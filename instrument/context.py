@@ -9,28 +9,24 @@ exactly what they changed.
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from instrument import console, given, handover, identity, intercept, registry, settings, stack
-from instrument.capture.config import config_values
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.endings import add_failure, exception_raised, given_end, state_after
 from instrument.errors import UsageError
-from instrument.given import MAX_STEP, metric_name, number, numbers_by_name
-from instrument.guard import one_line, say
+from instrument.guard import say
 from instrument.identity import Identity
 from instrument.naming import check_given_run_id
 from instrument.protocols import Store
 from instrument.recording import Recording, open_store
-from instrument.records import Metrics, Params, Problem, Record, RunFinished, RunStarted
-from instrument.redaction import redact_text
-from instrument.redaction.kept import redact_record
+from instrument.records import Params, Problem, RunFinished, RunStarted
 from instrument.run_artifacts import RunArtifacts
+from instrument.run_values import RunValues, named_params
 from instrument.signals import TerminationHook
 from instrument.vocabulary import RunState
 
@@ -40,13 +36,8 @@ if TYPE_CHECKING:
     from instrument.intercept.generation import Generation
     from instrument.telemetry.phases import Phase
 
-_INFINITY = float("inf")
-MAX_METRIC_NAMES = 50_000
-"""Every name costs a line in each summary; a million would make the store slow for everybody."""
-_now = datetime.now
 
-
-class ExperimentContext(RunArtifacts):
+class ExperimentContext(RunValues, RunArtifacts):
     """One run: opened by ``with`` (or `start`), closed with what became of it.
 
     Args:
@@ -102,7 +93,7 @@ class ExperimentContext(RunArtifacts):
         )
         if backends is not None:
             _check_mirrors(backends, installed=True)
-        self._params = _params_of(config) if config is not None else {}
+        self._params = named_params(config) if config is not None else {}
         self._run_id = check_given_run_id(run_id) if run_id is not None else None
         if self._settings.run_id is not None:
             check_given_run_id(self._settings.run_id)
@@ -111,10 +102,6 @@ class ExperimentContext(RunArtifacts):
         self._monitor_hardware = bool(given.flag("monitor_hardware", monitor_hardware))
         self._seed = given.seed(seed)
         self._seeded: tuple[str, ...] = ()
-        self._recording: Recording | None = None
-        self._metric_names: dict[str, str] = {}
-        self._compared = given.Compared()
-        self._too_many_names = False
         self._token: Token[stack.OpenRun | None] | None = None
         self._hook: TerminationHook | None = None
         self.id = ""
@@ -215,51 +202,6 @@ class ExperimentContext(RunArtifacts):
 
     # --- what the user says --------------------------------------------------------------------
 
-    def log_params(self, values: Mapping[str, Any] | object) -> None:
-        """Record parameters; nested names become dotted, secrets are left out by name.
-
-        Raises:
-            UsageError: `values` is not a mapping or another kind of configuration, or a name in it
-                is empty.
-        """
-        self._record_params(Params(values=_params_of(values), source="log_params"))
-
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Record numbers at one step. On return they survive ``kill -9``.
-
-        Args:
-            metrics: Numbers by name: Python, numpy or torch scalars; NaN is allowed. A float of 32
-                bits is kept as the decimal that people see, 0.9 and not 0.8999999761581421.
-            step: Where in the run they belong: an integer from 0.
-
-        Raises:
-            UsageError: A name, a value or the step is not usable; nothing is recorded.
-        """
-        if self._recording is None:
-            return
-        if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEP):
-            step = given.step_of(metrics, step)
-        if type(metrics) is not dict:
-            metrics = numbers_by_name(metrics)
-        values: dict[str, float | str] = {}
-        names = self._metric_names
-        for name, value in metrics.items():
-            recorded = names.get(name) if type(name) is str else None
-            if recorded is None:
-                recorded = self._metric_name(name)
-            if type(value) is float and -_INFINITY < value < _INFINITY:
-                values[recorded] = value
-            else:
-                values[recorded] = number(name, value)
-        if self._too_many_names:
-            values.pop("", None)
-            if not values and metrics:
-                return
-        try:
-            self._recording.take(Metrics(values=values, step=step), _now(UTC))
-        except Exception as error:
-            self.problem("log metrics", error)
-
     def phase(self, name: str) -> "Phase":
         """A stretch of the run under a name, whose time and hardware are told by themselves.
 
@@ -287,11 +229,6 @@ class ExperimentContext(RunArtifacts):
         return self._given_store or open_store(self._settings)
 
     @property
-    def recording(self) -> Recording | None:
-        """What records this run; None when recording is disabled."""
-        return self._recording
-
-    @property
     def last_generation(self) -> "Generation | None":
         """The last call of a model that ended in this thread or task, else in the run.
 
@@ -307,18 +244,6 @@ class ExperimentContext(RunArtifacts):
     def is_over(self) -> bool:
         """Whether the run was lent to this process, and has ended where it belongs."""
         return self._recording is not None and self._recording.is_over()
-
-    def record(self, record: Record) -> None:
-        """Take a record; does nothing when recording is disabled."""
-        if self._recording is not None:
-            self._recording.record(record)
-
-    def problem(self, doing: str, error: BaseException) -> None:
-        """Count, record and show a failure of recording."""
-        if self._recording is not None:
-            self._recording.problem(doing, error)
-        else:
-            say(f"could not {doing}: {one_line(error)}")
 
     def __repr__(self) -> str:
         return f"<ExperimentContext {self.name or '-'} {self.id or 'not started'} {self.state}>"
@@ -381,20 +306,6 @@ class ExperimentContext(RunArtifacts):
             named=self._name is not None,
         )
 
-    def _metric_name(self, name: object) -> str:
-        """`name` as it is recorded; no name when there are `MAX_METRIC_NAMES` others."""
-        plain = metric_name(name)
-        if plain in self._metric_names:
-            return self._metric_names[plain]
-        if len(self._metric_names) < MAX_METRIC_NAMES:
-            self._metric_names[plain] = redact_text(plain)
-            return self._metric_names[plain]
-        if not self._too_many_names:
-            self._too_many_names = True
-            reason = f"there are {MAX_METRIC_NAMES}; what changes belongs into the step or value"
-            self.problem(f"record the metric {plain:.80} and others", ValueError(reason))
-        return ""
-
     def _record_start(self) -> None:
         if self._settings.trace:
             from instrument.intercept.tracing import trace_functions
@@ -405,17 +316,6 @@ class ExperimentContext(RunArtifacts):
         if self._seed is not None:
             self._seeded = set_seeds(self._seed)
         self.record(read_seeds(self._seed, self._seeded))
-
-    def _record_params(self, record: Params) -> None:
-        """Record parameters; the last value counts, and one that was another before is told."""
-        recording = self._recording
-        if recording is None:
-            return
-        with recording.guard.protect("compare the parameters"):
-            record = redact_record(record)
-            if changed := self._compared.changes(record.values):
-                say(f"{changed}; the last value counts")
-        self.record(record)
 
     def _tell_open_elsewhere(self) -> None:
         """The id is the user's, and so is the mistake: told, but no reason to raise."""
@@ -461,14 +361,6 @@ def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:
     if isinstance(backend, Store):
         return backend, None
     return None, given.texts("backend", backend)
-
-
-def _params_of(config: object) -> dict[str, Any]:
-    """The parameters that `config` holds, each with a name."""
-    values = config_values(config)
-    if "" in values:
-        raise UsageError("'' cannot name a parameter; use a text that is not empty")
-    return values
 
 
 def _mode(offline: Any) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from instrument import ExperimentContext, context as context_module, track_artifacts
+from instrument import ExperimentContext, run_values, track_artifacts
 from instrument.clock import SystemClock
 from instrument.errors import UsageError
 from instrument.protocols import Store
@@ -153,7 +153,7 @@ def test_t37_odd_names_are_data(store: Store, tmp_path: Path) -> None:
 def test_t37_names_without_end_are_bounded_and_told(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_module, "MAX_METRIC_NAMES", 1000)
+    monkeypatch.setattr(run_values, "MAX_METRIC_NAMES", 1000)
     with ExperimentContext() as run:
         for start in range(0, 20_000, 100):
             run.log_metrics({f"loss/{number}": 1.0 for number in range(start, start + 100)})
