@@ -41,6 +41,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     why: str | None = None
 
 
+class RunBegan(Event, frozen=True, kw_only=True, tag="run_began"):
+    """An attempt at a run begins, whose audit is required: noted before its first record.
+
+    Attributes:
+        run_id: The run.
+        attempt: The attempt, from 1.
+    """
+
+    run_id: str
+    attempt: int
+
+
 class RunSealed(Event, frozen=True, kw_only=True, tag="run_sealed"):
     """A run was closed. Its seal names every journal by length, digest and last chain.
 
@@ -193,6 +205,7 @@ class UnknownEvent(Event, frozen=True, kw_only=True):
 EVENTS: Final[Mapping[str, type[Event]]] = {
     str(cls.__struct_config__.tag): cls
     for cls in (
+        RunBegan,
         RunSealed,
         AliasMoved,
         Exported,

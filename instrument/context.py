@@ -19,7 +19,7 @@ from instrument import console, given, handover, identity, intercept, registry, 
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.endings import add_failure, exception_raised, given_end, state_after
 from instrument.errors import UsageError
-from instrument.guard import say
+from instrument.guard import one_line, say
 from instrument.identity import Identity
 from instrument.naming import check_given_run_id
 from instrument.protocols import Store
@@ -276,10 +276,15 @@ class ExperimentContext(RunValues, RunArtifacts):
         intercept.install(_destination, (*self._settings.intercept, "trace"))
         console.install(_console_log)
         if which.owner:
-            self._hook = TerminationHook(
-                lambda: self.finish(RunState.INTERRUPTED, signal="SIGTERM")
-            )
+            self._hook = TerminationHook(self._terminate)
             self._hook.install()
+
+    def _terminate(self) -> None:
+        """Close the run on SIGTERM; nobody could catch what fails."""
+        try:
+            self.finish(RunState.INTERRUPTED, signal="SIGTERM")
+        except Exception as failure:
+            say(f"recording this run failed: {one_line(failure)}")
 
     def _identity(self, store: Store | None) -> Identity:
         """Which run this is."""

@@ -6,7 +6,8 @@
     ├── NotFoundError(LookupError)       2   no such run, artifact, backend or file
     ├── MissingDependencyError(ImportError)  3   an extra is not installed
     ├── StoreError(OSError)              3   the store cannot be read or written
-    │   └── StoreVersionError            3   the store was written by a newer version
+    │   ├── StoreVersionError            3   the store was written by a newer version
+    │   └── AuditError                   3   an audit is required, and the ledger cannot be written
     ├── ContaminationError(ValueError)   1   a model or a text is not as clean as was asked
     ├── HeldError                        1   a hold forbids to remove it
     └── IntegrityError                   1   content does not match its digest
@@ -65,6 +66,10 @@ class StoreError(InstrumentError, OSError):
 
 class StoreVersionError(StoreError):
     """The store was written by a newer version of this package."""
+
+
+class AuditError(StoreError):
+    """An audit is required, and the ledger cannot be told of a run. Raised in any run."""
 
 
 class ContaminationError(InstrumentError, ValueError):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from instrument.errors import NotFoundError, UsageError
+from instrument.errors import AuditError, NotFoundError, UsageError
 from instrument.records import Problem
 
 MAX_RECORDED = 100
@@ -34,8 +34,9 @@ class Guard:
 
         Raises:
             BaseException: `error` itself, in a strict run.
+            AuditError: It is one: who requires an audit wants to hear of it.
         """
-        if self._strict:
+        if self._strict or isinstance(error, AuditError):
             raise error
         self.problems += 1
         if self.problems <= MAX_RECORDED:

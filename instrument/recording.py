@@ -23,7 +23,7 @@ from instrument.background import END_SECONDS, Background, left_until
 from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.console import ConsoleLog
-from instrument.errors import InstrumentError, StoreError
+from instrument.errors import AuditError, InstrumentError, StoreError
 from instrument.guard import Guard, say
 from instrument.handover import Handover, Offer, own_board
 from instrument.identity import Identity
@@ -35,6 +35,7 @@ from instrument.stand_ins import Ended, Lent, Nowhere, OpenedOnUse
 
 if TYPE_CHECKING:
     from instrument.mirroring import Follower
+    from instrument.required_audit import RequiredAudit
 
 MIRROR_DEADLINE_SECONDS: Final = 30.0
 _now: Final = datetime.now
@@ -65,6 +66,7 @@ class Recording:
         self._write_to(Nowhere())
         self._owner = identity.owner
         self._lender = identity.lender
+        self._audit = _audit_of(identity, settings, store)
         self._followers: list[Follower] = []
         self._offer: Offer | None = None
         self._started_at = 0.0
@@ -81,13 +83,16 @@ class Recording:
             first: Takes what the context knows at once (parameters, seeds).
 
         Raises:
-            StoreError: The run is strict and cannot be recorded; it has not begun.
+            StoreError: The run is strict, or its audit required, and it cannot be recorded or not
+                be audited; it has not begun.
         """
         before = time.perf_counter()
         self._started_at = before
         if self._owner:
             self._background.ask_git()
         try:
+            if self._audit is not None:
+                self._audit.begins()
             self._open_journal()
         except BaseException:
             self._background.forget()
@@ -109,7 +114,7 @@ class Recording:
         """Open this process's journal; what fails here is told and the run goes on.
 
         Raises:
-            StoreError: It cannot be written, and the run is strict.
+            StoreError: It cannot be written, and the run is strict or its audit required.
         """
         identity = self.identity
         with self.guard.protect("open the journal"):
@@ -121,10 +126,11 @@ class Recording:
             )
             if self.store is not None:
                 self._write_to(self._lent(self.store.begin(redact_record(process))))
-        if self._records.lost and self._settings.strict:
+        if self._records.lost and (self._settings.strict or self._audit is not None):
             self._records.close()
             why = f"the store {self._where()} cannot be written: {self._records.reason}"
-            raise StoreError(f"{why}; a strict run does not start without its record")
+            kind = "a strict run" if self._settings.strict else "a run with audit=required"
+            raise StoreError(f"{why}; {kind} does not start without its record")
         if self._records.lost:
             say(f"the store {self._where()} cannot be written: this run is not recorded")
 
@@ -190,6 +196,7 @@ class Recording:
 
         Raises:
             Exception: The first failure of a strict run, once the journal is closed and sealed.
+            AuditError: The audit is required, and the end is not in the ledger.
         """
         if not self._finishing.acquire(blocking=False):
             return  # for good: a signal may come while the end is being written
@@ -254,6 +261,8 @@ class Recording:
         self._write_to(Ended(self.identity.run_id))
         self._unanswered = records.spool
         if self._unanswered:
+            if self._audit is not None:
+                self._failure = self._failure or self._audit.open_end("the store does not answer")
             say(
                 f"the store {self._where()} does not answer: what run {self.identity.run_id} "
                 f"recorded since then waits in {self._unanswered}; when it answers again, "
@@ -270,11 +279,18 @@ class Recording:
     def _seal(self, *, quiet: bool) -> None:
         """Seal the run: its owner does, and of the ranks of a launch the last one."""
         run_id, is_rank = self.identity.run_id, self.identity.is_rank
-        if self.store is None or not (self._owner or is_rank):
+        store = self.store
+        if store is None or not (self._owner or is_rank):
             return
         try:
-            if not (is_rank and self.store.is_open(run_id)):
-                self.store.seal(run_id)
+            if is_rank and store.is_open(run_id):
+                return
+            if self._audit is not None:
+                self._audit.ends(lambda: store.seal(run_id).state)
+            else:
+                store.seal(run_id)
+        except AuditError as error:
+            self._failure = self._failure or error
         except InstrumentError as error:
             if not quiet:
                 say(f"the run is recorded but not sealed: {error}")
@@ -297,6 +313,7 @@ class Recording:
     def after_fork(self) -> None:
         """In a forked child: take part in the run with a journal of its own, made when needed."""
         self._owner = False
+        self._audit = None
         if self._offer is not None:
             self._lender = self._offer.handover
         self._background = Background(self, self._settings, monitor_hardware=False)
@@ -334,15 +351,26 @@ def open_store(settings: Settings) -> Store | None:
     """The local store, or None, said loudly, when it cannot be used.
 
     Raises:
-        InstrumentError: In strict mode.
+        InstrumentError: In strict mode, or with audit=required.
     """
     try:
         return registry.open_store("local", settings.store, SystemClock())
     except (InstrumentError, OSError) as error:
-        if settings.strict:
+        if settings.strict or settings.audit == "required":
             raise
         say(f"{error}; this run is not recorded")
         return None
+
+
+def _audit_of(
+    identity: Identity, settings: Settings, store: Store | None
+) -> "RequiredAudit | None":
+    """What is required of the ledger by this process: by the owner of a run, and by each rank."""
+    if settings.audit != "required" or not (identity.owner or identity.is_rank):
+        return None
+    from instrument.required_audit import RequiredAudit
+
+    return RequiredAudit(store, identity.run_id, identity.attempt)
 
 
 def at_process_end(close: Callable[[], None]) -> None:

@@ -17,6 +17,7 @@
 | intercept       | INSTRUMENT_INTERCEPT         | models, data, numpy, pickle, or none            |
 | trace           | INSTRUMENT_TRACE             | functions whose calls are recorded: pkg.train   |
 | hash_limit_gib  | INSTRUMENT_HASH_LIMIT_GIB    | one read of more data than that is not hashed   |
+| audit           | INSTRUMENT_AUDIT             | best-effort, or required: no run without ledger |
 """
 
 import math
@@ -32,7 +33,9 @@ from instrument.errors import UsageError
 from instrument.given import label
 
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
+Audit: TypeAlias = Literal["best-effort", "required"]
 MODES: Final = ("online", "offline", "disabled")
+AUDITS: Final = ("best-effort", "required")
 STORE_NAME: Final = ".instrument"
 INTERCEPTED: Final = ("models", "data", "numpy", "pickle")
 _NUMBERS: Final = ("overhead_budget", "grid_gco2e_per_kwh", "hash_limit_gib")
@@ -76,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     intercept: tuple[str, ...] = ("models", "data")
     trace: tuple[str, ...] = ()
     hash_limit_gib: float = 64.0
+    audit: Audit = "best-effort"
 
 
 def resolve(**arguments: Any) -> Settings:
@@ -171,6 +175,8 @@ def _parse(name: str, value: Any, source: str) -> Any:
             return int(value)
         except ValueError:
             raise UsageError(f"{source}={value!r} is not a capture level; use 1, 2 or 3") from None
+    if name == "audit" and value not in AUDITS:
+        raise UsageError(f"{source}={value!r} is unknown; use one of {', '.join(AUDITS)}")
     if name in _NUMBERS:
         return _positive(value, source)
     if name in _SWITCHES and isinstance(value, str):

@@ -132,7 +132,12 @@ def _finish_all() -> None:
     """Close what is still open when the interpreter ends, newest first."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     for opened in reversed(list(_open.values())):
-        opened.run.finish(error=error)
+        try:
+            opened.run.finish(error=error)
+        except Exception as failure:  # nobody is left to catch it, and others are to be closed
+            from instrument.guard import one_line, say
+
+            say(f"recording run {opened.run.id} failed: {one_line(failure)}")
 
 
 def _after_fork_in_child() -> None:

@@ -34,6 +34,10 @@ _RETRY_SECONDS: Final = 0.1
 _NAME: Final = re.compile(r"([1-9][0-9]{0,17})\.(json|done)")
 
 
+class LockedError(StoreError):
+    """Another process holds the lock; the message says who."""
+
+
 class Holder(Process, kw_only=True):
     """Content of a lock.
 
@@ -92,7 +96,8 @@ def maintenance(layout: Layout, doing: str, *, wait_seconds: float = 0.0) -> Ite
         wait_seconds: How long to wait for another holder.
 
     Raises:
-        StoreError: Another holds it, and the message says who; or it cannot be written.
+        LockedError: Another holds it.
+        StoreError: It cannot be written.
     """
     with store_errors(f"lock the store for {doing}"):
         layout.create()
@@ -117,7 +122,7 @@ def _take(layout: Layout, doing: str, deadline: float) -> Maintenance:
             if held is not None:
                 return held
         elif time.monotonic() >= deadline:
-            raise StoreError(reason)
+            raise LockedError(reason)
         else:
             time.sleep(_RETRY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - to spread them
 

@@ -72,6 +72,14 @@ class PatientStore(LocalStore):
         """See `instrument.protocols.Store`."""
         return self._patience.call(OPEN_SECONDS, super().seal, run_id)
 
+    def enter_beginning(self, run_id: str, attempt: int) -> None:
+        """See `instrument.protocols.ledger.Auditing`."""
+        self._patience.call(OPEN_SECONDS, super().enter_beginning, run_id, attempt)
+
+    def enter_seal(self, run_id: str) -> None:
+        """See `instrument.protocols.ledger.Auditing`."""
+        self._patience.call(OPEN_SECONDS, super().enter_seal, run_id)
+
 
 def _seconds_for_files(paths: Sequence[str | Path]) -> float:
     size_bytes = 0

@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from instrument.errors import NotFoundError, StoreError
 from instrument.naming import LATEST, Reference, check_run_id
 from instrument.protocols import Clock, Draft, Packing, Store, Usage, Verification
-from instrument.query import Condition
 from instrument.records import FORMAT_VERSION, Entry, ProcessStarted
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion, File
 from instrument_local.copying import Told, nobody
 from instrument_local.files import Disk, store_errors
 from instrument_local.flusher import flusher
-from instrument_local.index import Index
 from instrument_local.journal import Journal
 from instrument_local.layout import Layout
 from instrument_local.ledger.queue import is_long
@@ -27,7 +26,9 @@ from instrument_local.versions import LocalVersions
 
 if TYPE_CHECKING:
     from instrument.protocols.repair import Repair
+    from instrument.query import Condition
     from instrument_local.bundles.local import LocalBundles
+    from instrument_local.index import Index
     from instrument_local.ledger.local import LocalLedger
     from instrument_local.upkeep.local import LocalUpkeep
 
@@ -54,7 +55,6 @@ class LocalStore:
         self._versions = LocalVersions(self._layout)
         self._markers = Markers(self._layout)
         self._summaries = Summaries(self._layout, self._markers)
-        self._index = Index(self._layout, self._markers, self._summaries)
         self._begun: set[str] = set()
 
     @property
@@ -134,7 +134,7 @@ class LocalStore:
             self.ledger.integrate_some()
         return summary
 
-    def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:
+    def runs(self, where: "Condition | None" = None, limit: int | None = None) -> list[RunSummary]:
         """See `instrument.protocols.Catalogue`."""
         return self._index.runs(where, limit)
 
@@ -159,6 +159,18 @@ class LocalStore:
         from instrument_local.ledger.local import LocalLedger
 
         return LocalLedger(self._layout)
+
+    def enter_beginning(self, run_id: str, attempt: int) -> None:
+        """See `instrument.protocols.ledger.Auditing`."""
+        from instrument_local.ledger.required import enter_beginning
+
+        enter_beginning(self._layout, run_id, attempt)
+
+    def enter_seal(self, run_id: str) -> None:
+        """See `instrument.protocols.ledger.Auditing`."""
+        from instrument_local.ledger.required import enter_seal
+
+        enter_seal(self._layout, run_id)
 
     @property
     def bundles(self) -> "LocalBundles":
@@ -247,6 +259,12 @@ class LocalStore:
             "index": str(index) if index else None,
             "spools": Spools(self._layout, ()).found(),
         }
+
+    @cached_property
+    def _index(self) -> "Index":
+        from instrument_local.index import Index
+
+        return Index(self._layout, self._markers, self._summaries)
 
     def _run_id(self, selector: str) -> str:
         """The id that `selector` is, or is the unique beginning of."""

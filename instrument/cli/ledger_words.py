@@ -12,6 +12,7 @@ from instrument.audit import (
     ObjectsDropped,
     Packed,
     Repaired,
+    RunBegan,
     RunDropped,
     RunSealed,
     UnknownEvent,
@@ -22,6 +23,8 @@ from instrument.cli.words import count, last_day, listed, short_digest, size
 def what_happened(event: Event) -> str:
     """The event on one line."""
     match event:
+        case RunBegan():
+            return f"run {event.run_id} began (attempt {event.attempt})"
         case RunSealed():
             return f"run {event.run_id} closed ({event.seal}, {short_digest(event.digest)})"
         case AliasMoved():

@@ -109,7 +109,8 @@ def record_command(run: CommandRun, environment: Mapping[str, str]) -> int:
         environment: What to add to the environment of the command.
 
     Raises:
-        InstrumentError: The run is strict and cannot be recorded; the command was not started.
+        InstrumentError: The run is strict, or its audit required: it cannot be recorded, and the
+            command was not started; or the end could not be, of a command that succeeded.
     """
     with signals_held():
         _start(run)
@@ -123,7 +124,12 @@ def record_command(run: CommandRun, environment: Mapping[str, str]) -> int:
             return code
         code = child.wait()
     state, by = _end(child, code)
-    run.finish(state=state, exit_code=code, signal=signal_name(by) if by else None)
+    try:
+        run.finish(state=state, exit_code=code, signal=signal_name(by) if by else None)
+    except InstrumentError as failure:
+        if not code:
+            raise
+        say(f"recording this run failed: {one_line(failure)}")  # the command's own failure counts
     return code
 
 

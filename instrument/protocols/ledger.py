@@ -168,6 +168,29 @@ class Ledger(Protocol):
 
 
 @runtime_checkable
+class Auditing(Protocol):
+    """A store whose ledger a run can insist on."""
+
+    def enter_beginning(self, run_id: str, attempt: int) -> None:
+        """Tell the ledger that an attempt at the run begins; on return that is durable.
+
+        Where another process maintains the store it waits in the list of what is taken in later.
+
+        Raises:
+            StoreError: The ledger cannot be written; it does not tell of the attempt.
+            IntegrityError: It is damaged, and takes nothing in before somebody has looked.
+        """
+
+    def enter_seal(self, run_id: str) -> None:
+        """The same for the last seal of the run; where it is in the ledger already, that is all.
+
+        Raises:
+            NotFoundError: The run has no seal.
+            StoreError, IntegrityError: As above; the seal itself stays.
+        """
+
+
+@runtime_checkable
 class HasLedger(Protocol):
     """A store that keeps a ledger."""
 

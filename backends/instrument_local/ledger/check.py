@@ -13,6 +13,7 @@ from instrument.audit import (
     Event,
     KeyRotated,
     ObjectsDropped,
+    RunBegan,
     RunDropped,
     RunSealed,
     decode_event,
@@ -45,6 +46,7 @@ class LedgerChecker:
         tree: The tree as the entries make it.
         roots: The wanted roots, of sizes that the ledger has.
         rotations: Keys that were announced, with the index of the entry.
+        open_runs: Runs that began and were not closed since, with the index of the entry.
         dropped_runs: Runs that were removed on purpose.
         dropped_objects: Digests of objects that were removed on purpose.
         pending: How many events wait.
@@ -67,6 +69,7 @@ class LedgerChecker:
         self.tree = Range()
         self.roots: dict[int, bytes] = {0: self.tree.root()}
         self.rotations: list[tuple[int, KeyRotated]] = []
+        self.open_runs: dict[str, int] = {}
         self.dropped_runs: set[str] = set()
         self.dropped_objects: set[str] = set()
         self.pending = 0
@@ -82,6 +85,7 @@ class LedgerChecker:
             self._compare(head, blocks)
         self._check_beyond(beyond, waiting)
         self._check_seals()
+        self._check_open_runs()
         self._check_aliases()
 
     def check_run(self, run_id: str) -> None:
@@ -177,11 +181,16 @@ class LedgerChecker:
 
     def _follow(self, index: int, event: Event) -> None:
         match event:
+            case RunBegan(run_id=run_id):
+                self.open_runs[run_id] = index
+                self.dropped_runs.discard(run_id)
             case RunSealed(run_id=run_id, seal=seal, digest=digest):
+                self.open_runs.pop(run_id, None)
                 self._seals.setdefault(run_id, {})[seal] = digest
                 self.dropped_runs.discard(run_id)
             case RunDropped(run_id=run_id):
                 self._seals.pop(run_id, None)
+                self.open_runs.pop(run_id, None)
                 self.dropped_runs.add(run_id)
                 self._tell_redaction(index, event)
             case ObjectsDropped(digests=digests):
@@ -247,6 +256,14 @@ class LedgerChecker:
                         self._findings.add("seal_missing", directory / name, expected, "nothing")
                     elif self._is_as_closed(seal, digest) and self._runs is not None:
                         self._runs.check_seal(seal, files.journals)
+
+    def _check_open_runs(self) -> None:
+        """Of a run that began something must be there, unless it came to nothing."""
+        for run_id, index in self.open_runs.items():
+            if not self._layout.has_run(run_id):
+                found = "nothing: it came to no first record, or it was removed"
+                path = self._layout.run_path(run_id)
+                self._findings.add("run_missing", path, f"entry {index}: it began", found, "note")
 
     def _check_aliases(self) -> None:
         """Of every alias that was moved by hand the last move must be known to the artifacts."""

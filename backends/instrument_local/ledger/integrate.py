@@ -69,7 +69,7 @@ def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) 
 def sweep(layout: Layout) -> None:
     """Put on the list what is sealed and stands neither there nor in the ledger."""
     with store_errors("look for seals that are not in the ledger"):
-        known = _sealed_in(Log(layout))
+        known = sealed_in(Log(layout))
         for run_id in layout.run_ids():
             for seal in _seals(layout, run_id):
                 name = seal_entry(run_id, seal.name)
@@ -77,7 +77,7 @@ def sweep(layout: Layout) -> None:
                     _put_on_list(layout, seal, layout.root / PENDING / name)
 
 
-def _sealed_in(log: Log) -> set[str]:
+def sealed_in(log: Log) -> set[str]:
     """What the seals are known by that are in the ledger, or that a crash left behind its head.
 
     Raises:

@@ -279,6 +279,7 @@ class LocalLedger:
             checkpoint=Checkpoint(origin, checker.tree.size, checker.tree.root()),
             problems=findings.result().problems,
             pending=checker.pending,
+            begun=len(checker.open_runs),
             dropped=len(checker.dropped_runs),
             anchors=tuple(brought),
             signed=tuple(signed),

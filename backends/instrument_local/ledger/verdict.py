@@ -40,6 +40,7 @@ class Result(NamedTuple):
         checkpoint: The ledger as it is.
         problems: What is wrong.
         pending: Events that wait.
+        begun: How many runs began and are not closed.
         dropped: How many runs were removed on purpose.
         anchors: The older checkpoints.
         signed: The signatures that are good.
@@ -48,6 +49,7 @@ class Result(NamedTuple):
     checkpoint: Checkpoint
     problems: tuple[Damage, ...]
     pending: int
+    begun: int
     dropped: int
     anchors: tuple[Anchor, ...]
     signed: tuple[Signed, ...]
@@ -74,7 +76,8 @@ class Result(NamedTuple):
 
     def says(self) -> tuple[str, ...]:
         """What is proven and what is not, each in a sentence or two."""
-        parts = (self._whole(), self._dropped(), self._waiting(), *self._anchored(), self._signed())
+        about_runs = (self._dropped(), self._begun(), self._waiting())
+        parts = (self._whole(), *about_runs, *self._anchored(), self._signed())
         return tuple(part for part in parts if part)
 
     def _whole(self) -> str:
@@ -92,6 +95,14 @@ class Result(NamedTuple):
             f"Runs that were removed on purpose: {self.dropped}; their entries stay, and "
             "`instrument ledger log` tells who did it, when and why."
             if self.dropped
+            else ""
+        )
+
+    def _begun(self) -> str:
+        return (
+            f"Runs that began and are not closed: {self.begun}; until they are, changes to them "
+            "can go unseen. `instrument repair` closes those whose processes are gone."
+            if self.begun
             else ""
         )
 
