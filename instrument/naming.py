@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from instrument.errors import UsageError
 
 LATEST: Final = "latest"
+CHECKPOINTS: Final = "checkpoint_"
+"""How the name of every checkpoint begins."""
 MAX_NAME_LENGTH: Final = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -133,7 +135,7 @@ def model_name(run_id: str) -> str:
 
 def checkpoint_name(kind: str, identity: str | int) -> str:
     """``checkpoint_<type>_<id>``."""
-    return check_artifact_name(f"checkpoint_{kind}_{identity}")
+    return check_artifact_name(f"{CHECKPOINTS}{kind}_{identity}")
 
 
 def evaluation_name(model: str, dataset: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from instrument.cli.checkpoints import about, checkpoints_of
 from instrument.cli.child import SIGNALLED
 from instrument.cli.environment_page import headline
 from instrument.cli.hardware import hardware_table, value_of
@@ -47,7 +48,7 @@ def run_page(store: Store, run: RunSummary) -> "Group":
 
     code = _captured_code(store, run)
     pages: list[RenderableType] = [_heading(run), Text(), facts(_fact_lines(store, run, code))]
-    for title, page in _sections(run, _left_out(store, code)):
+    for title, page in _sections(store, run, _left_out(store, code)):
         pages += [Text(), *section(title, page)]
     return Group(*pages)
 
@@ -119,13 +120,15 @@ def _exit_code(code: int) -> str:
     return f"{code} (as of {signal_name(code - SIGNALLED)})" if is_signal else str(code)
 
 
-def _sections(run: RunSummary, left_out: int) -> Iterator[tuple[str, "RenderableType"]]:
+def _sections(
+    store: Store, run: RunSummary, left_out: int
+) -> Iterator[tuple[str, "RenderableType"]]:
     if run.params:
         yield "params", _values(run.params)
     if run.metrics:
         yield "metrics (last values)", _values(run.metrics)
     if run.inputs or run.outputs:
-        yield "inputs → outputs", _flow(run)
+        yield "inputs → outputs", _flow(run, about(checkpoints_of(store, run)))
     if run.models or run.data:
         from instrument.cli.loads_page import loads_table
 
@@ -169,9 +172,12 @@ def _energy(energy: Mapping[str, Any]) -> "RenderableType":
     return facts(lines)
 
 
-def _flow(run: RunSummary) -> "RenderableType":
-    rows = zip_longest(run.inputs or ["-"], run.outputs or ["-"], fillvalue="")
-    return table(["used", "made"], rows)
+def _flow(run: RunSummary, checkpoints: Mapping[str, str]) -> "RenderableType":
+    """What was used, what was made, and the metrics that checkpoints were saved with."""
+    told = [checkpoints.get(ref, "") for ref in run.outputs]
+    columns = [run.inputs or ["-"], run.outputs or ["-"], *([told] if any(told) else [])]
+    headings = ["used", "made", "saved with"][: len(columns)]
+    return table(headings, zip_longest(*columns, fillvalue=""))
 
 
 def _code(run: RunSummary, captured: CodeCaptured | None) -> str:

@@ -121,7 +121,12 @@ def show_run(options: Options, run: str, as_json: bool) -> None:
     summary = find_run(store, run)
     warn_if_changed(store, summary.id)
     if as_json:
-        emit_json({**msgspec.structs.asdict(summary), "patch": patch_of(store, summary.id)})
+        from instrument.cli.checkpoints import checkpoints_of
+
+        asdict = msgspec.structs.asdict
+        saved = [asdict(each) for each in checkpoints_of(store, summary)]
+        more = {"patch": patch_of(store, summary.id), "checkpoints": saved}
+        emit_json({**asdict(summary), **more})
         return
     from instrument.cli.run_page import run_page
 

@@ -173,11 +173,11 @@ def checkpoint(
     - the model or state dict alone (with ``save_best=False``).
 
     A checkpoint is a version of the artifact ``checkpoint_model_<run id>``; the alias ``best``
-    points to the best one. Its metrics are kept with it (`instrument artifacts show` tells them);
-    they are no metrics of the run: for `instrument runs metrics` and ``--where`` call
-    `log_metrics` too. (If several functions of a run save checkpoints, those of the second and
-    later ones are called ``checkpoint_model-<function>_<run id>``.) With no open run a call opens
-    one, so keep the loop inside a run, or use a generator.
+    points to the best one. Its metrics are kept with it (`instrument runs show` tells them); they
+    are no metrics of the run: for `instrument runs metrics` and ``--where`` call `log_metrics` too.
+    (If several functions of a run save checkpoints, those of the second and later ones are called
+    ``checkpoint_model-<function>_<run id>``.) With no open run a call opens one, so keep the loop
+    inside a run, or use a generator.
 
     Args:
         function: The function, when used without parentheses.

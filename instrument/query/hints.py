@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
+from instrument.naming import CHECKPOINTS
 from instrument.query.conditions import (
     LIST_FIELDS,
     All,
@@ -70,5 +71,9 @@ def _missing(group: str, name: str, runs: Sequence[RunSummary]) -> str:
     ]
     same = [known for known in names if known.partition(".")[2] == name]
     close = same or get_close_matches(f"{group}.{name}", names, 1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"no run has {group}.{name}{hint}"
+    if close:
+        return f"no run has {group}.{name}; did you mean {close[0]}?"
+    saved = any(ref.startswith(CHECKPOINTS) for run in runs for ref in run.outputs)
+    if group == "metrics" and saved:
+        return f"no run has metrics.{name}; those of a checkpoint count once log_metrics has them"
+    return f"no run has {group}.{name}"
