@@ -1,14 +1,13 @@
 """Limits that control groups set for this process, of both versions, and of the groups above."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from instrument.capture.parts import NotKnown
+from instrument.capture.system_files import text_of, unescaped
 
 _NO_LIMIT_BYTES: Final = 1 << 60  # version 1 writes "no limit" as a huge number
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 class Group(NamedTuple):
@@ -62,7 +61,7 @@ def groups(root: Path, controller: str) -> Group | None:
 def _paths(root: Path) -> dict[str, str]:
     """Path of this process's group by controller; "" stands for version 2."""
     paths = {}
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in text_of(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         for name in controllers.split(","):
@@ -72,7 +71,7 @@ def _paths(root: Path) -> dict[str, str]:
 
 def _mounts(root: Path, version: int, controller: str) -> Iterator[tuple[str, str]]:
     """The part of the hierarchy that is mounted, and where (proc_pid_mountinfo(5))."""
-    for line in _read(root / "proc/self/mountinfo").splitlines():
+    for line in text_of(root / "proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
         if len(fields) < 5 or len(kind) < 3:  # noqa: PLR2004 - not a line of this file
@@ -82,7 +81,7 @@ def _mounts(root: Path, version: int, controller: str) -> Iterator[tuple[str, st
         else:
             right = kind[0] == "cgroup2"
         if right:
-            yield _unescaped(fields[3]), _unescaped(fields[4])
+            yield unescaped(fields[3]), unescaped(fields[4])
 
 
 def _inside(path: str, mounted: str) -> str:
@@ -107,21 +106,21 @@ def _smallest(group: Group | None, readers: dict[int, Callable[[Path], float | N
 
 def _bytes_of(name: str) -> Callable[[Path], int | None]:
     def read(directory: Path) -> int | None:
-        text = _read(directory / name).strip()
+        text = text_of(directory / name).strip()
         return int(text) if text.isdigit() and int(text) < _NO_LIMIT_BYTES else None
 
     return read
 
 
 def _quota_of_version_2(directory: Path) -> float | None:
-    quota, _, period = _read(directory / "cpu.max").strip().partition(" ")
+    quota, _, period = text_of(directory / "cpu.max").strip().partition(" ")
     return _quota(quota, period)
 
 
 def _quota_of_version_1(directory: Path) -> float | None:
     return _quota(
-        _read(directory / "cpu.cfs_quota_us").strip(),
-        _read(directory / "cpu.cfs_period_us").strip(),
+        text_of(directory / "cpu.cfs_quota_us").strip(),
+        text_of(directory / "cpu.cfs_period_us").strip(),
     )
 
 
@@ -129,17 +128,6 @@ def _quota(quota: str, period: str) -> float | None:
     if quota.isdigit() and period.isdigit() and int(period):
         return int(quota) / int(period)
     return None
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 _NOWHERE: Final = Group(Path(), Path(), 0)

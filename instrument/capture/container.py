@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from instrument.capture.parts import NotKnown
+from instrument.capture.system_files import text_of
 from instrument.redaction import printable, redact_text
 
 _FILES: Final = {
@@ -77,7 +78,7 @@ def ids(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> 
     """
     if not any(_signs(root, environment)):
         raise NotKnown("nothing points to a container")
-    traces = _groups(root) + _read(root / "proc/self/mountinfo")
+    traces = _groups(root) + text_of(root / "proc/self/mountinfo")
     told = _containerenv(root)
     found, pod = _ID.search(traces), _POD.search(traces)
     number = told.get("id") or (found[1] if found else None)
@@ -88,7 +89,7 @@ def ids(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> 
         "name": told.get("name") or environment.get("APPTAINER_NAME"),
         "pod": environment.get("HOSTNAME") if kubernetes else None,
         "pod_uid": pod[1].replace("_", "-") if pod else None,
-        "namespace": _read(secrets / "namespace").strip() or None,
+        "namespace": text_of(secrets / "namespace").strip() or None,
         "reasons": {} if number else {"id": "neither control groups nor mounts show it"},
     }
 
@@ -97,7 +98,7 @@ def _signs(root: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, st
     """What points to a container, and of which kind."""
     yield from ((p, kind) for p, kind in _FILES.items() if (root / p.lstrip("/")).exists())
     yield from ((name, kind) for name, kind in _VARIABLES.items() if name in environment)
-    groups, mounts = _groups(root), _read(root / "proc/self/mountinfo")
+    groups, mounts = _groups(root), text_of(root / "proc/self/mountinfo")
     yield from (("cgroup", kind) for pattern, kind in _GROUPS if pattern.search(groups))
     yield from (("mounts", kind) for pattern, kind in _MOUNTS if pattern.search(mounts))
     if environment.get("container"):  # set by podman, systemd-nspawn and others
@@ -120,7 +121,7 @@ def _image(root: Path, environment: Mapping[str, str]) -> dict[str, str | None]:
 
 def _containerenv(root: Path) -> dict[str, str]:
     """What podman writes into /run/.containerenv: lines of ``name="value"``."""
-    text = _read(root / "run/.containerenv")
+    text = text_of(root / "run/.containerenv")
     return {
         m[1]: printable(m[2])
         for m in re.finditer(r'^(\w+)="?([^"\n]*)"?$', text, re.MULTILINE)
@@ -149,7 +150,7 @@ def _sif_id(root: Path, path: str | None) -> str | None:
 def _built_from(root: Path) -> str | None:
     """The image that an Apptainer image was built from."""
     try:
-        labels = msgspec.json.decode(_read(root / ".singularity.d/labels.json").encode())
+        labels = msgspec.json.decode(text_of(root / ".singularity.d/labels.json").encode())
         source = labels["org.label-schema.usage.singularity.deffile.from"]
         return redact_text(printable(source))
     except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):
@@ -157,11 +158,4 @@ def _built_from(root: Path) -> str | None:
 
 
 def _groups(root: Path) -> str:
-    return _read(root / "proc/self/cgroup") + _read(root / "proc/1/cgroup")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+    return text_of(root / "proc/self/cgroup") + text_of(root / "proc/1/cgroup")

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from instrument import settings
 from instrument.capture.parts import NotKnown
+from instrument.capture.system_files import unescaped
 from instrument.redaction import printable, redact_url
 
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 _LEFT_OUT = re.compile(
     r"(?i)(pass|password2?|passwd|secret|token|\w*key|credentials)="  # secrets
     r"|(lowerdir|upperdir|workdir)="  # the layers of a container: other ones in each
@@ -128,12 +128,8 @@ def _mount(line: str) -> _Mount | None:
         return None
     options = {*fields[5].split(","), *rest[2].split(",")}
     return _Mount(
-        point=_unescaped(fields[4]),
+        point=unescaped(fields[4]),
         kind=printable(rest[0]),
-        source=redact_url(printable(_unescaped(rest[1]))),
+        source=redact_url(printable(unescaped(rest[1]))),
         options={printable(o) for o in options if not _LEFT_OUT.match(o)},
     )
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)

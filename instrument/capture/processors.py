@@ -4,11 +4,11 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from instrument.capture.parts import NotKnown
+from instrument.capture.system_files import cpuinfo, line_of
 
-_CPUINFO_BYTES: Final = 8192  # one processor's lines; the kernel makes the file as it is read
 _NODE = re.compile(r"node(\d+)")
 
 
@@ -18,7 +18,7 @@ def cpu(root: Path = Path("/")) -> dict[str, Any]:
     Args:
         root: Where the system's files lie.
     """
-    fields = _cpuinfo(root)
+    fields = cpuinfo(root)
     cores, siblings = _number(fields.get("cpu cores")), _number(fields.get("siblings"))
     return {
         "model": fields.get("model name") or fields.get("CPU part"),
@@ -28,15 +28,15 @@ def cpu(root: Path = Path("/")) -> dict[str, Any]:
         "usable_count": len(_usable() or ()) or None,
         "cores_per_socket": cores,
         "threads_per_core": siblings // cores if siblings and cores else None,
-        "governor": _line(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "max_khz": _number(_line(root / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")),
+        "governor": line_of(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "max_khz": _number(line_of(root / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")),
         "numa": _numa(root),
     }
 
 
 def flags(root: Path = Path("/")) -> list[str]:
     """Instruction sets and features that the kernel reports."""
-    fields = _cpuinfo(root)
+    fields = cpuinfo(root)
     found = fields.get("flags") or fields.get("Features")
     if found is None:
         raise NotKnown("/proc/cpuinfo does not tell the processor's flags")
@@ -76,7 +76,7 @@ def _numa(root: Path) -> list[dict[str, Any]] | None:
     return [
         {
             "node": number,
-            "processors": _line(top / f"node{number}" / "cpulist"),
+            "processors": line_of(top / f"node{number}" / "cpulist"),
             "memory_bytes": _node_memory(top / f"node{number}" / "meminfo"),
         }
         for number in numbers
@@ -84,32 +84,13 @@ def _numa(root: Path) -> list[dict[str, Any]] | None:
 
 
 def _node_memory(path: Path) -> int | None:
-    match = re.search(r"MemTotal:\s+(\d+) kB", _line(path) or "")
+    match = re.search(r"MemTotal:\s+(\d+) kB", line_of(path) or "")
     return int(match[1]) * 1024 if match else None
 
 
 def _usable() -> set[int] | None:
     ask = getattr(os, "sched_getaffinity", None)
     return ask(0) if ask else None
-
-
-def _cpuinfo(root: Path) -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo."""
-    try:
-        with (root / "proc/cpuinfo").open("rb", buffering=0) as opened:
-            text = opened.read(_CPUINFO_BYTES).decode(errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _line(path: Path) -> str | None:
-    """The first line of a small file of the kernel."""
-    try:
-        return path.read_text(errors="replace").split("\n", 1)[0].strip() or None
-    except OSError:
-        return None
 
 
 def _number(text: str | None) -> int | None:

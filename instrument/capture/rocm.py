@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from instrument.capture.parts import NotKnown
+from instrument.capture.system_files import line_of
 
 _AMD: Final = "0x1002"
 _CARD = re.compile(r"card\d+")
@@ -18,8 +19,8 @@ def rocm(root: Path = Path("/")) -> dict[str, Any]:
     """
     cards = root / "sys/class/drm"
     found = [path for path in cards.glob("card*") if _CARD.fullmatch(path.name) and _is_amd(path)]
-    driver = _line(root / "sys/module/amdgpu/version")
-    version = _line(root / "opt/rocm/.info/version")
+    driver = line_of(root / "sys/module/amdgpu/version")
+    version = line_of(root / "opt/rocm/.info/version")
     if not found and driver is None and version is None:
         raise NotKnown("no AMD GPU: neither one nor its driver nor ROCm is on this machine")
     reasons = {} if driver else {"driver": "the driver that came with the kernel has no version"}
@@ -32,25 +33,18 @@ def rocm(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def _device(directory: Path) -> dict[str, Any]:
-    memory = _line(directory / "mem_info_vram_total") or ""
+    memory = line_of(directory / "mem_info_vram_total") or ""
     return {
-        "name": _line(directory / "product_name"),
-        "pci_device": _line(directory / "device"),
+        "name": line_of(directory / "product_name"),
+        "pci_device": line_of(directory / "device"),
         "memory_total_bytes": int(memory) if memory.isdigit() else None,
-        "vbios": _line(directory / "vbios_version"),
+        "vbios": line_of(directory / "vbios_version"),
     }
 
 
 def _is_amd(card: Path) -> bool:
-    return _line(card / "device/vendor") == _AMD
+    return line_of(card / "device/vendor") == _AMD
 
 
 def _number(card: Path) -> int:
     return int(card.name.removeprefix("card"))
-
-
-def _line(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").split("\n", 1)[0].strip() or None
-    except OSError:
-        return None

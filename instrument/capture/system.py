@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from instrument.capture.parts import NotKnown
+from instrument.capture.system_files import cpuinfo, line_of, text_of
 
 
 def system(root: Path = Path("/")) -> dict[str, Any]:
@@ -35,11 +36,11 @@ def virtualisation(root: Path) -> dict[str, Any]:
     ``is_virtual`` is the processor's own word: a hypervisor sets that flag for its guests.
     """
     names = {
-        "vendor": _line(root / "sys/class/dmi/id/sys_vendor"),
-        "product": _line(root / "sys/class/dmi/id/product_name"),
-        "hypervisor": _line(root / "sys/hypervisor/type"),
+        "vendor": line_of(root / "sys/class/dmi/id/sys_vendor"),
+        "product": line_of(root / "sys/class/dmi/id/product_name"),
+        "hypervisor": line_of(root / "sys/hypervisor/type"),
     }
-    kernel = _line(root / "proc/sys/kernel/osrelease") or ""
+    kernel = line_of(root / "proc/sys/kernel/osrelease") or ""
     if names["hypervisor"] is None and "microsoft" in kernel.lower():
         names["hypervisor"] = "wsl"
     return {"is_virtual": _has_hypervisor_flag(root), **names}
@@ -56,21 +57,13 @@ def memory() -> dict[str, Any]:
 
 def _has_hypervisor_flag(root: Path) -> bool | None:
     """Only x86 has the flag: elsewhere it is not known."""
-    try:
-        with (root / "proc/cpuinfo").open("rb", buffering=0) as opened:
-            first = opened.read(8192).partition(b"\n\n")[0]
-    except OSError:
-        return None
-    flags = next((line for line in first.splitlines() if line.startswith(b"flags")), None)
-    return b"hypervisor" in flags.split() if flags is not None else None
+    flags = cpuinfo(root).get("flags")
+    return "hypervisor" in flags.split() if flags is not None else None
 
 
 def _os_release(root: Path) -> dict[str, str]:
-    try:
-        text = (root / "etc/os-release").read_text(errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition("=") for line in text.splitlines())
+    lines = text_of(root / "etc/os-release").splitlines()
+    pairs = (line.partition("=") for line in lines)
     return {key: value.strip("\"'") for key, _, value in pairs}
 
 
@@ -78,11 +71,4 @@ def _libc() -> str | None:
     try:
         return os.confstr("CS_GNU_LIBC_VERSION")
     except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _line(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").split("\n", 1)[0].strip() or None
-    except OSError:
         return None
