@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from instrument import console, given, handover, identity, intercept, registry, settings, stack
@@ -181,23 +180,13 @@ class ExperimentContext(RunValues, RunArtifacts):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.finish_after(error)
 
     async def __aenter__(self) -> Self:
         return self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.finish_after(error)
 
     # --- what the user says --------------------------------------------------------------------

@@ -14,6 +14,7 @@ from instrument.records import Problem
 
 MAX_RECORDED = 100
 MAX_SHOWN = 5
+_MAX_TRACEBACK = 50_000
 
 
 class Guard:
@@ -75,8 +76,8 @@ def say(message: str) -> None:
         sys.stderr.write(f"instrument: {message}\n")
 
 
-def traceback_text(error: BaseException, limit: int = 50_000) -> str:
+def traceback_text(error: BaseException) -> str:
     """The formatted traceback of `error`, without the values of local variables."""
     import traceback
 
-    return "".join(traceback.format_exception(error))[-limit:]
+    return "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]

@@ -22,7 +22,6 @@ class ArtifactManager:
     Args:
         store: The store, or its directory; by default the one that the settings name.
         run_id: The run that versions are logged for, or None.
-        clock: Tells when versions are made.
 
     Raises:
         UsageError: `store` is neither a store nor a path.
@@ -30,13 +29,9 @@ class ArtifactManager:
     """
 
     def __init__(
-        self,
-        store: Store | str | Path | None = None,
-        *,
-        run_id: str | None = None,
-        clock: Clock | None = None,
+        self, store: Store | str | Path | None = None, *, run_id: str | None = None
     ) -> None:
-        self._clock = clock or SystemClock()
+        self._clock = SystemClock()
         self._store = store if isinstance(store, Store) else _open(store, self._clock)
         self._run_id = run_id
 

@@ -7,14 +7,13 @@ from typing import Final
 
 import click
 
-from instrument.cli.opening import Options, find_subject, open_store
+from instrument.cli.opening import Options, full_name, open_store
 from instrument.cli.output import emit_json, say, show, table
 from instrument.cli.why import why_option
 from instrument.cli.words import last_day, moment
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
 from instrument.protocols.upkeep import HasUpkeep, Upkeep
-from instrument.summary import RunSummary
 
 _FOR_EVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -36,7 +35,7 @@ def set_hold(options: Options, subject: str, until: str, why: str | None) -> Non
     A hold may be made longer; to make it shorter, lift it first. Both stay in the ledger.
     """
     store = open_store(options, must_exist=True)
-    name = _name(store, subject)
+    name = full_name(store, subject)
     upkeep_of(store).hold(name, _day(until), why)
     say(f"{name} is held until {until}")
 
@@ -74,7 +73,7 @@ def lift(options: Options, subject: str, why: str) -> None:
     """Lift a hold before its time; the ledger keeps who did it and why."""
     store = open_store(options, must_exist=True)
     with suppress(NotFoundError):  # what is not there any more may still be held
-        subject = _name(store, subject)
+        subject = full_name(store, subject)
     upkeep_of(store).hold(subject, None, why)
     say(f"the hold on {subject} is lifted")
 
@@ -88,12 +87,6 @@ def upkeep_of(store: Store) -> Upkeep:
     if not isinstance(store, HasUpkeep):
         raise UsageError(f"{store.location} is kept by a backend that removes nothing")
     return store.upkeep
-
-
-def _name(store: Store, subject: str) -> str:
-    """The run's whole id, or ``name:vN``."""
-    found = find_subject(store, subject)
-    return found.id if isinstance(found, RunSummary) else found.ref
 
 
 def _day(text: str) -> datetime:

@@ -153,6 +153,12 @@ def find_subject(store: Store, selector: str) -> RunSummary | ArtifactVersion:
             ) from None
 
 
+def full_name(store: Store, selector: str) -> str:
+    """The run's whole id, or ``name:vN``."""
+    found = find_subject(store, selector)
+    return found.id if isinstance(found, RunSummary) else found.ref
+
+
 def public_key(given: str) -> str:
     """The key that `given` spells, or that is in the file of that name.
 

@@ -32,7 +32,7 @@ def telemetry_table(columns: Columns) -> "Table":
     return table(headings, rows, numeric=("min", "max", "last"))
 
 
-def sparkline(values: Sequence[float | None], width: int = _WIDTH) -> str:
+def sparkline(values: Sequence[float | None]) -> str:
     """`values` as bars between their least and greatest; a space where nothing is known.
 
     >>> sparkline([0, 1, None, 7])
@@ -40,9 +40,9 @@ def sparkline(values: Sequence[float | None], width: int = _WIDTH) -> str:
     """
     known = [value for value in values if value is not None]
     low, high = min(known), max(known)
-    step = max(1.0, len(values) / width)
+    step = max(1.0, len(values) / _WIDTH)
     bars = []
-    for column in range(min(width, len(values))):
+    for column in range(min(_WIDTH, len(values))):
         part = values[int(column * step) : max(int((column + 1) * step), int(column * step) + 1)]
         here = [value for value in part if value is not None]
         share = (max(here) - low) / (high - low) if here and high > low else 0.0

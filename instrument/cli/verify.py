@@ -7,12 +7,11 @@ from typing import Any
 import click
 import msgspec
 
-from instrument.cli.opening import Options, find_subject, open_store
+from instrument.cli.opening import Options, full_name, open_store
 from instrument.cli.output import Cell, emit, emit_json, show, table, text
 from instrument.cli.words import count, listed, short_digests, size
 from instrument.progress import Progress
 from instrument.protocols import Packs, Store, Verification
-from instrument.summary import RunSummary
 
 
 @click.command()
@@ -29,8 +28,8 @@ def verify(options: Options, selector: str | None, as_json: bool) -> int:
     """
     store = open_store(options, must_exist=True)
     with Progress("verify", lambda: _size_of(store)) as progress:
-        full_name = _full_name(store, selector) if selector is not None else None
-        result = store.verify(full_name, progress.advance)
+        subject = full_name(store, selector) if selector is not None else None
+        result = store.verify(subject, progress.advance)
     if as_json:
         emit_json(verification_json(result))
     else:
@@ -48,12 +47,6 @@ def _size_of(store: Store) -> int:
     if not isinstance(store, Packs):
         return 0
     return sum(part.size_bytes for part in store.usage().parts.values())
-
-
-def _full_name(store: Store, selector: str) -> str:
-    """The run's whole id, or ``name:vN``."""
-    found = find_subject(store, selector)
-    return found.id if isinstance(found, RunSummary) else found.ref
 
 
 def verification_json(result: Verification) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import threading
 from collections import deque
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -66,12 +65,7 @@ class HardwareMonitor:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 

@@ -2,7 +2,6 @@
 
 import time
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import Final, Self
 
 from instrument.errors import UsageError
@@ -51,12 +50,7 @@ class Phase:
         self._began = time.perf_counter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         duration = time.perf_counter() - self._began
         finished = PhaseFinished(
             phase=self.path,
@@ -75,13 +69,8 @@ class Phase:
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.__exit__(kind, *rest)
 
     def _read_peaks(self) -> dict[str, int]:
         try:
