@@ -8,6 +8,7 @@ repository of its own, with its own filters switched off.
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
@@ -42,6 +43,13 @@ _MISLEADING: Final = (
 _FILTER = re.compile(rb"^filter\.(.+)\.[^.]+$", re.DOTALL)
 _VERSION = re.compile(rb"git version (\d+)\.(\d+)")
 _FIRST_WITH_CONFIG_COUNT: Final = (2, 31)
+
+_starting: Final = threading.RLock()
+"""A worker that another thread forks meanwhile would hold git's ends of the pipes, and while it
+lives git's answers would have no end. So a fork waits until git is started."""
+os.register_at_fork(
+    before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
+)
 
 
 class Output(NamedTuple):
@@ -81,14 +89,15 @@ class Git:
         stdin: int = DEVNULL,
     ) -> None:
         overrides = [part for pair in _OVERRIDES.items() for part in ("-c", "=".join(pair))]
-        self._child = Popen(
-            ["git", *overrides, "--no-optional-locks", "-C", str(directory), *arguments],
-            stdin=stdin,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=_environment(filters) | dict(environment or {}),
-            start_new_session=True,  # the user's Ctrl-C is not for git
-        )
+        with _starting:
+            self._child = Popen(
+                ["git", *overrides, "--no-optional-locks", "-C", str(directory), *arguments],
+                stdin=stdin,
+                stdout=PIPE,
+                stderr=PIPE,
+                env=_environment(filters) | dict(environment or {}),
+                start_new_session=True,  # the user's Ctrl-C is not for git
+            )
 
     def output(self, limit_seconds: float, feed: bytes | None = None) -> Output:
         """Wait for the answer.

@@ -130,7 +130,7 @@ class Content:
         self._requested = requested
         if self._files:
             _waiting.add(self)
-            worker.submit(self.tell)
+            worker.submit(partial(self.tell, aside=True))
         else:
             self.tell()
 
@@ -138,8 +138,16 @@ class Content:
         """Wait until the record is written; False when it is not after `seconds`."""
         return self._told.wait(seconds)
 
-    def tell(self) -> None:
-        """Write the record of what is hashed by now, unless it is written."""
+    def tell(self, *, aside: bool = False) -> None:
+        """Write the record of what is hashed by now, unless it is written.
+
+        Args:
+            aside: In the hash thread, which goes on: what a strict run fails with waits for its
+                end.
+
+        Raises:
+            Exception: What could not be recorded of a strict run.
+        """
         if not self._telling.acquire(blocking=False):
             return  # for good
         try:
@@ -149,7 +157,12 @@ class Content:
             if self.then is not None:
                 self.then(identified)
         except Exception as error:
-            self.recorder.problem("record the content of a load", error)
+            try:
+                self.recorder.problem("record the content of a load", error)
+            except Exception as raised:
+                if not aside:
+                    raise
+                _failed.append((self.recorder, raised))
         finally:
             _waiting.discard(self)
             self._told.set()
@@ -196,19 +209,29 @@ class Content:
 
 
 _waiting: Final[set[Content]] = set()
+_failed: Final[list[tuple[Recorder, Exception]]] = []
 os.register_at_fork(after_in_child=_waiting.clear)
+os.register_at_fork(after_in_child=_failed.clear)
 
 
 def wait_for_contents(recorder: Recorder, seconds: float) -> int:
     """Wait until what was loaded for `recorder` is identified; how many are not after `seconds`.
 
     Those are recorded as they are.
+
+    Raises:
+        Exception: What could not be recorded of a strict run.
     """
     mine = [content for content in list(_waiting) if content.recorder is recorder]
     deadline = time.monotonic() + seconds
     late = [content for content in mine if not content.wait(max(deadline - time.monotonic(), 0))]
     for content in late:
         content.tell()
+    failures = [failure for failure in list(_failed) if failure[0] is recorder]
+    for failure in failures:
+        _failed.remove(failure)
+    if failures:
+        raise failures[0][1]
     return len(late)
 
 

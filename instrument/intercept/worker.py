@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from instrument.guard import one_line, say
+
 
 class Worker:
     """Does things one after another in a daemon thread, which starts with the first of them.
 
-    What it is given must not raise. Where no thread can be started (the interpreter is shutting
-    down) it is done at once. A signal handler may call while the code that it interrupted does.
+    What it is given should not raise; what does is told on stderr, and the thread goes on. Where no
+    thread can be started (the interpreter is shutting down) it is done at once. A signal handler
+    may call while the code that it interrupted does.
     """
 
     def __init__(self) -> None:
@@ -42,7 +45,11 @@ class Worker:
     def _run(self) -> None:
         work_queue = self._queue
         while True:
-            work_queue.get()()
+            work = work_queue.get()
+            try:
+                work()
+            except Exception as error:
+                say(f"could not finish what was done beside a load: {one_line(error)}")
 
 
 worker: Final = Worker()

@@ -13,6 +13,8 @@ import torch.distributed.checkpoint
 import torch.hub
 from intercept.loading import digest, digest_of_tree, loads_of
 
+from instrument import ExperimentContext
+from instrument.intercept import loads
 from instrument.intercept.libraries import LIBRARIES
 from instrument.testing import InterceptorContract
 
@@ -301,3 +303,18 @@ def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
     found = loads_of(load)
     assert len(found.loaded) == 2
     assert found.of(found.loaded[1]).digest == digest(path)
+
+
+def test_a_failure_beside_the_load_is_raised_at_the_end_of_a_strict_run_and_hashing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(torch.ones(2), tmp_path / "x.pt")
+    with monkeypatch.context() as patched:
+        patched.setattr(loads, "tell_inputs", lambda *_: 1 / 0)
+        with (
+            pytest.raises(ZeroDivisionError),
+            ExperimentContext(name="strict", strict=True, monitor_hardware=False),
+        ):
+            torch.load(tmp_path / "x.pt")
+    found = loads_of(lambda: torch.load(tmp_path / "x.pt"))
+    assert found.of(found.read[0]).digest == digest(tmp_path / "x.pt")
