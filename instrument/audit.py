@@ -67,6 +67,18 @@ class RunSealed(Event, frozen=True, kw_only=True, tag="run_sealed"):
     digest: str
 
 
+class GapFound(Event, frozen=True, kw_only=True, tag="gap_found"):
+    """Runs were closed and the ledger did not hear of it then, but only now.
+
+    Until now what was done to them could go unseen. The entries of their seals say since when.
+
+    Attributes:
+        runs: The runs, at most 1 000 an event.
+    """
+
+    runs: tuple[str, ...]
+
+
 class AliasMoved(Event, frozen=True, kw_only=True, tag="alias_moved"):
     """An alias was pointed at a version by hand (a tag, a rollback).
 
@@ -207,6 +219,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = {
     for cls in (
         RunBegan,
         RunSealed,
+        GapFound,
         AliasMoved,
         Exported,
         Imported,

@@ -6,7 +6,6 @@ in its place.
 
 import errno
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CL
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Systems write what is dirty within half a minute, whether it is synced or not.
-_WRITTEN_SECONDS: Final = 300.0
+_WRITTEN_NS: Final = 300_000_000_000
 # Names that this process has seen synced, in whatever store: a run that follows another in one
 # process opens the store anew. The number of its file does not tell a name from one that was made
 # again, since file systems give numbers again; but then its directory has changed.
@@ -31,7 +30,7 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A file system that cannot sync says so in one of these ways; there is nothing more to do.
 _NO_SYNC: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 # A file system without hard links says so in one of these ways.
-_NO_LINK: Final = frozenset(
+NO_LINK: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
 )
 
@@ -82,7 +81,7 @@ def read_file(path: Path) -> bytes:
 def is_regular(path: Path) -> bool:
     """Whether `path` itself, no link to it, is a regular file."""
     try:
-        return stat.S_ISREG(path.lstat().st_mode)
+        return stat.S_ISREG(os.lstat(path).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -90,7 +89,7 @@ def is_regular(path: Path) -> bool:
 def is_directory(path: Path) -> bool:
     """Whether `path` itself, no link to it, is a directory."""
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
+        return stat.S_ISDIR(os.lstat(path).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -166,7 +165,7 @@ class Files:
     def make_durable(self, path: Path) -> None:
         """Make the name of `path`, which is there, survive the death of the machine."""
         unsynced = self._unsynced(path)
-        names = [_named(path), *map(_named, unsynced)]
+        names = list(map(_named, unsynced))
         for each in unsynced:
             self.sync_directory(each.parent)
         _DURABLE.update(names)
@@ -201,9 +200,11 @@ class Files:
         A name in a directory that did not change for long has been written.
         """
         name = _named(path)
-        if name.inode != _MISSING and name in _DURABLE:
+        if name.inode == _MISSING:
+            return False
+        if name in _DURABLE:
             return True
-        if time.time() - path.parent.stat().st_mtime < _WRITTEN_SECONDS:
+        if time.time_ns() - name.changed_ns < _WRITTEN_NS:
             return False
         if path in self._known:
             _DURABLE.add(name)
@@ -236,7 +237,7 @@ class Files:
     def temporary(self, flags: int = NEW_FILE) -> tuple[int, Path]:
         """A new private file that nobody else knows, open for writing."""
         self.have_directory(self._temporary)
-        path = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
+        path = self._temporary / f"{os.getpid()}-{os.urandom(8).hex()}"
         return self.disk.open(path, flags, 0o600), path
 
     @contextmanager
@@ -268,7 +269,7 @@ class Files:
                 return True
             if error.errno == errno.EEXIST:
                 return False
-            if error.errno not in _NO_LINK:
+            if error.errno not in NO_LINK:
                 raise
             return self._rename(temporary, target)
         return True
@@ -292,16 +293,18 @@ class _Name(NamedTuple):
         changed_ns: When a name in its directory was last made or removed.
     """
 
-    path: Path
+    path: str
     inode: int
     changed_ns: int
 
 
 def _named(path: Path) -> _Name:
+    name = str(path)
     try:
-        return _Name(path, path.lstat().st_ino, path.parent.stat().st_mtime_ns)
+        directory = os.stat(os.path.dirname(name))  # noqa: PTH116, PTH120 - many times a run
+        return _Name(name, os.lstat(name).st_ino, directory.st_mtime_ns)
     except OSError:
-        return _Name(path, _MISSING, 0)
+        return _Name(name, _MISSING, 0)
 
 
 def _same_file(first: Path, second: Path) -> bool:

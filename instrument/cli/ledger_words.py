@@ -6,6 +6,7 @@ from instrument.audit import (
     AliasMoved,
     Event,
     Exported,
+    GapFound,
     HoldChanged,
     Imported,
     KeyRotated,
@@ -27,6 +28,8 @@ def what_happened(event: Event) -> str:
             return f"run {event.run_id} began (attempt {event.attempt})"
         case RunSealed():
             return f"run {event.run_id} closed ({event.seal}, {short_digest(event.digest)})"
+        case GapFound():
+            return f"gap: {_runs(event.runs)} closed before, which was not noted"
         case AliasMoved():
             before = f", before v{event.before}" if event.before else ""
             return f"{event.name}:{event.alias} is v{event.version}{before}"

@@ -21,7 +21,7 @@ from bundles.making import (
     used,
 )
 
-from instrument.audit import Exported, Imported
+from instrument.audit import Exported, GapFound, Imported
 from instrument.errors import IntegrityError, NotFoundError, UsageError
 from instrument.lineage import build_graph
 from instrument.naming import parse_reference
@@ -91,7 +91,9 @@ def test_who_took_it_out_and_in_and_why_is_in_both_ledgers(
     written = ours.bundles.export([RUN], tmp_path / "b", why="for Bob")
     theirs.bundles.import_(tmp_path / "b", why="from Ann")
     (out,) = [e.event for e in ours.ledger.entries() if isinstance(e.event, Exported)]
+    theirs.ledger.integrate()
     (in_,) = [e.event for e in theirs.ledger.entries() if isinstance(e.event, Imported)]
+    assert not any(isinstance(e.event, GapFound) for e in theirs.ledger.entries())
     assert (out.bundle, out.why, out.runs) == (written.digest, "for Bob", (RUN,))
     assert (in_.bundle, in_.why, in_.runs) == (written.digest, "from Ann", (RUN,))
     assert in_.origin == ours.info()["store_id"]

@@ -10,7 +10,7 @@ import pytest
 from ledger.making import RUNS, add_run, filled, forget, kinds, store_at, verify
 from local.faulty_disk import FaultyDisk
 
-from instrument.audit import AliasMoved, RunSealed, UnknownEvent
+from instrument.audit import AliasMoved, GapFound, RunSealed, UnknownEvent
 from instrument.clock import SystemClock
 from instrument.errors import IntegrityError, StoreError
 from instrument_local.files import Disk
@@ -28,6 +28,11 @@ def _events(path: Path) -> list[str]:
         event = entry.event
         found.append(event.run_id if isinstance(event, RunSealed) else type(event).__name__)
     return found
+
+
+def _gaps(path: Path) -> list[tuple[str, ...]]:
+    found = (entry.event for entry in store_at(path).ledger.entries())
+    return [event.runs for event in found if isinstance(event, GapFound)]
 
 
 def test_a_sealed_run_and_a_tag_stand_in_the_ledger_with_who_and_when(store_path: Path) -> None:
@@ -134,8 +139,9 @@ def test_a_seal_that_never_got_onto_the_list_is_found(store_path: Path) -> None:
     store = filled(store_path)
     for waiting in (store_path / "ledger/pending").glob("*run.json"):
         waiting.unlink()
-    assert store.ledger.integrate() == 3
+    assert store.ledger.integrate() == 4
     assert set(RUNS) < set(_events(store_path))
+    assert _gaps(store_path) == [RUNS]
 
 
 def test_without_hard_links_seals_get_there_all_the_same(store_path: Path) -> None:
@@ -150,9 +156,9 @@ def test_without_hard_links_seals_get_there_all_the_same(store_path: Path) -> No
     store = store_at(store_path, NoLinks())
     for run_id in RUNS:
         add_run(store, run_id)
-    assert not list((store_path / "ledger/pending").iterdir())
+    assert len(list((store_path / "ledger/pending").iterdir())) == len(RUNS)
     assert verify(store).verdict == "ok-unanchored"
-    assert sorted(_events(store_path)) == list(RUNS)
+    assert sorted(_events(store_path)) == list(RUNS)  # and no gap
 
 
 def test_packed_runs_are_checked_too(store_path: Path) -> None:
@@ -186,8 +192,43 @@ def test_T55_a_ledger_that_cannot_be_written_costs_no_run(  # noqa: N802 - its i
     with pytest.raises(StoreError):
         store.ledger.integrate()
     (store_path / "ledger").unlink()
-    assert verify(store).size == 2  # the gap is closed from the seals
+    assert verify(store).size == 3  # closed from the seals, and told
     assert verify(store).verdict == "ok"
+    assert _gaps(store_path) == [RUNS]
+    add_run(store, "20260304-050609-000000000003")
+    assert verify(store).size == 4
+    assert _gaps(store_path) == [RUNS]
+
+
+def test_T55_the_gap_is_on_the_disk_before_what_would_close_it(store_path: Path) -> None:  # noqa: N802
+    late = "20260304-050609-000000000003"
+    store = filled(store_path)
+    store.ledger.integrate()
+    add_run(store, late)
+    (store_path / f"ledger/pending/{late}~run.json").unlink()
+    for step in range(1, 100):
+        with suppress(StoreError):
+            store_at(store_path, FaultyDisk(step, errno.EIO, forever=True)).ledger.integrate()
+        shutil.rmtree(store_path / "maintenance", ignore_errors=True)
+        events = [entry.event for entry in store.ledger.entries()]
+        if any(isinstance(event, RunSealed) and event.run_id == late for event in events):
+            break
+    assert step > 3
+    assert set(_gaps(store_path)) == {(late,)}
+
+
+def test_what_is_sealed_just_now_is_no_gap(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(store_path)
+    entry = store_path / "ledger/pending" / f"{RUNS[0]}~run.json"
+    entry.rename(store_path / "aside")
+    monkeypatch.setattr(
+        "instrument_local.ledger.integrate.time.sleep",
+        lambda _: (store_path / "aside").rename(entry),
+    )
+    assert store.ledger.integrate() == 3
+    assert _gaps(store_path) == []
 
 
 def test_nothing_is_added_to_a_ledger_that_was_changed(store_path: Path) -> None:

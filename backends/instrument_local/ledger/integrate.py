@@ -5,15 +5,19 @@ the list. A crash in between leaves events whose entries are there already; they
 the last block, so that a look there tells. Nothing is entered twice, nothing is lost.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from instrument.audit import GapFound
 from instrument.errors import IntegrityError
 from instrument_local.files import store_errors
+from instrument_local.imported import Origins
 from instrument_local.layout import Layout
 from instrument_local.ledger import pending
 from instrument_local.ledger.log import WIDTH, Log
@@ -23,6 +27,8 @@ from instrument_local.maintenance import Maintenance
 from instrument_local.run_files import RunFile
 
 _PREFIX: Final = b'{"event":"run_sealed"'
+_MOMENT_SECONDS: Final = 0.05
+_MOST_RUNS: Final = 1000
 
 
 class _Sealed(msgspec.Struct):
@@ -66,15 +72,58 @@ def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) 
         return size - tree.size
 
 
+class _Unnoted(NamedTuple):
+    """A seal that stands neither on the list nor in the ledger.
+
+    Attributes:
+        run_id: The run.
+        seal: The seal.
+        entry: Its name on the list.
+        is_imported: Whether a bundle brought it, which the ledger heard of.
+    """
+
+    run_id: str
+    seal: RunFile
+    entry: Path
+    is_imported: bool
+
+
 def sweep(layout: Layout) -> None:
-    """Put on the list what is sealed and stands neither there nor in the ledger."""
+    """Put on the list what is sealed and stands neither there nor in the ledger.
+
+    Before that the ledger hears that it did not hear of them when they were closed.
+    """
     with store_errors("look for seals that are not in the ledger"):
         known = sealed_in(Log(layout))
-        for run_id in layout.run_ids():
-            for seal in _seals(layout, run_id):
+        found = _unnoted(layout, layout.run_ids(), known)
+        if found:
+            time.sleep(_MOMENT_SECONDS)  # what is sealed just now gets onto the list by itself
+            found = _unnoted(layout, sorted({each.run_id for each in found}), known)
+        _note_gap(layout, sorted({each.run_id for each in found if not each.is_imported}))
+        for each in found:
+            _put_on_list(layout, each.seal, each.entry)
+
+
+def _unnoted(layout: Layout, run_ids: Iterable[str], known: set[str]) -> list[_Unnoted]:
+    """Their seals that are neither `known` nor on the list."""
+    found = []
+    for run_id in run_ids:
+        with suppress(OSError, IntegrityError):  # what cannot be read `verify` tells
+            files = layout.run_files(run_id)
+            for seal in files.seals:
                 name = seal_entry(run_id, seal.name)
-                if name not in known and not (layout.root / PENDING / name).exists():
-                    _put_on_list(layout, seal, layout.root / PENDING / name)
+                entry = layout.root / PENDING / name
+                if name not in known and not entry.exists():
+                    is_imported = Origins(files.facts).of(seal) is not None
+                    found.append(_Unnoted(run_id, seal, entry, is_imported))
+    return found
+
+
+def _note_gap(layout: Layout, run_ids: Sequence[str]) -> None:
+    for start in range(0, len(run_ids), _MOST_RUNS):
+        runs = tuple(run_ids[start : start + _MOST_RUNS])
+        gap = GapFound(at=datetime.now(UTC), who=pending.this_user(), runs=runs)
+        pending.note(layout, gap)
 
 
 def sealed_in(log: Log) -> set[str]:
@@ -96,16 +145,8 @@ def sealed_in(log: Log) -> set[str]:
     return {known for known in found if isinstance(known, str)}
 
 
-def _seals(layout: Layout, run_id: str) -> list[RunFile]:
-    """The seals of the run; none where they cannot be read, which `verify` tells."""
-    try:
-        return layout.run_files(run_id).seals
-    except (OSError, IntegrityError):
-        return []
-
-
 def _put_on_list(layout: Layout, seal: RunFile, entry: Path) -> None:
-    if not note_seal(layout, seal.path):  # it is in a pack, or there are no hard links here
+    if not note_seal(layout, seal.path):  # it is in a pack
         with suppress(FileNotFoundError, IntegrityError):
             layout.files.publish(entry, seal.read())
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from instrument_local.files import NO_LINK, read_file
 from instrument_local.layout import Layout
 
 PENDING: Final = "ledger/pending"
@@ -17,10 +18,17 @@ MANY: Final = 256
 
 def note_seal(layout: Layout, seal: Path) -> bool:
     """Put `seal` on the list; whether it got there."""
-    directory = layout.root / PENDING
+    entry = layout.root / PENDING / seal_entry(seal.parent.name, seal.name)
     with suppress(OSError):
-        layout.files.have_directory(directory)
-        layout.files.disk.link(seal, directory / seal_entry(seal.parent.name, seal.name))
+        layout.files.have_directory(entry.parent)
+        try:
+            layout.files.disk.link(seal, entry)
+        except FileExistsError:
+            return True
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+            layout.files.publish(entry, read_file(seal), durable=False)
         return True
     return False
 
