@@ -1,6 +1,6 @@
 """What the events of the ledger say to people."""
 
-from datetime import datetime
+from datetime import MAXYEAR, datetime
 
 from instrument.audit import (
     AliasMoved,
@@ -53,7 +53,8 @@ def _upkeep(event: Event) -> str:
         case HoldChanged(subject=subject, until=None):
             return f"hold on {subject} lifted"
         case HoldChanged(until=datetime() as until):
-            return f"{event.subject} held until {last_day(until)}"
+            end = "it is lifted" if until.year == MAXYEAR else last_day(until)
+            return f"{event.subject} held until {end}"
         case Packed():
             return f"{count(event.runs, 'run')} packed into {short_digest(event.pack)}"
         case Repaired():

@@ -95,6 +95,10 @@ def test_the_commands(store: LocalStore, cli: Cli) -> None:
     assert "forever" in listed.out
     (first, _) = cli("hold", "list", "--json").json
     assert (first["subject"], first["until"]) == (run_id(1), "9999-12-31T00:00:00Z")
+    kept = cli("runs", "delete", run_id(1), "--why", "tidy", "--yes")
+    assert kept.code == 1
+    assert f"{run_id(1)} is held until the hold is lifted, by " in kept.err
+    assert f"{run_id(1)} held until it is lifted" in " ".join(cli("ledger", "log").out.split())
     refused = cli("gc", "--older-than", "1h", "--dry-run")
     assert refused.code == 1
     assert "instrument hold list" in refused.err

@@ -1,7 +1,7 @@
 """Retention periods and legal holds: what may not go. They stand in the ledger and nowhere else."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 
 from instrument.audit import HoldChanged
 from instrument.errors import HeldError, NotFoundError
@@ -73,6 +73,8 @@ def covered(
 
 def in_words(hold: Hold) -> str:
     """The hold, as the reason of a refusal."""
+    forever = hold.until.year == MAXYEAR
+    until = "the hold is lifted," if forever else f"{hold.until:%Y-%m-%d}"
     who = f"{hold.who.user or hold.who.uid}@{hold.who.host}"
     why = f" ({hold.why})" if hold.why else ""
-    return f"{hold.subject} is held until {hold.until:%Y-%m-%d} by {who}{why}"
+    return f"{hold.subject} is held until {until} by {who}{why}"
