@@ -54,7 +54,13 @@ def store_format() -> str:
         ),
         "manifest": "\n".join(
             value_section(kind)
-            for kind in (manifest.Manifest, manifest.Place, manifest.ChangedFile, manifest.LeftOut)
+            for kind in (
+                manifest.Manifest,
+                manifest.Place,
+                manifest.ChangedFile,
+                manifest.RedactedLines,
+                manifest.LeftOut,
+            )
         ),
         "version": field_table(vocabulary.ArtifactVersion, leave_out=("aliases",)),
         "alias": field_table(versions.AliasFact),

@@ -15,6 +15,7 @@ from instrument.capture.facts import Facts, remote
 from instrument.capture.manifest import ChangedFile, Manifest, Place, path_text
 from instrument.capture.patch import Patch, make_patch
 from instrument.capture.script import read_script
+from instrument.capture.secret_lines import where
 from instrument.guard import say
 from instrument.redaction import printable
 from instrument.vocabulary import EnvironmentCaptureLevel, GitState
@@ -22,6 +23,7 @@ from instrument.vocabulary import EnvironmentCaptureLevel, GitState
 _WAYS_OUT: Final = (
     "move the secret to a variable of the environment, or commit the file if it is none"
 )
+_REMOVED: Final = "recorded as code without the secrets in it"
 _told: Final[set[str]] = set()
 
 
@@ -65,17 +67,20 @@ def keep_script(
     script = read_script(directory, command)
     if script is None:
         return {}, None
+    shown = printable(script.path.name)
     if script.content is None:
-        if script.leaks:
-            _tell_leaks(f"the script {printable(script.path.name)} ({script.reason})")
-        return {}, f"the script {printable(script.path.name)} is not kept: {script.reason}"
+        return {}, f"the script {shown} is not kept: {script.reason}"
+    reason = None
+    if script.redacted:
+        reason = f"secrets removed from the script: {shown} ({where(script.redacted)})"
+        _tell(f"{_REMOVED}: {shown} ({where(script.redacted)})")
     digest = f"sha256:{hashlib.sha256(script.content).hexdigest()}"
     name = path_text(os.fsencode(script.path.name))
     manifest = Manifest(
         directory=printable(str(script.path.parent)),
-        files=(ChangedFile(path=name, mode=script.mode, digest=digest),),
+        files=(ChangedFile(path=name, mode=script.mode, digest=digest, redacted=script.redacted),),
     )
-    return {"script": script.content, "manifest": msgspec.json.encode(manifest)}, None
+    return {"script": script.content, "manifest": msgspec.json.encode(manifest)}, reason
 
 
 def _is_dirty(trees: Sequence[Tree], unread: Sequence[tuple[bytes, str]]) -> bool | None:
@@ -99,13 +104,15 @@ def _keep_changes(
     except OSError as error:  # git is gone, no space left, a time limit
         return {}, f"what differs from the commit could not be kept: {error}"
     if patch.leaks:
-        _tell_leaks(patch.leaks)
+        _tell(f"not recorded as code: {patch.leaks}")
+    if patch.redacted:
+        _tell(f"{_REMOVED}: {patch.redacted}")
     return _objects(patch), patch.reason
 
 
-def _tell_leaks(left_out: str) -> None:
+def _tell(what: str) -> None:
     """Say, once a process, that the run does not have code which its user thinks it has."""
-    message = f"not recorded as code: {left_out}; {_WAYS_OUT}"
+    message = f"{what}; {_WAYS_OUT}"
     if message not in _told:
         _told.add(message)
         say(message)

@@ -1,73 +1,93 @@
-"""Whether a text holds a secret that somebody wrote into it.
+"""Where a text holds a secret that somebody wrote into it.
 
 Code is full of names such as ``token`` and ``api_key``; only a literal behind one counts, never a
 call, a look-up or another name.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from instrument.redaction.forms import holds_form
-from instrument.redaction.known import holds_known
+from instrument.redaction.forms import find_forms
+from instrument.redaction.known import find_known
 from instrument.redaction.plain import is_secret_literal, is_secret_word
 
+BY_NAME: Final = "named as a secret"
+BY_VALUE: Final = "known value"
 _CHUNK: Final = 65_536
 """Searched at once: a search keeps the other threads of the user's process waiting."""
 _OVERLAP: Final = 16_384
-_LINES_BYTES: Final = 500_000
-_HUNK: Final = re.compile(rb"@@ -[0-9,]+ \+([0-9]+)")
 
 
-def first_secret(lines: Iterable[tuple[int, bytes]]) -> int | None:
-    """The number of the first of `lines` that holds a secret by itself.
+class Secret(NamedTuple):
+    """A secret, and where it stands.
 
-    None where none does (it goes over several lines), or it takes too long to look at them all.
+    Attributes:
+        start: Offset of its first byte.
+        end: Offset behind its last byte.
+        rule: What told: the kind of token that has this form, `BY_NAME` or `BY_VALUE`.
     """
-    total = 0
-    for number, line in lines:
-        if holds_secret(line):
-            return number
-        total += len(line)
-        if total > _LINES_BYTES:
-            break
-    return None
 
-
-def added_lines(hunks: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines that the hunks of one file add, with their numbers in the file as it is now."""
-    number = 0
-    for line in hunks.splitlines(keepends=True):
-        hunk = _HUNK.match(line)
-        if hunk:
-            number = int(hunk[1])
-        elif line[:1] in (b"+", b" "):
-            if line[:1] == b"+":
-                yield number, line[1:]
-            number += 1
+    start: int
+    end: int
+    rule: str
 
 
 def holds_secret(data: bytes) -> bool:
-    """Whether `data` holds a token of a known form, a private key, or an assigned literal.
+    """Whether `data` holds any of what `find_secrets` finds."""
+    return bool(find_secrets(data))
+
+
+def find_secrets(data: bytes, start: int = 0, end: int | None = None) -> list[Secret]:
+    """The tokens of known forms, private keys, known values and assigned literals in `data`.
 
     An assigned literal is 16 or more characters of tokens in quotes (a password: 8 of any kind with
     a digit), or without quotes up to the end of the line and with a digit, behind a name that
     `is_secret_name`. Words, gaps to be filled in and paths are none: `instrument.redaction.plain`.
+
+    Args:
+        data: A text, in any encoding that has the signs of ASCII.
+        start: Where to begin; a secret that begins before and goes on there is found.
+        end: Where to end, in the same way.
+
+    Returns:
+        In their order; what overlaps is one.
     """
     text = data.decode("latin-1")
-    return any(
-        _chunk_holds_secret(text[start : start + _CHUNK + _OVERLAP])
-        for start in range(0, len(text), _CHUNK)
-    )
+    until = len(text) if end is None else min(end + _OVERLAP, len(text))
+    found: list[Secret] = []
+    for at in range(max(start - _OVERLAP, 0), until, _CHUNK):
+        found += (
+            Secret(each.start + at, each.end + at, each.rule)
+            for each in _in_chunk(text[at : at + _CHUNK + _OVERLAP])
+            if each.start or not at  # what is cut here was found whole in the chunk before
+        )
+    return _merged(found)
 
 
-def _chunk_holds_secret(text: str) -> bool:
-    known, assigned = _patterns()
-    whole = text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
-    if holds_known(whole) or holds_form(text) or known.search(text):
-        return True
-    return any(map(_is_secret, assigned.finditer(text)))
+def _in_chunk(text: str) -> Iterator[Secret]:
+    for form in find_forms(text):
+        yield Secret(*form)
+    for start, end in find_known(text):
+        yield Secret(start, end, BY_VALUE)
+    for assigned in _assigned().finditer(text):
+        if _is_secret(assigned):
+            yield Secret(*assigned.span("literal" if assigned["literal"] else "word"), BY_NAME)
+
+
+def _merged(secrets: list[Secret]) -> list[Secret]:
+    """`secrets` in their order, what overlaps as one: its kind tells more than a name."""
+    merged: list[Secret] = []
+    for each in sorted(secrets):
+        if merged and each.start < merged[-1].end:
+            last = merged.pop()
+            is_vague = last.rule in {BY_NAME, BY_VALUE}
+            rule = each.rule if is_vague else last.rule
+            merged.append(Secret(last.start, max(last.end, each.end), rule))
+        else:
+            merged.append(each)
+    return merged
 
 
 def _is_secret(assigned: re.Match[str]) -> bool:
@@ -76,16 +96,11 @@ def _is_secret(assigned: re.Match[str]) -> bool:
 
 
 @cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    known = (
-        r"\bBearer (?=[A-Za-z+/=._~-]{0,99}[0-9])[A-Za-z0-9+/=._~-]{16,}",
-        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\n[A-Za-z0-9+/]{16})",
-    )
-    assigned = (
+def _assigned() -> re.Pattern[str]:
+    return re.compile(
         r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_][A-Za-z0-9_-]{0,99})"
         r"[\"']?\]?(?:[ \t]{0,9}:[ \t]{0,9}str)?[ \t]{0,99}[=:][ \t]{0,99}"
         r"(?:[bru]?(?P<quote>[\"'])(?P<literal>[^\s\"'\\]{8,400})(?P=quote)"
         r"|(?![/=])(?=[A-Za-z+/=-]{0,99}[0-9])(?P<word>[A-Za-z0-9+/=-]{16,400})"
         r"[ \t\r]*(?:\n|\Z))"
     )
-    return re.compile("|".join(known)), re.compile(assigned)

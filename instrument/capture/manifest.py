@@ -33,6 +33,26 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return len(self.commit or "") == 64  # noqa: PLR2004 - hex digits
 
 
+class RedactedLines(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of a file from which a secret was removed; a mark stands in its place.
+
+    Attributes:
+        first_line: The first one, from 1.
+        last_line: The last one; each between them lost a part, too.
+        rule: What told: a kind of token by its form, ``known value``, or ``named as a secret``.
+    """
+
+    first_line: int
+    last_line: int
+    rule: str
+
+    @property
+    def span(self) -> str:
+        """The lines for people: ``3`` or ``3-9``."""
+        is_one = self.first_line == self.last_line
+        return f"{self.first_line}" if is_one else f"{self.first_line}-{self.last_line}"
+
+
 class ChangedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file that differs from the commit.
 
@@ -40,13 +60,17 @@ class ChangedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         path: Relative to the root.
         mode: ``100644``, ``100755`` (executable) or ``120000`` (a link); None when it is deleted.
         digest: ``sha256:<hex>`` of its bytes, of a link's target; None when it is deleted.
+            With `redacted`, that of the bytes that are kept: none is kept of the bytes as they
+            were, because a weak password could be found by it.
         is_lfs: Whether Git LFS holds the bytes; they are not in the patch.
+        redacted: From which lines a secret was removed.
     """
 
     path: str
     mode: str | None
     digest: str | None
     is_lfs: bool = False
+    redacted: tuple[RedactedLines, ...] = ()
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ and put into the patch are the same bytes. git compares them in a directory of i
 
 import hashlib
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from instrument.capture.changes import Difference, Large, Tree, shown
-from instrument.capture.literals import added_lines, first_secret, holds_secret
+from instrument.capture.literals import holds_secret
 from instrument.capture.manifest import (
     EXECUTABLE,
     LINK,
@@ -28,6 +29,8 @@ from instrument.capture.manifest import (
     path_text,
 )
 from instrument.capture.scratch import Scratch, quoted
+from instrument.capture.secret_lines import redacted_lines, where
+from instrument.capture.sections import Section, clear, split_patch
 from instrument.capture.status import Committed
 from instrument.redaction import printable, redact_text
 
@@ -39,18 +42,12 @@ _SECRET_FILES: Final = (
     "id_ed25519", ".netrc", ".npmrc", ".pypirc", ".git-credentials", "credentials.json",
 )  # fmt: skip
 _NO_SECRET_FILES: Final = (".env.example", ".env.sample", ".env.template", ".env.dist")
-_SECTION: Final = re.compile(rb"^(?=diff --git )", re.MULTILINE)
-_CHANGED_LINE: Final = re.compile(rb"^[-+](.*\n?)", re.MULTILINE)
-_HUNK_CONTEXT: Final = re.compile(rb"^(@@ [-+0-9, ]+ @@).*", re.MULTILINE)
-_RENAMED: Final = re.compile(
-    rb"diff --git .*\n(?:similarity .*\n|(?:old|new) mode .*\n)*"
-    rb"rename from .*\nrename to (.*)"
-)
 _NAMED: Final = 5
 _BEFORE: Final = "refs/heads/before"
 _AFTER: Final = "refs/heads/after"
 _DIFF: Final = (
-    "diff-tree", "-r", "-p", "--binary", "--no-color", "--no-ext-diff", "--no-textconv",
+    "diff-tree", "-r", "-p", "--binary", "--full-index", "--no-color", "--no-ext-diff",
+    "--no-textconv",
 )  # fmt: skip
 
 
@@ -61,13 +58,15 @@ class Patch(NamedTuple):
         data: For ``git apply``; None when nothing differs or it could not be made.
         manifest: Every file that differs.
         reason: What is left out and why; None when it is whole.
-        leaks: What is left out because a secret stands in it, with the line where one is known.
+        leaks: What is left out because a secret stands in it; None for nothing.
+        redacted: What is kept without its secrets, with their lines; None for nothing.
     """
 
     data: bytes | None
     manifest: Manifest
     reason: str | None
     leaks: str | None = None
+    redacted: str | None = None
 
 
 class _File(NamedTuple):
@@ -131,8 +130,11 @@ def make_patch(
             for path, why in sorted(work.left_out.items())
         ),
     )
-    leaks = {path: work.left_out[path] for path in work.leaking}
-    return Patch(data, manifest, _reason(work.left_out), _named(leaks) or None)
+    leaks = {path: why for path, why in work.left_out.items() if path in work.leaking}
+    redacted = {path: where(f.redacted) for path, f in work.files.items() if f.redacted}
+    reasons = [_reason("left out of", work.left_out), _reason("secrets removed from", redacted)]
+    reason = "; ".join(filter(None, reasons)) or None
+    return Patch(data, manifest, reason, _named(leaks) or None, _named(redacted) or None)
 
 
 class _Work:
@@ -162,14 +164,13 @@ class _Work:
             if file.mode is None:
                 self._delete(file.path)
             elif content is not None:
-                digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
                 after[file.path] = file.mode, content
                 self.files[file.path] = ChangedFile(
-                    path=path_text(file.path), mode=file.mode, digest=digest
+                    path=path_text(file.path), mode=file.mode, digest=_digest(content)
                 )
             if file.committed and (file.mode is None or content is not None):
                 before[file.path] = file.committed
-        return self._without_secrets(self._compare(before, after), after) or None
+        return self._without_secrets(self._compare(before, after), before, after) or None
 
     def take_large(self, files: Iterable[Large]) -> None:
         """Add files that Git LFS holds to `files`."""
@@ -236,7 +237,10 @@ class _Work:
         for file in sorted(files, key=lambda file: (file.cost_bytes, file.path)):
             total += file.cost_bytes
             is_secret = _has_secret_name(file.path)
-            if file.mode is None and (is_secret or file.is_hidden or total > self._max_bytes):
+            if holds_secret(file.path):
+                self.left_out[file.path] = LEAKS
+                self.leaking.add(file.path)
+            elif file.mode is None and (is_secret or file.is_hidden or total > self._max_bytes):
                 self._delete(file.path)  # without its content
             elif is_secret:
                 self.left_out[file.path] = LEAKS
@@ -269,6 +273,19 @@ class _Work:
         lines = self._scratch.git("cat-file", "--batch-check=%(objectsize)", feed=names)
         return [int(line) if line.isdigit() else None for line in lines.splitlines()]
 
+    def _committed_contents(self, known: Mapping[bytes, Committed]) -> dict[bytes, bytes]:
+        """What is committed at each path."""
+        if not known:
+            return {}
+        names = "".join(f"{each.object_id}\n" for each in known.values()).encode()
+        answer, at = self._scratch.git("cat-file", "--batch=%(objectsize)", feed=names), 0
+        found: dict[bytes, bytes] = {}
+        for path in known:
+            begin = answer.index(b"\n", at) + 1
+            end = begin + int(answer[at:begin])
+            found[path], at = answer[begin:end], end + 1
+        return found
+
     def _compare(
         self, before: dict[bytes, Committed], after: dict[bytes, tuple[str, bytes]]
     ) -> bytes:
@@ -288,39 +305,49 @@ class _Work:
         renames = () if _replaces_link(before, after) else ("--find-renames=100%",)
         return self._scratch.git(*_DIFF, *renames, _BEFORE, _AFTER)
 
-    def _without_secrets(self, data: bytes, after: dict[bytes, tuple[str, bytes]]) -> bytes:
-        """`data` without what holds a secret; context that holds one is taken away."""
-        kept = []
-        for section in _SECTION.split(data):
-            path = _path_of(section)
-            if path in after and holds_secret(path):
-                self._drop(path)
-            elif b"\nGIT binary patch\n" in section:
-                if holds_secret(after[path][1] if path in after else b""):
-                    self._drop(path)
-                else:
-                    kept.append(section)
-            elif not holds_secret(_text_of(section)):
-                kept.append(section)
-            else:
-                kept.append(self._narrowed(path, section))
-        return b"".join(section for section in kept if _path_of(section) not in self.leaking)
+    def _without_secrets(
+        self,
+        data: bytes,
+        before: Mapping[bytes, Committed],
+        after: Mapping[bytes, tuple[str, bytes]],
+    ) -> bytes:
+        """`data` without secrets; fills `redacted`, and drops what cannot be kept without them."""
+        sections = split_patch(data)
+        texts = [each.path for each in sections if each.is_text and each.path in before]
+        old = self._committed_contents({path: before[path] for path in texts})
+        kept = [(each.path, self._cleared(each, old, after)) for each in sections]
+        return b"".join(data for path, data in kept if path not in self.leaking)
 
-    def _narrowed(self, path: bytes, section: bytes) -> bytes:
-        """`section` without context, or nothing where what is changed holds the secret itself."""
-        if holds_secret(b"".join(_CHANGED_LINE.findall(_text_of(section)))):
-            self._drop(path, first_secret(added_lines(_text_of(section))))
+    def _cleared(
+        self,
+        section: Section,
+        old: Mapping[bytes, bytes],
+        after: Mapping[bytes, tuple[str, bytes]],
+    ) -> bytes:
+        """`section` without secrets."""
+        path = section.path
+        mode, new = after.get(path, (None, b""))
+        if (section.is_binary or mode == LINK) and holds_secret(new):
+            self._drop(path)
             return b""
-        magic = f":(top,literal){os.fsdecode(path)}"
-        bare = self._scratch.git(*_DIFF, "--unified=0", _BEFORE, _AFTER, "--", magic)
-        return _HUNK_CONTEXT.sub(rb"\1", bare)
+        cleared = clear(section, old.get(path, b""), new)
+        if cleared is None:
+            self._drop(path)
+            return b""
+        if cleared.removed:
+            self.files[path] = msgspec.structs.replace(
+                self.files[path],
+                digest=_digest(cleared.content),
+                redacted=redacted_lines(cleared.removed),
+            )
+        return cleared.data
 
-    def _drop(self, path: bytes, line: int | None = None) -> None:
+    def _drop(self, path: bytes) -> None:
         """Leave `path` out; what is deleted is deleted without its content."""
+        self.leaking.add(path)
         if path in self.files and self.files[path].mode is not None:
             del self.files[path]
-            self.left_out[path] = f"line {line} {LEAKS}" if line else LEAKS
-            self.leaking.add(path)
+            self.left_out[path] = LEAKS
 
     def _absolute(self, path: bytes) -> Path:
         return self._root / os.fsdecode(path)
@@ -355,35 +382,19 @@ def _has_secret_name(path: bytes) -> bool:
     return any(fnmatch(name, pattern) for pattern in _SECRET_FILES)
 
 
-def _text_of(section: bytes) -> bytes:
-    """The hunks of a section, without its header."""
-    return section[section.find(b"\n@@") + 1 :] if b"\n@@" in section else b""
-
-
-def _path_of(section: bytes) -> bytes:
-    """The path that a section makes, changes or deletes."""
-    renamed = _RENAMED.match(section)
-    if renamed:
-        return _unquoted(renamed[1])
-    header = section.partition(b"\n")[0].removeprefix(b"diff --git ")
-    return _unquoted(header[: (len(header) - 1) // 2]).removeprefix(b"a/")
-
-
-def _unquoted(name: bytes) -> bytes:
-    return name[1:-1].decode("unicode_escape").encode("latin-1") if name[:1] == b'"' else name
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _is_sha256(trees: Sequence[Tree]) -> bool:
     return any(len(tree.status.commit or "") == 64 for tree in trees)  # noqa: PLR2004 - hex digits
 
 
-def _reason(left_out: dict[bytes, str]) -> str | None:
-    return f"left out of the patch: {_named(left_out)}" if left_out else None
+def _reason(what: str, files: dict[bytes, str]) -> str | None:
+    return f"{what} the patch: {_named(files)}" if files else None
 
 
-def _named(left_out: dict[bytes, str]) -> str:
-    named = [
-        f"{redact_text(shown(path))} ({why})" for path, why in sorted(left_out.items())[:_NAMED]
-    ]
-    more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+def _named(files: dict[bytes, str]) -> str:
+    named = [f"{redact_text(shown(path))} ({why})" for path, why in sorted(files.items())[:_NAMED]]
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
     return ", ".join(named) + more

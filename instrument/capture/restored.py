@@ -14,6 +14,7 @@ from instrument.capture.manifest import (
     REGULAR,
     ChangedFile,
     Manifest,
+    RedactedLines,
     path_bytes,
 )
 
@@ -24,9 +25,11 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         directory: Where it lies.
         commit: The commit, or None.
-        verified: How many files that differed from the commit are there, byte for byte.
+        verified: How many files that differed from the commit are there, byte for byte as the
+            record has them.
         differing: Paths that are not as the record has them.
         left_out: Paths that the record has not kept, each with the reason.
+        redacted: Paths of which the record has kept all but the secrets, each with their lines.
     """
 
     directory: str
@@ -34,6 +37,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     verified: int
     differing: tuple[str, ...]
     left_out: dict[str, str]
+    redacted: dict[str, tuple[RedactedLines, ...]]
 
 
 def check(manifest: Manifest, directory: Path) -> Restored:
@@ -46,6 +50,7 @@ def check(manifest: Manifest, directory: Path) -> Restored:
         verified=len(manifest.files) - len(differing),
         differing=tuple(differing),
         left_out=left_out,
+        redacted={file.path: file.redacted for file in manifest.files if file.redacted},
     )
 
 

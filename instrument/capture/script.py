@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from instrument.capture.literals import first_secret, holds_secret
-from instrument.capture.manifest import EXECUTABLE, REGULAR
+from instrument.capture.literals import holds_secret
+from instrument.capture.manifest import EXECUTABLE, REGULAR, RedactedLines
+from instrument.capture.secret_lines import redacted_lines, secret_parts, without
 
 MAX_BYTES: Final = 1_000_000
 
@@ -19,16 +20,16 @@ class Script(NamedTuple):
     Attributes:
         path: Where it lies.
         mode: Its mode in git's words.
-        content: Its bytes; None when they are not to be kept.
+        content: Its bytes, without secrets; None when they are not to be kept.
         reason: Why not; None when they are.
-        leaks: Whether that is because a secret stands in it.
+        redacted: From which lines a secret was removed.
     """
 
     path: Path
     mode: str
     content: bytes | None
     reason: str | None
-    leaks: bool = False
+    redacted: tuple[RedactedLines, ...] = ()
 
 
 def read_script(directory: Path, command: Sequence[str] | None) -> Script | None:
@@ -56,11 +57,11 @@ def read_script(directory: Path, command: Sequence[str] | None) -> Script | None
         return Script(path, kind, None, "it is not a file")
     if len(content) > MAX_BYTES:
         return Script(path, kind, None, f"it is larger than {MAX_BYTES / 1e6:g} MB")
-    if holds_secret(content):
-        line = first_secret(enumerate(content.splitlines(keepends=True), 1))
-        where = f"line {line}" if line else "it"
-        return Script(path, kind, None, f"{where} looks as if it holds a secret", leaks=True)
-    return Script(path, kind, content, None)
+    parts = secret_parts(content)
+    content = without(content, parts)
+    if parts and holds_secret(content):
+        return Script(path, kind, None, "it looks as if it holds a secret")
+    return Script(path, kind, content, None, redacted_lines(parts))
 
 
 def _script(directory: Path, command: Sequence[str] | None) -> Path | None:

@@ -125,13 +125,14 @@ def _known(location: str, place: "Place") -> "Source | None":
 
 
 def _is_identical(restored: "Restored") -> bool:
-    return not restored.differing and not restored.left_out
+    return not (restored.differing or restored.left_out or restored.redacted)
 
 
 def _fields(restored: "Restored") -> dict[str, object]:
     import msgspec
 
-    return msgspec.structs.asdict(restored)
+    fields: dict[str, object] = msgspec.to_builtins(restored)
+    return fields
 
 
 def _tell(restored: "Restored") -> None:
@@ -141,3 +142,6 @@ def _tell(restored: "Restored") -> None:
         say(f"differs: {visible(path)}")
     for path, reason in restored.left_out.items():
         say(f"not kept by the run: {visible(path)} ({visible(reason)})")
+    for path, redacted in restored.redacted.items():
+        for lines in redacted:
+            say(f"{visible(path)}:{lines.span}: a secret was removed ({visible(lines.rule)})")

@@ -48,7 +48,7 @@ def run_page(store: Store, run: RunSummary) -> "Group":
 
     code = _captured_code(store, run)
     pages: list[RenderableType] = [_heading(run), Text(), facts(_fact_lines(store, run, code))]
-    for title, page in _sections(store, run, _left_out(store, code)):
+    for title, page in _sections(store, run, _lacking(store, code)):
         pages += [Text(), *section(title, page)]
     return Group(*pages)
 
@@ -121,7 +121,7 @@ def _exit_code(code: int) -> str:
 
 
 def _sections(
-    store: Store, run: RunSummary, left_out: int
+    store: Store, run: RunSummary, lacking: str
 ) -> Iterator[tuple[str, "RenderableType"]]:
     if run.params:
         yield "params", _values(run.params)
@@ -145,7 +145,7 @@ def _sections(
         yield "phases", phases_table(run.telemetry["phases"])
     if run.telemetry.get("energy"):
         yield "energy", _energy(run.telemetry["energy"])
-    yield "recording", _recording(run, left_out)
+    yield "recording", _recording(run, lacking)
 
 
 def _values(values: Mapping[str, Any]) -> "RenderableType":
@@ -203,16 +203,21 @@ def _captured_code(store: Store, run: RunSummary) -> CodeCaptured | None:
     return last
 
 
-def _left_out(store: Store, code: CodeCaptured | None) -> int:
-    """How many files that differ from the commit are not kept."""
+def _lacking(store: Store, code: CodeCaptured | None) -> str:
+    """What the record of the code lacks: files, and secrets in others; empty for nothing."""
     if code is None or code.manifest is None:
-        return 0
+        return ""
     from instrument.capture.manifest import read_manifest
 
     try:
-        return len(read_manifest(store.get_bytes(code.manifest)).left_out)
+        manifest = read_manifest(store.get_bytes(code.manifest))
     except InstrumentError:  # `verify` says what is wrong with it
-        return 0
+        return ""
+    found = {
+        "code left out": len(manifest.left_out),
+        "secrets removed from the code": sum(bool(file.redacted) for file in manifest.files),
+    }
+    return ", ".join(f"{what}: {count(files, 'file')}" for what, files in found.items() if files)
 
 
 def _seeds(seeds: Mapping[str, Any] | None) -> str:
@@ -235,13 +240,13 @@ def _environment(store: Store, run: RunSummary) -> str:
     return ", ".join(filter(None, (headline(snapshot), short_digest(run.environment))))
 
 
-def _recording(run: RunSummary, left_out: int) -> "RenderableType":
+def _recording(run: RunSummary, lacking: str) -> "RenderableType":
     """How whole the record is, and what it cost."""
     from rich.text import Text
 
     recording = run.recording
-    if recording.complete and left_out:
-        verdict = text(f"complete, but code left out: {count(left_out, 'file')}", "yellow")
+    if recording.complete and lacking:
+        verdict = text(f"complete, but {lacking}", "yellow")
     elif recording.complete:
         verdict = text("complete", "green")
     elif run.state == "RUNNING":

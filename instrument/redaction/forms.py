@@ -6,7 +6,7 @@ runs in linear time on any text.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -161,47 +161,70 @@ _PUTTY_KEY: Final = Form(
 )
 _TELLING: Final = r"(?=[^\s]{0,60}[0-9])[A-Za-z0-9+/_%~.-]{12,}"
 """A value with a digit in it: in code, what has none stands for a value."""
+_KEY_LINE: Final = r"[^\w\n]{0,20}[A-Za-z0-9+/=]{1,200}+(?:\\[nr])?[^\w\n]{0,20}(?:\n|\Z)"
 _IN_CODE: Final = (
+    Form(
+        "private key",
+        ("PRIVATE KEY",),
+        # To its end; without one, as far as there are lines of it. A mention of its first line is
+        # no key: that has no line below it.
+        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+        r"(?=\r?\n|\\n[A-Za-z0-9+/]{16}|(?:\\n)?[\"'][^\w\n]{0,9}\n\s{0,99}[\"'][A-Za-z0-9+/]{16})"
+        r"(?:(?:[^-]++|-(?!----)){0,400}+-----END [A-Z ]{0,40}-----"
+        rf"|(?:\\n)?[^\w\n]{{0,20}}\n(?:{_KEY_LINE}){{0,400}}+|[A-Za-z0-9+/=\\]{{0,16000}}+)",
+    ),
+    Form(
+        "private key",
+        ("Private-Lines:",),
+        rf"(?P<keep>Private-Lines: ?[0-9]{{1,4}}\s{{1,4}})(?:{_KEY_LINE}){{1,400}}+",
+    ),
     Form(
         "password in a URL",
         ("://",),
-        r"://[^/\s:@\"'{}<>$%*]{0,100}:"
-        r"(?!(?i:pass|passwd|password|secret|changeme|example|postgres|pw)@)"
-        r"[^/\s@\"'{}<>$*]{6,200}@",
+        r"(?P<keep>://[^/\s:@\"'{}<>$%*]{0,100}:)"
+        r"(?!(?i:pass|passwd|password|secret|changeme|example|postgres|pw)@|\[redacted)"
+        r"[^/\s@\"'{}<>$*]{6,200}(?=@)",
     ),
     Form(
         "token in a URL",
         ("://",),
-        r"://(?=[A-Za-z_-]{0,100}[0-9])[A-Za-z0-9_-]{16,200}(?::[^/\s@]{0,99})?@",
+        r"(?P<keep>://)(?=[A-Za-z_-]{0,100}[0-9])[A-Za-z0-9_-]{16,200}(?::[^/\s@]{0,99})?(?=@)",
     ),
     Form(
         "signed URL",
         ("=",),
-        r"[?&#](?:[A-Za-z0-9-]{0,30}[_-])?(?i:token|key|sig|signature|secret|password)=" + _TELLING,
+        r"(?P<keep>[?&#](?:[A-Za-z0-9-]{0,30}[_-])?"
+        r"(?i:token|key|sig|signature|secret|password)=)" + _TELLING,
     ),
     Form(
         "credentials",
         ("Basic ", "basic "),
-        r"(?<![A-Za-z])[Bb]asic (?=[A-Za-z+/]{0,60}[0-9])[A-Za-z0-9+/]{16,}={0,2}",
+        r"(?P<keep>(?<![A-Za-z])[Bb]asic )(?=[A-Za-z+/]{0,60}[0-9])[A-Za-z0-9+/]{16,}={0,2}",
+    ),
+    Form(
+        "bearer token",
+        ("Bearer ",),
+        r"(?P<keep>\bBearer )(?=[A-Za-z+/=._~-]{0,99}[0-9])[A-Za-z0-9+/=._~-]{16,}",
     ),
     Form(
         "flag",
         ("--",),
-        r"--(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?i:token|key|secret|password|passwd)[ =]" + _TELLING,
+        r"(?P<keep>--(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?i:token|key|secret|password|passwd)[ =])"
+        + _TELLING,
     ),
     Form(
         "login",
         ("-u ", "--user"),
-        r"(?<![A-Za-z0-9_-])--?u(?:ser)?[ =][^\s:/\"']{1,100}:" + _TELLING,
+        r"(?P<keep>(?<![A-Za-z0-9_-])--?u(?:ser)?[ =][^\s:/\"']{1,100}:)" + _TELLING,
     ),
     Form(
         "password",
         (" -p",),
-        r"(?:mysql(?:dump|admin|import)?|mariadb(?:-dump)?|sshpass)(?: [^\s|;&]{1,200}){0,10}? -p"
-        + _TELLING,
+        r"(?P<keep>(?:mysql(?:dump|admin|import)?|mariadb(?:-dump)?|sshpass)"
+        r"(?: [^\s|;&]{1,200}){0,10}? -p)" + _TELLING,
     ),
 )
-"""Keep a file of code out of a patch. In other texts the names decide: see `texts`."""
+"""What is looked for in code only. In other texts the names decide: see `texts`."""
 _MARKS: Final = tuple((mark, form) for form in FORMS for mark in form.marks)
 _RUN: Final = re.compile(rf"[A-Za-z0-9_.~+/=:@-]{{{MIN_LENGTH}}}")
 """No token without so many of its characters in a row: what most short texts do not have."""
@@ -214,9 +237,17 @@ def redact_forms(text: str) -> str:
     return text
 
 
+def find_forms(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where tokens of a known form stand in `text`, of a file of code: begin, end and kind."""
+    for form in _forms_in(text, (*_AROUND, *_IN_CODE)):
+        for match in _compiled(form).finditer(text):
+            start = match.end("keep") if "keep" in match.re.groupindex else match.start()
+            yield start, match.end(), form.kind
+
+
 def holds_form(text: str) -> bool:
     """Whether `text`, of a file of code, holds a token of a known form."""
-    return any(_compiled(form).search(text) for form in _forms_in(text, (*_AROUND, *_IN_CODE)))
+    return any(True for _ in find_forms(text))
 
 
 def _forms_in(text: str, others: Iterable[Form]) -> list[Form]:

@@ -9,6 +9,7 @@ import binascii
 import os
 import re
 import threading
+from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -58,6 +59,16 @@ def redact_known(text: str) -> str:
         if value in text:
             text = pattern.sub("[redacted]", text) if pattern else text.replace(value, "[redacted]")
     return text
+
+
+def find_known(text: str) -> Iterator[tuple[int, int]]:
+    """Where a secret that this process knows stands in `text`, of bytes read as Latin-1."""
+    for value, pattern in _up_to_date().sought:
+        written = {value, value.encode("utf-8", "surrogateescape").decode("latin-1")}
+        for each in written:
+            if each in text:
+                exact = re.compile(re.escape(each)) if pattern is None else _whole(each)
+                yield from (match.span() for match in exact.finditer(text))
 
 
 def holds_known(text: str) -> bool:

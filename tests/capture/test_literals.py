@@ -3,7 +3,7 @@
 import pytest
 from capture.secret_corpus import PLANTED
 
-from instrument.capture.literals import added_lines, first_secret, holds_secret
+from instrument.capture.literals import find_secrets, holds_secret
 
 # No line of this file holds a whole one: names and values are put together below.
 SECRET_NAMES = ("api_key", "HF_TOKEN", "client_secret", "auth", "db.password", "credentials")
@@ -55,6 +55,7 @@ BENIGN = (
     'password_hash = "pbkdf2_sha256"',
     'forward_pass = "layer-1-to-12"',
     'def log_in(password: str = ""):',
+    'url = "https://me:[redacted]@example.org/a"',
 )
 
 
@@ -88,8 +89,8 @@ def test_passwords_are_found(form: str, value: str) -> None:
     assert holds_secret(form.format(value).encode())
 
 
-def test_the_line_is_that_of_the_file_as_it_is_now() -> None:
-    leak = b'+password = "change' + b'me123"\n'
-    hunks = b"@@ -1,2 +3,2 @@ def f():\n 1\n-2\n+++ a\n@@ -9 +20,3 @@\n 1\n-0\n" + leak
-    assert first_secret(added_lines(hunks)) == 21
-    assert first_secret(added_lines(hunks.replace(leak, b"+2\n"))) is None
+def test_where_a_long_text_is_cut_no_word_begins() -> None:
+    word = b"AKIA" + b"ABCDEFGHIJKLMNOP"
+    assert not find_secrets(b"x" * 65_536 + word)
+    [found] = find_secrets(b"x" * 65_535 + b" " + word)
+    assert (found.start, found.end) == (65_536, 65_556)

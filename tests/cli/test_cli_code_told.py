@@ -39,37 +39,43 @@ def alone(script: Path) -> str:
     return done.stderr
 
 
-def test_code_with_a_secret_is_told_to_be_missing(cli: Cli, tmp_path: Path) -> None:
+def test_a_secret_that_was_removed_from_the_code_is_told(cli: Cli, tmp_path: Path) -> None:
     script = make_repository(tmp_path / "r") / "train.py"
     script.write_bytes(b"print('hello')\n" + LEAK)
     told = run(cli, script)
-    assert "not recorded as code: train.py (line 3 looks like a secret); move the secret" in told
+    assert "code without the secrets in it: train.py (line 3); move the secret" in told
     assert "or commit the file if it is none" in told
     assert "changeme" not in told
     page = cli("runs", "show", "latest").out
-    assert "complete, but code left out: 1 file" in page
-    assert "train.py (line 3 looks like a secret)" in page
+    assert "complete, but secrets removed from the code: 1 file" in page
+    assert "train.py (line 3)" in page
 
 
-def test_a_script_in_no_repository_is_told_to_be_missing(cli: Cli, tmp_path: Path) -> None:
+def test_a_file_that_is_a_secret_is_told_to_be_missing(cli: Cli, tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "r", {"train.py": b"print('hello')\n"})
+    (repository / "weights").write_bytes(b"\0" + LEAK)
+    told = run(cli, repository / "train.py")
+    assert "not recorded as code: weights (looks like a secret); move the secret" in told
+    assert "complete, but code left out: 1 file" in cli("runs", "show", "latest").out
+
+
+def test_a_secret_in_a_script_in_no_repository_is_told(cli: Cli, tmp_path: Path) -> None:
     script = tmp_path / "alone.py"
     script.write_bytes(LEAK)
     told = run(cli, script)
-    assert (
-        "not recorded as code: the script alone.py (line 2 looks as if it holds a secret)" in told
-    )
+    assert "recorded as code without the secrets in it: alone.py (line 2)" in told
 
 
 def test_several_runs_of_a_process_are_told_once(tmp_path: Path) -> None:
     script = make_repository(tmp_path / "r") / "train.py"
     script.write_bytes(RUNS % b"" + LEAK)
-    assert alone(script).count("not recorded as code: train.py (line 6 looks") == 1
+    assert alone(script).count("the secrets in it: train.py (line 6);") == 1
 
 
 def test_code_that_is_kept_is_not_told(cli: Cli, tmp_path: Path) -> None:
     script = make_repository(tmp_path / "r") / "train.py"
     script.write_bytes(b"auth = 'my-auth-provider-name'\n")
-    assert "not recorded" not in run(cli, script)
+    assert "recorded" not in run(cli, script)
     page = cli("runs", "show", "latest").out
     assert "with uncommitted changes, kept as a patch\n" in page
     assert "complete; it cost" in page

@@ -68,6 +68,23 @@ def test_what_was_left_out_is_said_and_is_the_answer_no(
     assert (tmp_path / "back" / "train.py").exists()
 
 
+def test_lines_that_lost_a_secret_are_said_and_are_the_answer_no(
+    cli: Cli, repository: Path, tmp_path: Path
+) -> None:
+    secret = "hf_" + "abcdefghijklmnopqrstuv"
+    (repository / "a.txt").write_text(f"2\n{secret}\n")
+    run(cli, repository / "train.py")
+    done = cli("env", "restore", "latest", tmp_path / "back", "--json")
+    assert done.code == 1
+    assert done.json["identical"] is False
+    assert done.json["redacted"] == {
+        "a.txt": [{"first_line": 2, "last_line": 2, "rule": "Hugging Face token"}]
+    }
+    told = cli("env", "restore", "latest", tmp_path / "again")
+    assert "a.txt:2: a secret was removed (Hugging Face token)" in told.err
+    assert (tmp_path / "back" / "a.txt").read_text() == "2\n[redacted Hugging Face token]\n"
+
+
 def test_a_run_at_basic_says_that_changes_were_not_kept(
     cli: Cli, repository: Path, tmp_path: Path
 ) -> None:
@@ -114,15 +131,17 @@ def test_a_script_outside_git_comes_back(cli: Cli, tmp_path: Path, how: str) -> 
     assert tree(tmp_path / "back") == {"train.py": ("executable", script.read_bytes())}
 
 
-def test_a_script_with_a_secret_in_it_is_not_kept(cli: Cli, tmp_path: Path) -> None:
+def test_a_script_comes_back_without_the_secret_in_it(cli: Cli, tmp_path: Path) -> None:
     secret = "hf_" + "abcdefghijklmnopqrstuv"
     script = tmp_path / "plain" / "train.py"
     script.parent.mkdir()
     script.write_bytes(TRAIN + f"# {secret}\n".encode())
     run(cli, script)
     done = cli("env", "restore", "latest", tmp_path / "back")
-    assert done.code == 2
-    assert "holds a secret" in done.err
+    assert done.code == 1
+    assert "train.py:4: a secret was removed (Hugging Face token)" in done.err
+    left = TRAIN + b"# [redacted Hugging Face token]\n"
+    assert tree(tmp_path / "back") == {"train.py": ("file", left)}
     stored = (path for path in (tmp_path / "store").rglob("*") if path.is_file())
     assert not any(secret.encode() in path.read_bytes() for path in stored)
 
