@@ -5,16 +5,20 @@ journals have one writer each and are only appended to; whatever answers questio
 is a cache outside. So any number of processes and hosts write at once without locks, and a crash
 at any moment leaves a store that is whole up to the last record that was acknowledged.
 
-    store.py       joins the parts            layout.py     paths and FORMAT
-    files.py       how a file comes to be     stamps.py     small files that carry their own check
-    objects.py     bytes by digest            copying.py    copy and hash at once
-    versions.py    artifacts and aliases      hashes.py     digests of unchanged files
-    journal.py     records of one process     lines.py      what a journal's line is
-    flusher.py     the background thread      liveness.py   who is recording now
-    summaries.py   runs, sealed or derived    verify*.py    check every byte and every file
-    index.py       many runs, in SQLite       search.py     conditions as SQL
-    mounts.py      network or local disk      patient_store.py  a store that may hang
-    patience.py    waiting, not for ever      spool.py       records that wait on a local disk
+    store.py        joins the parts             layout.py         paths and FORMAT
+    files.py        how a file comes to be      stamps.py         small files with their own check
+    objects.py      bytes by digest             ingest.py         many files at once
+    copying.py      copies and hashes at once   hashes.py         digests of unchanged files
+    versions.py     artifacts and aliases       references.py     what a record needs to be there
+    journal.py      records of one process      lines.py          what a journal's line is
+    flusher.py      the background thread       liveness.py       who is recording now
+    run_files.py    a run's files, packed too   imported.py       runs that a bundle brought
+    summaries.py    runs, sealed or derived     index.py          many runs, in SQLite
+    search.py       conditions as SQL           usage.py          how much there is of what
+    verify*.py      check every byte and file   findings.py       what they found
+    mounts.py       network or local disk       patient_store.py  a store that may hang
+    patience.py     waiting, not for ever       spool.py          records on a local disk meanwhile
+    maintenance.py  the lock of those who change what is there already
 """
 
 from pathlib import Path

@@ -1,7 +1,11 @@
 """The plan of the house names what stands in it."""
 
+import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAME = re.compile(r"^(?:\d| ) {0,6}((?:[a-z_]+(?:\.py|/) ?)+)")
@@ -25,3 +29,13 @@ def _names(line: str) -> list[str]:
 def _rooms(package: Path) -> set[str]:
     found = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     return found | {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+
+
+@pytest.mark.parametrize("room", ["", "bundles", "repair", "upkeep"])
+def test_the_map_of_a_room_names_every_file_in_it_and_no_other(room: str) -> None:
+    package = ROOT / "backends/instrument_local" / room
+    tree = ast.parse((package / "__init__.py").read_text())
+    named = re.findall(r"[a-z_]+\*?\.py", ast.get_docstring(tree) or "")
+    there = {path.name for path in package.glob("*.py") if path.name != "__init__.py"}
+    assert [name for name in there if not any(fnmatch(name, one) for one in named)] == []
+    assert [name for name in named if not any(package.glob(name))] == []
