@@ -137,6 +137,35 @@ def test_an_id_can_be_used_again(store: LocalStore) -> None:
     assert build_graph(store).node(run_id(1)).state == "COMPLETED"
 
 
+def test_the_name_that_a_deletion_left_when_it_was_cut_off_goes_with_gc(
+    store: LocalStore, store_path: Path
+) -> None:
+    class CutOff(Disk):
+        """Dies when the directory of the run is gone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rmdir = self._last
+
+        def _last(self, path: Path) -> None:
+            path.rmdir()
+            raise OSError(errno.EIO, "cut off")
+
+    with pytest.raises(StoreError, match="cut off"):
+        store_at(store_path, CutOff()).upkeep.delete_run(run_id(1), "tidy")
+    (left,) = store_path.glob("runs/*/*.*")
+    journal = store.begin(process_started(run_id(2), attempt=2, **_here()))
+    journal.close()  # a run that goes on has such a name too, and keeps it
+    grow_old(store)
+    for path in store_path.glob("runs/*/*.*"):
+        os.utime(path, (0, 0))
+    (gone,) = store.upkeep.collect(scope(unreferenced=True)).leftovers
+    assert store_path / gone == left
+    assert not left.exists()
+    assert [path.name for path in store_path.glob("runs/*/*.*")] == [f"{run_id(2)}.1"]
+    assert store.verify().ok
+
+
 def test_what_is_held_or_recording_stays(store: LocalStore) -> None:
     until = datetime(2999, 1, 1, tzinfo=UTC)
     for subject in (run_id(1), "model:v1"):

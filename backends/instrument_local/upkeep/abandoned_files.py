@@ -1,4 +1,4 @@
-"""What dead processes left: unfinished files, and markers of runs that nobody records any more."""
+"""What dead processes left: unfinished files, markers of dead runs, names beside deleted ones."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ def abandoned_files(layout: Layout, markers: Markers, scope: Scope) -> dict[str,
     newest = server_time(layout) - scope.grace_seconds
     alive = markers.alive_run_ids()
     found = {}
-    for path in (*_files(layout.root / "tmp"), *_files(layout.open)):
+    for path in (*_files(layout.root / "tmp"), *_files(layout.open), *_names_of_deleted(layout)):
         try:
             status = path.lstat()
         except FileNotFoundError:  # ended in order
@@ -39,6 +39,13 @@ def clear(layout: Layout, summaries: Summaries, paths: tuple[str, ...]) -> None:
                 summaries.seal(file.name.partition("~")[0])
         with suppress(FileNotFoundError):
             disk.unlink(file)
+
+
+def _names_of_deleted(layout: Layout) -> list[Path]:
+    """Names beside runs that are not there: a deletion was cut off before it removed them."""
+    names = [path for month in layout.months() for path in _files(month) if "." in path.name]
+    there = set(layout.run_ids()) if names else set()
+    return [path for path in names if path.name.partition(".")[0] not in there]
 
 
 def _files(directory: Path) -> list[Path]:
