@@ -134,7 +134,7 @@ class Index:
     def _refresh(self, database: "sqlite3.Connection") -> None:
         """Bring the index up to date, in one transaction, if anything changed."""
         months = self._changed_months(database)
-        packs = self._changed_packs(database)  # after the months: a pack is there before runs go
+        packs = self._changed_packs(database)
         unfinished = {run_id for (run_id,) in database.execute(_UNFINISHED)}
         alive = self._markers.alive_run_ids()
         stale = alive | unfinished
@@ -149,7 +149,8 @@ class Index:
             stale |= new
             gone |= old
             database.execute("INSERT OR REPLACE INTO month VALUES (?,?)", (month, modified))
-        stale |= self._take_packs(database, packs)
+        # Listed after the names: a pack is there before runs go into it.
+        stale |= self._take_packs(database, self._changed_packs(database))
         stale |= {run_id for run_id in gone if not _is_packed(database, run_id)}
         for run_id in sorted(stale):
             self._read_run(database, run_id, alive=run_id in alive)

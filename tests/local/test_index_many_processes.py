@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from instrument.clock import SystemClock
+from instrument.testing.samples import record_run, run_started
 from instrument_local import open_store
+from instrument_local.liveness import Markers
 
 RECORD = """
 import sys
@@ -61,3 +65,22 @@ def test_a_list_has_every_run_that_was_there_when_it_was_asked_for(store_path: P
     assert len(done) == 30
     assert reader.verify().ok
     assert not [file for file in (store_path / "runs").rglob("*") if file.is_file()]
+
+
+def test_a_run_that_is_packed_while_the_index_looks_is_listed(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(store_path, SystemClock())
+    run_id = "20260101-a-000"
+    record_run(store, run_id, run_started(run_id))
+    store.seal(run_id)
+    look = Markers.alive_run_ids
+
+    def pack_then_look(markers: Markers) -> set[str]:
+        """The index asks this after it has listed the packs."""
+        monkeypatch.setattr(Markers, "alive_run_ids", look)
+        assert open_store(store_path, SystemClock()).pack(everything=True).runs == 1
+        return look(markers)
+
+    monkeypatch.setattr(Markers, "alive_run_ids", pack_then_look)
+    assert [run.id for run in store.runs()] == [run_id]
