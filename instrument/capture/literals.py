@@ -11,13 +11,18 @@ from typing import Final, NamedTuple
 
 from instrument.redaction.forms import find_forms
 from instrument.redaction.known import find_known
-from instrument.redaction.plain import is_secret_literal, is_secret_word
+from instrument.redaction.plain import is_password, is_secret_literal, is_secret_word
 
 BY_NAME: Final = "named as a secret"
 BY_VALUE: Final = "known value"
 _CHUNK: Final = 65_536
 """Searched at once: a search keeps the other threads of the user's process waiting."""
 _OVERLAP: Final = 16_384
+_SETTINGS: Final = re.compile(
+    rb"(?:.*/)?(?:\.?env(?:\.[^/]*)?|Dockerfile|[^/]*\.(?:ya?ml|ini|cfg|cnf|conf|env|properties|"
+    rb"service|(?:ba|z|k)?sh))",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Secret(NamedTuple):
@@ -34,12 +39,19 @@ class Secret(NamedTuple):
     rule: str
 
 
-def holds_secret(data: bytes) -> bool:
+def has_settings(path: bytes) -> bool:
+    """Whether a value in the file `path` is a text without quotes too, and never a variable."""
+    return _SETTINGS.fullmatch(path) is not None
+
+
+def holds_secret(data: bytes, *, is_settings: bool = False) -> bool:
     """Whether `data` holds any of what `find_secrets` finds."""
-    return bool(find_secrets(data))
+    return bool(find_secrets(data, is_settings=is_settings))
 
 
-def find_secrets(data: bytes, start: int = 0, end: int | None = None) -> list[Secret]:
+def find_secrets(
+    data: bytes, start: int = 0, end: int | None = None, *, is_settings: bool = False
+) -> list[Secret]:
     """The tokens of known forms, private keys, known values and assigned literals in `data`.
 
     An assigned literal is 16 or more characters of tokens in quotes (a password: 8 of any kind with
@@ -50,6 +62,8 @@ def find_secrets(data: bytes, start: int = 0, end: int | None = None) -> list[Se
         data: A text, in any encoding that has the signs of ASCII.
         start: Where to begin; a secret that begins before and goes on there is found.
         end: Where to end, in the same way.
+        is_settings: Whether `has_settings` says so of its file: then a password of 6 characters,
+            in quotes or not, is one too.
 
     Returns:
         In their order; what overlaps is one.
@@ -60,13 +74,13 @@ def find_secrets(data: bytes, start: int = 0, end: int | None = None) -> list[Se
     for at in range(max(start - _OVERLAP, 0), until, _CHUNK):
         found += (
             Secret(each.start + at, each.end + at, each.rule)
-            for each in _in_chunk(text[at : at + _CHUNK + _OVERLAP])
+            for each in _in_chunk(text[at : at + _CHUNK + _OVERLAP], is_settings)
             if each.start or not at  # what is cut here was found whole in the chunk before
         )
     return _merged(found)
 
 
-def _in_chunk(text: str) -> Iterator[Secret]:
+def _in_chunk(text: str, is_settings: bool) -> Iterator[Secret]:
     for form in find_forms(text):
         yield Secret(*form)
     for start, end in find_known(text):
@@ -74,6 +88,9 @@ def _in_chunk(text: str) -> Iterator[Secret]:
     for assigned in _assigned().finditer(text):
         if _is_secret(assigned):
             yield Secret(*assigned.span("literal" if assigned["literal"] else "word"), BY_NAME)
+    for setting in _setting().finditer(text) if is_settings else ():
+        if is_password(setting["name"], setting["value"]):
+            yield Secret(*setting.span("value"), BY_NAME)
 
 
 def _merged(secrets: list[Secret]) -> list[Secret]:
@@ -103,4 +120,15 @@ def _assigned() -> re.Pattern[str]:
         r"(?:[bru]?(?P<quote>[\"'])(?P<literal>[^\s\"'\\]{8,400})(?P=quote)"
         r"|(?![/=])(?=[A-Za-z+/=-]{0,99}[0-9])(?P<word>[A-Za-z0-9+/=-]{16,400})"
         r"[ \t\r]*(?:\n|\Z))"
+    )
+
+
+@cache
+def _setting() -> re.Pattern[str]:
+    return re.compile(
+        r"^[ \t]{0,99}(?:(?:export|ENV|ARG|-)[ \t]{1,9})?"
+        r"[\"']?(?P<name>[A-Za-z_][A-Za-z0-9_.-]{0,99})[\"']?[ \t]{0,99}[=:][ \t]{0,99}"
+        r"(?P<quote>[\"']?)(?!(?:~|\.{1,2})?/)(?P<value>[^\s\"'$<>{}()\[\],;|&`\\]{6,200})"
+        r"(?P=quote)[ \t\r]{0,99}(?:#.*)?$",
+        re.MULTILINE,
     )

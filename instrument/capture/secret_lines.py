@@ -29,15 +29,18 @@ class Part(NamedTuple):
     rule: str
 
 
-def secret_parts(data: bytes, lines: Collection[int] | None = None) -> list[Part]:
+def secret_parts(
+    data: bytes, lines: Collection[int] | None = None, *, is_settings: bool = False
+) -> list[Part]:
     """What secrets stand on `lines` of `data`, or on all; they may begin before and end behind."""
     if lines is None:
         return list(_parts(data, find_secrets(data)))
     if not lines:
         return []
     starts = line_starts(data)
-    found = _parts(data, find_secrets(data, starts[min(lines) - 1], starts[max(lines)]))
-    return [part for part in found if part.line in lines]
+    start, end = starts[min(lines) - 1], starts[max(lines)]
+    found = find_secrets(data, start, end, is_settings=is_settings)
+    return [part for part in _parts(data, found) if part.line in lines]
 
 
 def without(data: bytes, parts: Iterable[Part]) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from instrument.capture.literals import holds_secret
+from instrument.capture.literals import has_settings, holds_secret
 from instrument.capture.secret_lines import Part, line_starts, secret_parts, without
 
 _LINE: Final = re.compile(rb"[^\n]*\n(?:\\[^\n]*\n)?")
@@ -105,20 +105,23 @@ def clear(section: Section, old: bytes, new: bytes) -> Cleared | None:
         return Cleared(_BACKWARD.sub(rb"\1", section.head), new)
     new = b"" if b"\ndeleted file mode" in section.head else new
     head, rows = section.head, list(_rows(section.hunks))
-    removed = secret_parts(new, {row.new for row in rows if row.kind == b"+"})
+    is_settings = has_settings(section.path)
+    added = {row.new for row in rows if row.kind == b"+"}
+    removed = secret_parts(new, added, is_settings=is_settings)
     content = without(new, removed)
     if removed:
         head = _INDEX.sub(lambda match: match[1] + _blob_id(content, len(match[2])), head)
         rows = list(_with_lines_of(content, rows, {part.line for part in removed}))
     shown = {row.old for row in rows if row.kind in b"- "}
-    hidden = {part.line for part in secret_parts(old, shown)}
+    hidden = {part.line for part in secret_parts(old, shown, is_settings=is_settings)}
     if any(row.kind == b"-" and row.old in hidden for row in rows):
         data = _in_offsets(head, old, content, [row for row in rows if row.kind in b"-+"])
         rows = [row for row in rows if row.kind == b"+"]
     else:
         rows = list(_without_context(rows)) if hidden else rows
         data = head + b"".join(row.data for row in rows)
-    if (removed or hidden) and holds_secret(b"".join(row.data[1:] for row in rows)):
+    visible = b"".join(row.data[1:] for row in rows)
+    if (removed or hidden) and holds_secret(visible, is_settings=is_settings):
         return None
     return Cleared(data, content, removed)
 

@@ -161,6 +161,7 @@ _PUTTY_KEY: Final = Form(
 )
 _TELLING: Final = r"(?=[^\s]{0,60}[0-9])[A-Za-z0-9+/_%~.-]{12,}"
 """A value with a digit in it: in code, what has none stands for a value."""
+_NO_VARIABLE: Final = r"(?![A-Z]+_[A-Z0-9_]+\b)"
 _KEY_LINE: Final = r"[^\w\n]{0,20}[A-Za-z0-9+/=]{1,200}+(?:\\[nr])?[^\w\n]{0,20}(?:\n|\Z)"
 _IN_CODE: Final = (
     Form(
@@ -210,7 +211,15 @@ _IN_CODE: Final = (
         "flag",
         ("--",),
         r"(?P<keep>--(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?i:token|key|secret|password|passwd)[ =])"
+        + _NO_VARIABLE
         + _TELLING,
+    ),
+    Form(
+        "flag",
+        ("--",),
+        r"(?P<keep>--(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?:password|passwd|pwd)[ =])"
+        + _NO_VARIABLE
+        + r"(?=[^\s]{0,60}[0-9])(?=[^\s]{0,60}[A-Za-z])[A-Za-z0-9+/_%~.!@#^*-]{6,}",
     ),
     Form(
         "login",

@@ -11,6 +11,7 @@ from instrument.redaction.names import is_secret_name, words_of
 
 _MIN_LENGTH: Final = 16
 _MIN_PASSWORD_LENGTH: Final = 8
+_MIN_SETTING_LENGTH: Final = 6
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/_=.~-]+")
 _PASSWORD: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[^{}<>$]+")
 _PASSWORD_WORDS: Final = frozenset({"pass", "passcode", "passphrase", "passwd", "password", "pwd"})
@@ -23,7 +24,7 @@ _UNSPOKEN: Final = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{6}")
 _PATH: Final = re.compile(r"(?:~|\.{1,2})?/[A-Za-z0-9_./-]{1,300}\.[a-z]{2,5}")
 _VARIABLE: Final = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 _GAP: Final = re.compile(
-    r"(?i)(?:your|replace|insert|enter|change|changeme|placeholder|dummy|fake|todo)(?:[-_.][a-z]+)+"
+    r"(?i)(?:your|replace|insert|enter|change|changeme|placeholder|dummy|fake|todo)(?:[-_.][a-z]+)+[0-9]{0,2}"
     r"|[xX_.-]+"
 )
 _IDENTIFIER: Final = re.compile(r"[A-Za-z]?[a-z]{2,14}(?:[A-Z][a-z]{1,14}|[0-9]{1,2}(?![0-9]))*")
@@ -44,6 +45,12 @@ def is_plain(name: str, value: str) -> bool:
     """Whether `value` behind a name that says secret is a gap, a path, or words and no password."""
     is_named = not _names_password(name) and _is_words(value)
     return is_named or _is_gap(value) or _PATH.fullmatch(value) is not None
+
+
+def is_password(name: str, value: str) -> bool:
+    """Whether `value`, which stands behind `name` in a file of settings, is a password."""
+    is_odd = len(value) >= _MIN_SETTING_LENGTH and _PASSWORD.fullmatch(value) is not None
+    return is_odd and _names_password(name) and not is_plain(name, value)
 
 
 def is_secret_word(name: str, value: str) -> bool:

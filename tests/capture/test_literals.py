@@ -3,7 +3,7 @@
 import pytest
 from capture.secret_corpus import PLANTED
 
-from instrument.capture.literals import find_secrets, holds_secret
+from instrument.capture.literals import find_secrets, has_settings, holds_secret
 
 # No line of this file holds a whole one: names and values are put together below.
 SECRET_NAMES = ("api_key", "HF_TOKEN", "client_secret", "auth", "db.password", "credentials")
@@ -56,6 +56,20 @@ BENIGN = (
     'forward_pass = "layer-1-to-12"',
     'def log_in(password: str = ""):',
     'url = "https://me:[redacted]@example.org/a"',
+    "password = getpass()",
+    "password=password",
+    "password = password1",
+    "password: str",
+    "password: Optional[Secret2]",
+    "password = hunter2",
+    "passwd = args.passwd2",
+    'parser.add_argument("--password", type=str)',
+    'run(["tool", "--password", password2])',
+    'run(f"tool --password {password2}")',
+    "tool --password $PASSWORD2",
+    "tool --password DB_PASSWORD_2",
+    "tool --password-file=/run/secrets/db2",
+    "usage: tool --password PASSWORD [--user USER]",
 )
 
 
@@ -94,3 +108,60 @@ def test_where_a_long_text_is_cut_no_word_begins() -> None:
     assert not find_secrets(b"x" * 65_536 + word)
     [found] = find_secrets(b"x" * 65_535 + b" " + word)
     assert (found.start, found.end) == (65_536, 65_556)
+
+
+SETTINGS = (
+    "password={}",
+    "db_password = {}",
+    "  passwd: {}",
+    "password: '{}'  # ours",
+    'PASSWORD="{}"',
+    "export PGPASSWORD={}",
+    "ENV DB_PASSWORD={}",
+    "      - POSTGRES_PASSWORD={}",
+    '"mysql_pwd": {}',
+)
+PLAIN_SETTINGS = (
+    "password: ${DB_PASSWORD_1}",
+    "password: <your-password-1>",
+    "password={{ vault.password2 }}",
+    "password: $(cat /run/secrets/db1)",
+    "password: DB_PASSWORD",
+    "password: null",
+    "password:",
+    "password: correct",
+    "password_min_length: 8-or-9",
+    "password_hash: pbkdf2_sha256",
+    "password: /run/secrets/db1.txt",
+    "password_file: secrets1.txt",
+    "password: your_password_here1",
+    "password: changeme",
+    "password: [redacted]",
+    "num_passes: twice2",
+    "pwd: /home/me1",
+)
+
+
+@pytest.mark.parametrize("form", SETTINGS)
+@pytest.mark.parametrize("value", ["hunter2", "p4ss#w", *ODD_PASSWORDS])
+def test_passwords_in_settings_need_no_quotes(form: str, value: str) -> None:
+    line = form.format(value)
+    [found] = find_secrets(f"a: 1\n{line}\r\nb: 2\n".encode(), is_settings=True)
+    assert (found.start, found.end) == (5 + line.index(value), 5 + line.index(value) + len(value))
+
+
+@pytest.mark.parametrize("line", PLAIN_SETTINGS)
+def test_settings_that_speak_of_passwords_are_kept(line: str) -> None:
+    assert not holds_secret(f"a: 1\n{line}\nb: 2\n".encode(), is_settings=True)
+
+
+@pytest.mark.parametrize("line", ["tool --password hunter2", "tool --db-password=p4ss-wd x"])
+def test_short_passwords_behind_flags_are_found(line: str) -> None:
+    assert holds_secret(f"{line}\n".encode())
+
+
+def test_which_files_hold_settings() -> None:
+    for name in (b".env.example", b"a/conf.YML", b"run.sh", b"Dockerfile", b"a/my.cnf", b"env"):
+        assert has_settings(name), name
+    for name in (b"train.py", b"yml.py", b"a.yaml/b.js", b"environment", b"notes.md"):
+        assert not has_settings(name), name

@@ -310,6 +310,21 @@ def test_t34_known_values_in_files_that_are_not_utf_8(
         assert redacted(found)[encoding] == [lines(1, 1, "known value")]
 
 
+def test_t34_short_passwords_in_files_of_settings(tmp_path: Path) -> None:
+    line = b"  password: hunter" + b"2\n"
+    before = {"conf.yaml": b"a: 1\n" + line, "new.yaml": b"a: 1\n", "taken.ini": line + b"a: 1\n"}
+    repository = make_repository(tmp_path / "r", before)
+    (repository / "conf.yaml").write_bytes(b"a: 2\n" + line)
+    (repository / "new.yaml").write_bytes(b"a: 1\n" + line)
+    (repository / "taken.ini").write_bytes(b"a: 1\n")
+    found = kept(repository)
+    assert b"hunter" not in all_kept(found)
+    expected = tree(repository)
+    expected["new.yaml"] = ("file", b"a: 1\n  password: [redacted]\n")
+    assert restored(found, repository, tmp_path / "back") == expected
+    assert redacted(found) == {"new.yaml": [lines(2, 2, "named as a secret")]}
+
+
 _LINES = st.lists(
     st.sampled_from([b"one\n", b"two\r\n", b"\n", TOKEN + b"\n", b"x = '" + TOKEN + b"'\n", *(
         line + b"\n" for line in (BEGIN, BODY[0], END)
