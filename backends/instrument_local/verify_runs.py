@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -144,6 +145,20 @@ class RunChecker:
                 self._findings.add("seal_missing", missing, "a seal", "nothing")
                 continue
             self.check_seal(seal, files.journals)
+        self.check_cover(files)
+
+    def check_cover(self, files: RunFiles) -> None:
+        """Note the journals that went on after the last seal was made."""
+        by_name = {journal.stem: journal for journal in files.journals}
+        with suppress(IntegrityError, OSError, IndexError):  # there is none, or that was told
+            seal = files.seals[-1]
+            for sealed in load_seal(seal).journals:
+                journal = by_name.get(sealed.name)
+                size = journal.size_bytes if journal is not None and not sealed.closed else 0
+                if journal is not None and size > sealed.size_bytes:
+                    expected = f"{sealed.size_bytes} bytes, as sealed in {seal.name}"
+                    found = f"{size} bytes: its process went on, and no seal covers the rest"
+                    self._findings.add("journal_went_on", journal.path, expected, found, "note")
 
     def check_seal(self, seal: RunFile, journals: Iterable[RunFile]) -> None:
         """Check that the `journals` of a run are what its `seal` says, byte by byte."""

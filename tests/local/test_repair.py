@@ -11,6 +11,7 @@ from local.faulty_disk import CALLS, FaultyDisk
 from instrument.audit import Repaired
 from instrument.clock import SystemClock
 from instrument.naming import parse_reference
+from instrument.protocols.ledger import Evidence
 from instrument.protocols.repair import Repair
 from instrument.records import Metrics, RunFinished
 from instrument.testing.samples import AT, draft, process_started, record_run, run_started
@@ -78,6 +79,29 @@ def test_the_run_of_a_dead_process_is_sealed_and_its_journal_is_as_it_was(
     assert store.run(DEAD).state is RunState.INTERRUPTED
     assert (journal.parent / "run.json").exists()
     assert store.repair().steps == ()
+
+
+def test_what_came_from_a_process_that_was_thought_dead_is_told_and_sealed(
+    store: LocalStore,
+) -> None:
+    late = "20260304-late"
+    journal = store.begin(process_started(late))
+    journal.take(Metrics(values={"loss": 2.0}, step=0), AT)
+    journal.sync()
+    for marker in Path(store.location).glob(f"open/{late}~*"):
+        marker.unlink()  # as when nobody heard of the process for long
+    store.repair()
+    assert store.verify().problems == ()
+    journal.take(Metrics(values={"loss": 1.0}, step=1), AT)
+    journal.close()
+    for problems in (store.verify().problems, store.ledger.verify(Evidence()).problems):
+        (note,) = problems
+        assert (note.kind, note.severity) == ("journal_went_on", "note")
+        assert "as sealed in run.json" in str(note.expected)
+    assert store.changed_files(late) == ()
+    assert _done(store.repair(why="it lived")) == [("sealed", f"runs/202603/{late}")]
+    assert store.verify().problems == store.ledger.verify(Evidence()).problems == ()
+    assert store.run(late).metrics == {"loss": 1.0}
 
 
 def test_a_living_run_is_left_alone(store: LocalStore, store_path: Path) -> None:

@@ -256,6 +256,8 @@ class LedgerChecker:
                         self._findings.add("seal_missing", directory / name, expected, "nothing")
                     elif self._is_as_closed(seal, digest) and self._runs is not None:
                         self._runs.check_seal(seal, files.journals)
+                if self._runs is not None:
+                    self._runs.check_cover(files)
 
     def _check_open_runs(self) -> None:
         """Of a run that began something must be there, unless it came to nothing."""
