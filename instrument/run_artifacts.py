@@ -222,7 +222,7 @@ class RunArtifacts(ABC):
                 data=content.data,
                 file_path=path,
                 metadata=content.metadata,
-                parents=kept,
+                found_parents=kept,
                 run_id=None if recording.has_ended else self.id,
                 clock=recording.clock,
                 pickle=content.pickle,
@@ -248,7 +248,7 @@ class RunArtifacts(ABC):
             logged = seen.logged_and_read()
         return (*self.used, *logged)
 
-    def _parents(self, name: str, references: Iterable[str]) -> list[str]:
+    def _parents(self, name: str, references: Iterable[str]) -> list[ArtifactVersion]:
         """Those of `references` that the store has; a problem tells of what it should have.
 
         Raises:
@@ -258,7 +258,7 @@ class RunArtifacts(ABC):
         kept = []
         for reference in references:
             try:
-                kept.append(self._find(reference)[1].ref)
+                kept.append(self._find(reference)[1])
             except (UsageError, NotFoundError):
                 raise
             except Exception as error:

@@ -41,6 +41,7 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
     file_path: str | Path | None = None,
     metadata: Mapping[str, Any] | None = None,
     parents: Iterable[str] = (),
+    found_parents: Iterable[ArtifactVersion] = (),
     run_id: str | None = None,
     clock: Clock,
     pickle: bool = False,
@@ -58,6 +59,7 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
         file_path: A file or directory, in place of `data`.
         metadata: Anything JSON-like to say about it; secrets in it are removed.
         parents: References of what it was made from.
+        found_parents: Versions that it was made from, and that the store was asked for already.
         run_id: The run that logs it.
         clock: Tells when the version was made.
         pickle: Take pickle for a value that has no other form.
@@ -72,7 +74,7 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
     check_artifact_name(name)
     check_type(type)
     about = _metadata(metadata)
-    pinned = _pinned(store, parents)
+    pinned = _pinned(store, parents, found_parents)
     content = _put(store, name, data, file_path, pickle=pickle)
     return store.claim(
         Draft(
@@ -126,11 +128,13 @@ def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     return redacted
 
 
-def _pinned(store: Store, parents: Iterable[str]) -> tuple[str, ...]:
-    """The versions that `parents` mean now, each once: ``latest`` may move later."""
+def _pinned(
+    store: Store, parents: Iterable[str], found: Iterable[ArtifactVersion]
+) -> tuple[str, ...]:
+    """What is `found`, and the versions that `parents` mean now, each once: ``latest`` may move."""
     given = references("parents", parents)
-    refs = (store.resolve(parse_reference(parent)).ref for parent in given)
-    return tuple(dict.fromkeys(refs))
+    resolved = (store.resolve(parse_reference(parent)) for parent in given)
+    return tuple(dict.fromkeys(version.ref for version in (*found, *resolved)))
 
 
 def _put(

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
-from instrument import progress
+from instrument import ExperimentContext, progress
+from instrument.naming import Reference
 from instrument.progress import Progress
+from instrument.vocabulary import ArtifactVersion
+from instrument_local import LocalStore
 
 LOG_LARGE = """
 import resource, sys
@@ -52,6 +55,22 @@ def test_nothing_heavy_is_imported(python: str) -> None:
     )
     done = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_store_is_asked_for_each_parent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, resolve = [], LocalStore.resolve
+
+    def counting(store: LocalStore, reference: Reference) -> ArtifactVersion:
+        asked.append(str(reference))
+        return resolve(store, reference)
+
+    with ExperimentContext(monitor_hardware=False, capture_level=1) as run:
+        raw = run.log_artifact("raw", "dataset", data=[1])
+        clean = run.log_artifact("clean", "dataset", data=[2])
+        monkeypatch.setattr(LocalStore, "resolve", counting)
+        model = run.log_artifact("model", "model", data=[3], parent_artifacts=["raw", clean.ref])
+    assert model.parents == (raw.ref, clean.ref)
+    assert asked == ["raw:latest", "clean:v1"]
 
 
 class Terminal(io.StringIO):
