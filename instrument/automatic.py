@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from instrument import handover, settings, stack
+from instrument import given, handover, settings, stack
 from instrument.context import ExperimentContext
 from instrument.current import TakingPart, current_run
 from instrument.guard import one_line, say
@@ -29,7 +29,8 @@ def autolog(*, trace: Iterable[str] = (), **options: Any) -> ExperimentContext:
         instrument.autolog(name="baseline", trace=["pkg.train", "pkg.eval:Evaluator.score"])
 
     Loads and calls of models, reads of data and what is printed are recorded by themselves;
-    `log_metrics` and its kin speak to this run. An exception that nobody handles makes it FAILED.
+    `log_metrics` and its kin speak to this run. An exception that nobody handles makes it FAILED,
+    and so does `sys.exit` with another code than 0.
     In a worker process of a recorded program this is the run of the parent process.
 
     Args:
@@ -46,14 +47,13 @@ def autolog(*, trace: Iterable[str] = (), **options: Any) -> ExperimentContext:
     from instrument.intercept.tracing import trace_functions
 
     with _lock:
-        names = tuple(trace) if not isinstance(trace, str) else (trace,)
+        trace_functions(given.texts("trace", trace))
         run = stack.innermost()
         if not isinstance(run, ExperimentContext):
             handed = handover.received()
             run = current_run() if handed is not None and handed.part == "join" else None
         if run is None:
             run = ExperimentContext(**options).start()
-        trace_functions(names)
         return run
 
 

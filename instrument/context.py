@@ -14,7 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from instrument import console, given, handover, identity, intercept, registry, settings, stack
+from instrument import (
+    console,
+    exits,
+    given,
+    handover,
+    identity,
+    intercept,
+    registry,
+    settings,
+    stack,
+)
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.endings import add_failure, exception_raised, given_end, state_after
 from instrument.errors import UsageError
@@ -112,10 +122,19 @@ class ExperimentContext(RunValues, RunArtifacts):
     def start(self) -> Self:
         """Open the run. ``with`` does it for you.
 
+        A run that nothing closes is closed when the process ends; what `sys.exit` was called with
+        then tells what became of it.
+
         Raises:
             UsageError: It was started before; a context is one run.
             StoreError: It is strict and cannot be recorded.
         """
+        self._open()
+        if self._hook is not None:  # the run is this process's own
+            exits.watch()
+        return self
+
+    def _open(self) -> Self:
         if self.state is not None:
             raise UsageError(f"run {self.id} was started before; make a new ExperimentContext")
         self.state = RunState.RUNNING
@@ -178,13 +197,13 @@ class ExperimentContext(RunValues, RunArtifacts):
             add_failure(error, failure)
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self._open()
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.finish_after(error)
 
     async def __aenter__(self) -> Self:
-        return self.start()
+        return self._open()
 
     async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.finish_after(error)
@@ -248,6 +267,10 @@ class ExperimentContext(RunValues, RunArtifacts):
             raise
 
     def _start_recording(self) -> None:
+        if self._settings.trace:
+            from instrument.intercept.tracing import trace_functions
+
+            trace_functions(self._settings.trace)
         store = self._given_store or open_store(self._settings)
         which = self._identity(store)
         if which.owner:
@@ -301,10 +324,6 @@ class ExperimentContext(RunValues, RunArtifacts):
         )
 
     def _record_start(self) -> None:
-        if self._settings.trace:
-            from instrument.intercept.tracing import trace_functions
-
-            trace_functions(self._settings.trace)
         if self._params:
             self._record_params(Params(values=self._params, source="config"))
         if self._seed is not None:

@@ -19,6 +19,8 @@ MAX_METRIC_NAME: Final = 250
 MAX_LABEL: Final = 250
 """Of a run or a project: it stands in every list of runs."""
 MAX_TEXT: Final = 1000
+MAX_SEED: Final = 2**32 - 1
+"""numpy takes no larger one."""
 _MAX_BITS_SHOWN: Final = 1024
 _MOST_OF_NAME: Final = 80
 _MOST_CHANGES: Final = 5
@@ -270,10 +272,12 @@ def seed(value: Any) -> int | None:
     """`value`, if it can be set as a seed.
 
     Raises:
-        UsageError: It is neither an integer from 0 nor None.
+        UsageError: It is neither None nor an integer that all libraries take.
     """
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise UsageError(f"seed={value!r:.80} cannot be set; use an integer from 0")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SEED:
+        raise UsageError(f"seed={value!r:.80} cannot be set; use an integer from 0 to {MAX_SEED}")
     return value
 
 

@@ -7,6 +7,7 @@ import threading
 from contextvars import ContextVar, Token
 from typing import NamedTuple, Protocol
 
+from instrument import exits
 from instrument.vocabulary import RunState
 
 
@@ -53,6 +54,8 @@ def enter(run: OpenRun) -> Token[OpenRun | None]:
 def leave(run: OpenRun, token: Token[OpenRun | None] | None) -> None:
     """Undo `enter`, in whatever order and context runs are closed."""
     opened = _open.pop(id(run), None)
+    if not _open:
+        exits.unwatch()
     if token is None:
         return
     try:
@@ -130,7 +133,8 @@ def _innermost_of(runs: list[_Opened]) -> OpenRun | None:
 
 def _finish_all() -> None:
     """Close what is still open when the interpreter ends, newest first."""
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    unhandled = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    error = unhandled or exits.ended_by()
     for opened in reversed(list(_open.values())):
         try:
             opened.run.finish(error=error)

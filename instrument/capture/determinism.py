@@ -5,14 +5,12 @@ import random
 import sys
 from typing import Any, Final
 
+from instrument import given
 from instrument.capture.framework_flags import framework_flags, loaded
 from instrument.capture.math_libraries import math_libraries
 from instrument.capture.random_states import random_states
-from instrument.errors import UsageError
 from instrument.records import SeedsRecorded
 
-MAX_SEED: Final = 2**32 - 1
-"""numpy takes no larger one."""
 _CUBLAS: Final = ":4096:8"
 _VARIABLES: Final = (
     "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS",
@@ -27,7 +25,7 @@ def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...
     JAX has nothing to seed: its keys are values of the program.
 
     Args:
-        seed: From 0 to `MAX_SEED`.
+        seed: From 0 to `given.MAX_SEED`.
         deterministic: Also ask torch for deterministic algorithms (True) or for fast ones (False);
             None leaves its settings alone.
 
@@ -37,8 +35,7 @@ def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...
     Raises:
         UsageError: `seed` is not usable.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"seed {seed!r:.80} is not usable; use a whole number up to {MAX_SEED}")
+    given.seed(seed)
     random.seed(seed)
     set_in = ["random"]
     numpy: Any = sys.modules.get("numpy")

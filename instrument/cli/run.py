@@ -1,12 +1,9 @@
 """``instrument run -- COMMAND``: record a command that knows nothing of it."""
 
-from typing import Final
-
 import click
 
 from instrument.cli.opening import Options
-
-_MAX_SEED: Final = 2**32 - 1
+from instrument.given import MAX_SEED
 
 
 def _functions(
@@ -33,7 +30,7 @@ def _functions(
 @click.option("--level", type=click.IntRange(1, 3), help="How much of the environment to capture.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, _MAX_SEED),
+    type=click.IntRange(0, MAX_SEED),
     metavar="S",
     help="Record this seed and start COMMAND with PYTHONHASHSEED=S. The program's generators are "
     "its own to seed: @reproducible(seed=S) or ExperimentContext(seed=S).",

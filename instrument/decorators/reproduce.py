@@ -2,11 +2,11 @@
 
 from typing import Any, overload
 
+from instrument import given
 from instrument.capture.determinism import read_seeds, set_seeds, unseeded
 from instrument.decorators.target import Aspect, Called
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
-from instrument.given import text
 
 
 class Reproducible(Aspect):
@@ -91,16 +91,15 @@ def reproducible(
     """
     _check(name, capture_level, seed, deterministic)
     options: dict[str, Any] = {"name": name, "capture_level": capture_level}
-    given = {option: value for option, value in options.items() if value is not None}
-    return decorator("reproducible", function, Reproducible(seed, deterministic), given)
+    set_here = {option: value for option, value in options.items() if value is not None}
+    return decorator("reproducible", function, Reproducible(seed, deterministic), set_here)
 
 
 def _check(name: Any, capture_level: Any, seed: Any, deterministic: Any) -> None:
     if name is not None:
-        text("name", name)
+        given.text("name", name)
     if capture_level not in (None, 1, 2, 3):
         raise UsageError(f"capture_level={capture_level!r:.80} is unknown; use 1, 2 or 3")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        raise UsageError(f"seed={seed!r:.80} cannot be set; use an integer from 0")
+    given.seed(seed)
     if deterministic is not None and seed is None:
         raise UsageError(f"deterministic={deterministic!r:.80} needs a seed; add seed=…")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from instrument.capture.determinism import MAX_SEED, read_seeds, set_seeds
+from instrument.capture.determinism import read_seeds, set_seeds
 from instrument.errors import UsageError
+from instrument.given import MAX_SEED
 
 
 @pytest.fixture(autouse=True)
@@ -133,9 +134,9 @@ def test_the_user_s_own_workspace_setting_stays(monkeypatch: pytest.MonkeyPatch)
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
-@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 1.5, "7", True, None])
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 1.5, "7", True])
 def test_seeds_that_cannot_be_set(seed: Any) -> None:
-    with pytest.raises(UsageError, match="whole number"):
+    with pytest.raises(UsageError, match="use an integer from 0"):
         set_seeds(seed)
 
 

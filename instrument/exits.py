@@ -1,0 +1,58 @@
+"""`sys.exit` in a program whose run is closed only at its end, where nobody sees what ended it.
+
+An interpreter tells `atexit` functions nothing of a `SystemExit`. So while such a run is open,
+`sys.exit` gives each exception that it raises a mark, and what becomes of the mark tells the rest:
+it dies with the exception, inside some frame if the exception was caught, under none at all when
+the interpreter itself took it to end the process. ``raise SystemExit`` is not seen.
+"""
+
+import functools
+import sys
+import threading
+from typing import Any, Final, NoReturn
+
+_exit: Final = sys.exit
+_ended_by: SystemExit | None = None
+
+
+class _Mark:
+    """Dies with the exception that it was given to.
+
+    Args:
+        code: What `sys.exit` was called with.
+    """
+
+    def __init__(self, code: object) -> None:
+        self._code = code
+
+    def __del__(self) -> None:
+        global _ended_by  # noqa: PLW0603 - one process has one end
+        in_main = threading.get_ident() == threading.main_thread().ident
+        if in_main and sys._getframe().f_back is None:  # noqa: SLF001 - other ways cost an import
+            _ended_by = SystemExit(self._code)
+
+
+@functools.wraps(_exit)
+def _marking(status: Any = None, /) -> NoReturn:
+    try:
+        _exit(status)
+    except SystemExit as raised:
+        raised._instrument = _Mark(raised.code)  # type: ignore[attr-defined] # noqa: SLF001
+        raise
+
+
+def watch() -> None:
+    """See from now on with what `sys.exit` ends this process. Somebody else's `exit` stays."""
+    if sys.exit is _exit:
+        sys.exit = _marking
+
+
+def unwatch() -> None:
+    """Undo `watch`."""
+    if sys.exit is _marking:
+        sys.exit = _exit
+
+
+def ended_by() -> SystemExit | None:
+    """What ended this process, where `sys.exit` did: for functions of `atexit`."""
+    return _ended_by
