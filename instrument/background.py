@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from instrument.capture.code import CodeReading, begin_code, code_directory
-from instrument.guard import Guard
+from instrument.guard import Guard, one_line
 from instrument.identity import Identity
 from instrument.protocols import Clock, Recorder, Records, Store
-from instrument.records import EnvironmentCaptured
+from instrument.records import CodeCaptured, EnvironmentCaptured
 from instrument.redaction.kept import redact_texts
 from instrument.settings import Settings
 
@@ -60,25 +60,28 @@ class Background:
         self._settings = settings
         self._monitor_hardware = monitor_hardware
         self._reading: CodeReading | None = None
+        self._unasked: Exception | None = None
         self._thread: threading.Thread | None = None
         self._sampler: Sampler | None = None
         self._ending = threading.Event()
 
     def ask_git(self) -> None:
-        """Begin to read the state of the code."""
-        recording = self._recording
-        with recording.guard.protect("ask git"):
+        """Begin to read the state of the code. What fails is told when there is a journal."""
+        try:
             self._reading = begin_code(
                 code_directory(),
                 commit=self._settings.git_commit,
                 level=self._settings.capture_level,
-                command=recording.identity.command,
+                command=self._recording.identity.command,
             )
+        except Exception as error:
+            self._unasked = error
 
     def forget(self) -> None:
         """The run does not begin: leave no git behind."""
         if self._reading is not None:
-            self._reading.finish()
+            with self._recording.guard.protect("stop asking git"):
+                self._reading.finish()
 
     def capture(self, records: Records) -> None:
         """Take the code's state now; leave the patch, the snapshot and telemetry to a thread.
@@ -86,15 +89,26 @@ class Background:
         Args:
             records: The journal, which holds the beginning of the run.
         """
-        if self._reading is not None:
-            with self._recording.guard.protect("read the state of the code"):
-                self._recording.record(self._reading.finish())
-        self._run(lambda: self._capture(records))
+        self._take_code()
+        self._run(lambda: self._capture(records), "capture the environment")
+
+    def _take_code(self) -> None:
+        (reading, self._reading), failure = (self._reading, None), self._unasked
+        try:
+            if reading is not None:
+                self._recording.record(reading.finish())
+                self._reading = reading  # there may be more to it
+        except Exception as error:
+            failure = error
+        if failure is not None:
+            reason = f"the state of the code could not be read: {one_line(failure)}"
+            self._recording.record(CodeCaptured(git=None, reason=reason))
+            self._recording.problem("read the state of the code", failure)
 
     def watch(self) -> None:
         """Sample the hardware, and no more: in a process that takes part in another's run."""
         if self._monitor_hardware:
-            self._run(self._watch)
+            self._run(self._watch, "start telemetry")
 
     def stop(self, records: Records, deadline: float) -> None:
         """Wait for what is under way, and stop to sample; nothing begins any more.
@@ -117,19 +131,28 @@ class Background:
                 self._sampler.stop(left_until(deadline))
                 self.telemetry_cpu_seconds = self._sampler.cpu_seconds
 
-    def _run(self, work: Callable[[], None]) -> None:
-        self._thread = self._start(work, "instrument-capture")
+    def _run(self, work: Callable[[], None], doing: str) -> None:
+        self._thread = self._start(work, doing, "instrument-capture")
 
-    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
+    def _start(self, work: Callable[[], None], doing: str, name: str) -> threading.Thread | None:
+        """A thread that is at work; None where the system gives no more of them."""
+
         def run() -> None:
             try:
                 work()
-            except BaseException as error:  # of a strict run
-                self.error = error
+            except BaseException as error:  # whatever it is, it is not the user's
+                self._failed(doing, error)
 
         thread = threading.Thread(target=run, name=name, daemon=True)
-        thread.start()
-        return thread
+        with self._recording.guard.protect(doing):
+            thread.start()
+        return thread if thread.ident is not None else None
+
+    def _failed(self, doing: str, error: BaseException) -> None:
+        try:
+            self._recording.guard.problem(doing, error)
+        except BaseException as raised:  # in a strict run
+            self.error = raised
 
     def _wait_for(self, thread: threading.Thread, records: Records, deadline: float) -> bool:
         """Until it is done, the deadline is over, or the store turns out to hang."""
@@ -144,9 +167,10 @@ class Background:
         before, guard = time.perf_counter(), self._recording.guard
         reading = self._reading
         code: threading.Thread | None = None
-        if reading is not None and not reading.is_whole():
-            # In a thread of its own: when it hangs it holds up nothing else.
-            code = self._start(self._keep_code, "instrument-code")
+        with guard.protect("keep the code"):
+            if reading is not None and not reading.is_whole():
+                # In a thread of its own: when it hangs it holds up nothing else.
+                code = self._start(self._keep_code, "keep the code", "instrument-code")
         with guard.protect("capture the environment"):
             self._keep_snapshot(self._settings.capture_level)
         if not self._ending.is_set():  # else the end is about to do it

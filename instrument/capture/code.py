@@ -185,9 +185,9 @@ class CodeReading:
             answer = self._answer()
             if answer.code:
                 return _without_status(repository, _refusal(answer, repository))
+            status = self._status = parse_status(answer.out)
         except OSError as error:
             return _without_status(repository, _why(error))
-        status = self._status = parse_status(answer.out)
         dirty = True if status.changes else None if self._may_have_submodules else False
         git = GitState(
             commit=status.commit,

@@ -1,13 +1,16 @@
 """What ``git status --porcelain=v2 --branch -z`` says."""
 
+import re
 from typing import Final, NamedTuple
 
+from instrument.guard import one_line
 from instrument.settings import STORE_NAME
 
 ARGUMENTS: Final = (
     "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal",
     "--ignore-submodules=dirty", "--no-renames",
 )  # fmt: skip
+_COMMIT: Final = re.compile(r"\(initial\)|[0-9a-f]{40}|[0-9a-f]{64}")
 _FIELDS_BEFORE_PATH: Final = {b"1": 8, b"u": 10, b"?": 1}
 _GITLINK: Final = "160000"
 _NOTHING: Final = "000000"
@@ -65,18 +68,33 @@ class Status(NamedTuple):
 
 
 def parse_status(output: bytes) -> Status:
-    """The status that `output` spells (git-status(1), "Porcelain Format Version 2")."""
+    """The status that `output` spells (git-status(1), "Porcelain Format Version 2").
+
+    Raises:
+        OSError: It is no such answer, or not all of one: nothing is taken from it then.
+    """
+    try:
+        return _parse(output)
+    except (ValueError, LookupError) as error:
+        raise OSError(f"the answer of git status cannot be read: {one_line(error)}") from error
+
+
+def _parse(output: bytes) -> Status:
     headers: dict[bytes, str] = {}
     changes: list[Change] = []
-    for line in output.split(b"\0"):
+    *lines, rest = output.split(b"\0")
+    if rest:
+        raise ValueError("it breaks off")
+    for line in lines:
         kind = line[:1]
         if kind == b"#":
-            _, name, value = line.split(b" ", 2)
+            name, _, value = line.removeprefix(b"# ").partition(b" ")
             headers[name] = value.decode(errors="backslashreplace")
-        elif kind in _FIELDS_BEFORE_PATH:
+        else:
             changes.append(_change(kind, line))
-    commit = headers.get(b"branch.oid", "(initial)")
-    branch = headers.get(b"branch.head", "(detached)")
+    commit, branch = headers.get(b"branch.oid", ""), headers.get(b"branch.head")
+    if not _COMMIT.fullmatch(commit) or not branch:
+        raise ValueError("the commit or the branch is not in it")
     ahead, behind = _distance(headers.get(b"branch.ab"))
     store = STORE_NAME.encode() + b"/"
     return Status(
@@ -90,15 +108,18 @@ def parse_status(output: bytes) -> Status:
 
 
 def _distance(text: str | None) -> tuple[int | None, int | None]:
-    """Ahead and behind, of ``+1 -2``."""
-    if text is None:
+    """Ahead and behind, of ``+1 -2``; git may have been told not to count (``+? -?``)."""
+    if text is None or "?" in text:
         return None, None
     ahead, behind = text.split(" ")
     return abs(int(ahead)), abs(int(behind))
 
 
 def _change(kind: bytes, line: bytes) -> Change:
-    fields = line.split(b" ", _FIELDS_BEFORE_PATH[kind])
+    before = _FIELDS_BEFORE_PATH.get(kind, 0)
+    fields = line.split(b" ", before)
+    if not before or len(fields) != before + 1:
+        raise ValueError("a line in it is of no known kind")
     path = fields[-1]
     if kind == b"?":
         return Change(path, tracked=False)

@@ -29,6 +29,15 @@ def captured(directory: Path, commit: str | None = None, limit_seconds: float = 
     return whole.code if whole else reading.finish()
 
 
+def answering(directory: Path, answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on git gives `answer`, whatever it is asked."""
+    directory.mkdir()
+    (directory / "answer").write_bytes(answer)
+    (directory / "git").write_text(f"#!/bin/sh\nexec cat {directory}/answer\n")
+    (directory / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+
+
 def state(directory: Path) -> GitState:
     found = captured(directory)
     assert found.git is not None
@@ -132,6 +141,46 @@ def test_bare_repository(tmp_path: Path) -> None:
 def test_no_repository(tmp_path: Path) -> None:
     found = captured(tmp_path)
     assert (found.git, found.reason) == (None, "the code is not in a git repository")
+
+
+RUBBISH = {
+    "nothing": b"",
+    "half a count": b"# branch.ab +1\0",
+    "half a line": b"# branch.oid " + b"1" * 40 + b"\0# branch.head main\0" + b"1 .M\0",
+    "no commit": b"# branch.head main\0",
+    "no branch": b"# branch.oid " + b"1" * 40 + b"\0",
+    "a commit that is none": b"# branch.oid 0123\0# branch.head main\0",
+    "an unknown kind": b"# branch.oid " + b"1" * 40 + b"\0# branch.head main\0x y\0",
+    "a broken end": b"# branch.oid " + b"1" * 40 + b"\0# branch.head main\0? new",
+    "a banner": b"welcome to git\n# branch.oid " + b"1" * 40 + b"\0# branch.head main\0",
+    "noise": bytes(range(256)) * 12,
+}
+
+
+@pytest.mark.parametrize("kind", RUBBISH)
+def test_an_unreadable_answer_is_neither_clean_nor_without_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    repository = make_repository(tmp_path / "r")
+    commit = git(repository, "rev-parse", "HEAD")
+    answering(tmp_path / "bin", RUBBISH[kind], monkeypatch)
+    found = captured(repository)
+    assert found.git == GitState(
+        commit=commit, branch="main", dirty=None, root="r", source="files", detached=False
+    )
+    assert found.reason is not None
+    assert found.reason.startswith("the answer of git status cannot be read: ")
+
+
+def test_commits_that_git_does_not_count_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = make_repository(tmp_path / "r")
+    head = b"# branch.oid " + b"1" * 40 + b"\0# branch.head main\0"
+    answering(tmp_path / "bin", head + b"# branch.ab +? -?\0", monkeypatch)
+    found = CodeReading(repository, None, 1, 60).finish().git
+    assert found is not None
+    assert (found.commit, found.ahead, found.behind) == ("1" * 40, None, None)
 
 
 def test_no_repository_but_a_given_commit(tmp_path: Path) -> None:
