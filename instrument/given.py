@@ -22,8 +22,6 @@ MAX_TEXT: Final = 1000
 MAX_SEED: Final = 2**32 - 1
 """numpy takes no larger one."""
 _MAX_BITS_SHOWN: Final = 1024
-_MOST_OF_NAME: Final = 80
-_MOST_CHANGES: Final = 5
 
 
 class Named(Protocol):
@@ -32,33 +30,6 @@ class Named(Protocol):
     @property
     def ref(self) -> str:
         """``name:vN``."""
-
-
-class Compared:
-    """Values by name, each compared with the one that the name had before."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
-        self._told: set[str] = set()
-
-    def changes(self, values: Mapping[str, Any]) -> str:
-        """Which of `values` were another before, each name once; empty where none was."""
-        before = self._values
-        changed = [
-            name
-            for name, value in values.items()
-            if name not in self._told and before.get(name, value) != value
-        ]
-        told = [
-            f"parameter {name[:_MOST_OF_NAME]} was {_shown(before[name])} and is "
-            f"{_shown(values[name])} now"
-            for name in changed[:_MOST_CHANGES]
-        ]
-        if len(changed) > len(told):
-            told.append(f"{len(changed) - len(told)} more have changed")
-        self._told.update(changed)
-        before.update(values)
-        return ", ".join(told)
 
 
 Referring: TypeAlias = str | Named
@@ -77,7 +48,7 @@ def step_number(step: object) -> int:
     except (TypeError, ValueError, RuntimeError):
         number = -1
     if isinstance(step, bool) or not 0 <= number <= MAX_STEP:
-        raise UsageError(f"step={_shown(step)} is no step; use an integer from 0 to 2**63 - 1")
+        raise UsageError(f"step={shown(step)} is no step; use an integer from 0 to 2**63 - 1")
     return number
 
 
@@ -102,7 +73,7 @@ def metric_name(name: object) -> str:
     """
     if not isinstance(name, str) or not 0 < len(name) <= MAX_METRIC_NAME or not _encodes(name):
         raise UsageError(
-            f"{_shown(name)} cannot name a metric; use a text of 1 to {MAX_METRIC_NAME} characters"
+            f"{shown(name)} cannot name a metric; use a text of 1 to {MAX_METRIC_NAME} characters"
         )
     return str.__str__(name)
 
@@ -124,13 +95,13 @@ def number(name: object, value: Any) -> float | str:
         return plain_float(_shortest(float(value) if kind else value.__float__(), kind))
     except OverflowError:
         raise UsageError(
-            f"metric {_shown(name)} is larger than any float; divide it, or log its logarithm"
+            f"metric {shown(name)} is larger than any float; divide it, or log its logarithm"
         ) from None
     except (TypeError, ValueError, RuntimeError, AttributeError):
         kind = type(value).__name__
         article = "an" if kind[0] in "aeiouAEIOU" else "a"
         raise UsageError(
-            f"metric {_shown(name)} is {article} {kind}, not a number; "
+            f"metric {shown(name)} is {article} {kind}, not a number; "
             "log_params takes words, log_artifact anything"
         ) from None
 
@@ -153,9 +124,9 @@ def named_numbers(metrics: object) -> Mapping[Any, Any]:
     """
     if isinstance(metrics, Mapping):
         return metrics
-    name = _shown(metrics) if isinstance(metrics, str) else "'loss'"
+    name = shown(metrics) if isinstance(metrics, str) else "'loss'"
     raise UsageError(
-        f"metrics={_shown(metrics)} is no dict of numbers by name; "
+        f"metrics={shown(metrics)} is no dict of numbers by name; "
         f"use log_metrics({{{name}: 0.5}}, step=0)"
     )
 
@@ -167,7 +138,7 @@ def text(what: str, value: Any) -> str:
         UsageError: It is not.
     """
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not _encodes(value):
-        raise UsageError(f"{what}={_shown(value)} is not usable; use a text that is not empty")
+        raise UsageError(f"{what}={shown(value)} is not usable; use a text that is not empty")
     return str.__str__(value)
 
 
@@ -180,7 +151,7 @@ def label(what: str, value: Any) -> str:
     plain = text(what, value)
     if len(plain) > MAX_LABEL:
         raise UsageError(
-            f"{what}={_shown(plain)} has {len(plain)} characters; use {MAX_LABEL} at most"
+            f"{what}={shown(plain)} has {len(plain)} characters; use {MAX_LABEL} at most"
         )
     return plain
 
@@ -214,7 +185,7 @@ def reference(value: Any) -> str:
     ref = getattr(value, "ref", None)
     if not isinstance(ref, str):
         raise UsageError(
-            f"{_shown(value)} is no artifact; use its name, name:vN, name:alias, or what "
+            f"{shown(value)} is no artifact; use its name, name:vN, name:alias, or what "
             "log_artifact or use_artifact gave"
         )
     return ref
@@ -229,7 +200,7 @@ def items(what: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, str) or hasattr(value, "ref"):
         return (value,)
     if not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray, Mapping)):
-        raise UsageError(f"{what}={_shown(value)} is not a list; write {what}=[…]")
+        raise UsageError(f"{what}={shown(value)} is not a list; write {what}=[…]")
     return tuple(value)
 
 
@@ -242,7 +213,7 @@ def exit_code(value: Any) -> int | None:
     if value is None:
         return None
     if type(value) is not int or not -(2**31) <= value < 2**32:
-        raise UsageError(f"exit_code={_shown(value)} is none; use an integer, or None")
+        raise UsageError(f"exit_code={shown(value)} is none; use an integer, or None")
     return value
 
 
@@ -333,7 +304,7 @@ def _encodes(value: str) -> bool:
     return True
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """`value` for a message, on one line; its ``repr`` may fail."""
     try:
         return ascii(value)[:80]

@@ -7,7 +7,7 @@ from typing import Any
 from instrument import given
 from instrument.capture.config import config_values
 from instrument.errors import UsageError
-from instrument.given import MAX_STEP, metric_name, number, numbers_by_name
+from instrument.given import MAX_STEP, metric_name, number, numbers_by_name, shown
 from instrument.guard import one_line, say
 from instrument.recording import Recording
 from instrument.records import Metrics, Params, Record
@@ -17,7 +17,36 @@ from instrument.redaction.kept import redact_record
 _INFINITY = float("inf")
 MAX_METRIC_NAMES = 50_000
 """Every name costs a line in each summary; a million would make the store slow for everybody."""
+_MOST_OF_NAME = 80
+_MOST_CHANGES = 5
 _now = datetime.now
+
+
+class _Compared:
+    """Values by name, each compared with the one that the name had before."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        self._told: set[str] = set()
+
+    def changes(self, values: Mapping[str, Any]) -> str:
+        """Which of `values` were another before, each name once; empty where none was."""
+        before = self._values
+        changed = [
+            name
+            for name, value in values.items()
+            if name not in self._told and before.get(name, value) != value
+        ]
+        told = [
+            f"parameter {name[:_MOST_OF_NAME]} was {shown(before[name])} and is "
+            f"{shown(values[name])} now"
+            for name in changed[:_MOST_CHANGES]
+        ]
+        if len(changed) > len(told):
+            told.append(f"{len(changed) - len(told)} more have changed")
+        self._told.update(changed)
+        before.update(values)
+        return ", ".join(told)
 
 
 class RunValues:
@@ -30,7 +59,7 @@ class RunValues:
         super().__init__()
         self._recording: Recording | None = None
         self._metric_names: dict[str, str] = {}
-        self._compared = given.Compared()
+        self._compared = _Compared()
         self._too_many_names = False
 
     @property
