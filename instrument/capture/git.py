@@ -10,7 +10,9 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from signal import SIGKILL
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import Final, NamedTuple, Self
 
@@ -43,6 +45,8 @@ _MISLEADING: Final = (
 _FILTER = re.compile(rb"^filter\.(.+)\.[^.]+$", re.DOTALL)
 _VERSION = re.compile(rb"git version (\d+)\.(\d+)")
 _FIRST_WITH_CONFIG_COUNT: Final = (2, 31)
+_DYING_SECONDS: Final = 1.0
+"""For a killed git to be gone; one that hangs in the file system is not waited for."""
 
 _starting: Final = threading.RLock()
 """A worker that another thread forks meanwhile would hold git's ends of the pipes, and while it
@@ -111,9 +115,13 @@ class Git:
         """
         try:
             out, error = self._child.communicate(feed, timeout=max(limit_seconds, 0))
-        except TimeoutExpired:
+        except TimeoutExpired as late:
+            ended = self._child.poll() is not None
             self.stop()
-            raise TimeoutError("git took too long") from None
+            if not ended:
+                raise TimeoutError("git took too long") from None
+            # git has answered; what it left behind in the background holds its pipes.
+            out, error = late.output or b"", late.stderr or b""
         lines = error.decode(errors="replace").splitlines() or [""]
         return Output(self._child.returncode, out, lines[0].removeprefix("fatal: "))
 
@@ -124,10 +132,16 @@ class Git:
         self.stop()
 
     def stop(self) -> None:
-        """Kill it, if it still runs. Idempotent."""
-        if self._child.returncode is None:
-            self._child.kill()
-            self._child.communicate()
+        """Kill it and what it waits for, if it still runs. Idempotent."""
+        if self._child.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, SIGKILL)
+            with suppress(TimeoutExpired):
+                self._child.wait(_DYING_SECONDS)
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if pipe is not None:
+                with suppress(OSError):  # what was never sent cannot be any more
+                    pipe.close()
 
 
 def ask(repository: Repository, *arguments: str, filters: Sequence[str] = ()) -> Git:
