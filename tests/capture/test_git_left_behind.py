@@ -40,7 +40,7 @@ def test_its_answer_counts_though_its_pipes_stay_open(wrapped: Path) -> None:
 
 
 def test_the_limit_holds_though_a_child_of_it_keeps_its_pipes(wrapped: Path) -> None:
-    wrapped.write_text(f"#!/bin/sh\n{STAYING}\n(:)\n")
+    wrapped.write_text(f"#!/bin/sh\n({STAYING}) &\nwait\n")
     began = time.monotonic()
     with pytest.raises(TimeoutError), Git(Path("/"), "version") as call:
         call.output(0.5)
