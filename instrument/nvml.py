@@ -66,14 +66,18 @@ class Nvml:
         found = []
         for index in range(self.api.nvmlDeviceGetCount()):
             try:
-                handle = self.api.nvmlDeviceGetHandleByIndex(index)
-            except self.api.NVMLError as error:
+                found += self._gpu(index)
+            except self.api.NVMLError as error:  # such as a GPU that fell off the bus
                 self.missing[str(index)] = str(error)
-                continue
-            found.append(Device(str(index), self._uuid(handle), handle))
-            for number, instance in self._instances(handle):
-                found.append(Device(f"{index}.mig.{number}", self._uuid(instance), instance))
         return found
+
+    def _gpu(self, index: int) -> list[Device]:
+        handle = self.api.nvmlDeviceGetHandleByIndex(index)
+        instances = [
+            Device(f"{index}.mig.{number}", self._uuid(instance), instance)
+            for number, instance in self._instances(handle)
+        ]
+        return [Device(str(index), self._uuid(handle), handle), *instances]
 
     def usable_devices(self) -> list[Device]:
         """The devices that CUDA may use in this process: see `usable`.
@@ -84,13 +88,20 @@ class Nvml:
         by_index = any(entry.strip().isdigit() for entry in (visible or "").split(","))
         if by_index and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
             gpus = [device for device in devices if "." not in device.name]
-            if len({self.ask(self.api.nvmlDeviceGetName, gpu.handle) for gpu in gpus}) > 1:
+            if len({self._name(gpu) for gpu in gpus}) > 1:
                 self.doubt = (
                     f"CUDA_VISIBLE_DEVICES={visible} may mean others of these unlike GPUs: all are "
                     "watched; set CUDA_DEVICE_ORDER=PCI_BUS_ID"
                 )
                 return devices
         return usable(devices, visible)
+
+    def _name(self, gpu: Device) -> Any:
+        """Its name; None, which is like no other, where it is lost."""
+        try:
+            return self.ask(self.api.nvmlDeviceGetName, gpu.handle)
+        except self.api.NVMLError:
+            return None
 
     def _uuid(self, handle: Any) -> str | None:
         value = self.ask(self.api.nvmlDeviceGetUUID, handle)

@@ -1,6 +1,6 @@
 """GPUs as NVIDIA's driver sees them, without starting CUDA."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
@@ -12,11 +12,15 @@ from instrument.nvml import Device, NoGpuAccess, Nvml
 _IDS: Final = ("uuid", "pci_bus_id")
 
 
-def names() -> list[str]:
-    """Name of each GPU of this machine that can be asked."""
+def names() -> dict[str, Any]:
+    """Name of each GPU of this machine.
+
+    A GPU that cannot be asked has a ``reason``.
+    """
     with _session() as nvml:
         gpus = [device for device in nvml.devices() if "." not in device.name]
-        return [_text(nvml.ask(nvml.api.nvmlDeviceGetName, gpu.handle)) for gpu in gpus]
+        told = [*(_told(nvml, gpu, _named) for gpu in gpus), *_missing(nvml)]
+        return {"devices": _alike(told)}
 
 
 def devices() -> dict[str, Any]:
@@ -25,10 +29,7 @@ def devices() -> dict[str, Any]:
     A GPU that cannot be asked has a ``reason``.
     """
     told = _ask()
-    alike = [
-        {key: value for key, value in device.items() if key not in _IDS}
-        for device in told["devices"]
-    ]
+    alike = _alike(told["devices"])
     return {"driver": told["driver"], "driver_cuda": told["driver_cuda"], "devices": alike}
 
 
@@ -67,21 +68,35 @@ def _ask() -> dict[str, Any]:
         api = nvml.api
         version = nvml.ask(api.nvmlSystemGetCudaDriverVersion_v2)
         found = nvml.devices()
-        missing = [{"index": index, "reason": why} for index, why in nvml.missing.items()]
         return {
             "driver": _text(nvml.ask(api.nvmlSystemGetDriverVersion)),
             "driver_cuda": f"{version // 1000}.{version % 1000 // 10}" if version else None,
-            "devices": [*(_device(nvml, device) for device in found), *missing],
+            "devices": [*(_told(nvml, device, _facts) for device in found), *_missing(nvml)],
             "usable": nvml.usable_devices(),
             "doubt": nvml.doubt,
         }
 
 
-def _device(nvml: Nvml, device: Device) -> dict[str, Any]:
+def _alike(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`devices` without what tells one of several equal ones from another."""
+    return [{key: value for key, value in one.items() if key not in _IDS} for one in devices]
+
+
+def _missing(nvml: Nvml) -> list[dict[str, Any]]:
+    return [{"index": index, "reason": why} for index, why in nvml.missing.items()]
+
+
+def _told(
+    nvml: Nvml, device: Device, facts: Callable[[Nvml, Device], dict[str, Any]]
+) -> dict[str, Any]:
     try:
-        return _facts(nvml, device)
+        return facts(nvml, device)
     except (nvml.api.NVMLError, ValueError) as error:  # such as a GPU that fell off the bus
         return {"index": device.name, "uuid": device.uuid, "reason": one_line(error)}
+
+
+def _named(nvml: Nvml, gpu: Device) -> dict[str, Any]:
+    return {"index": gpu.name, "name": _text(nvml.ask(nvml.api.nvmlDeviceGetName, gpu.handle))}
 
 
 def _facts(nvml: Nvml, device: Device) -> dict[str, Any]:

@@ -6,6 +6,8 @@
  *   STUB_INIT        return code of the initialisation (0)
  *   STUB_LOST_AFTER  from this question about the load on, the devices are lost
  *   STUB_LOST        the only device that is lost then; the others go on
+ *   STUB_LOST_HANDLE, STUB_LOST_UUID, STUB_LOST_NAME  the device that is lost to that question
+ *   STUB_REASONS     the bits that throttle each device, in decimal
  *   STUB_REFUSED     1: this process may not know clocks and memory errors
  *   STUB_MIG         1: device 0 is divided into two instances
  *   STUB_UNLIKE      1: no two devices have the same name (the default); 0: all have
@@ -79,6 +81,8 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, struct device **device)
         return UNINITIALISED;
     if ((int)index >= setting("STUB_GPUS", 2))
         return INVALID;
+    if ((int)index == setting("STUB_LOST_HANDLE", -1))
+        return LOST;
     *device = &devices[index];
     return OK;
 }
@@ -97,6 +101,8 @@ int nvmlSystemGetCudaDriverVersion_v2(int *version)
 
 int nvmlDeviceGetName(struct device *device, char *text, unsigned length)
 {
+    if (device->number == setting("STUB_LOST_NAME", -1))
+        return LOST;
     if (device->number >= 100)
         snprintf(text, length, "Stub GPU A MIG %d", device->number - 100);
     else
@@ -151,6 +157,8 @@ int nvmlDeviceGetTemperature(struct device *device, unsigned sensor, unsigned *c
 
 int nvmlDeviceGetUUID(struct device *device, char *text, unsigned length)
 {
+    if (device->number == setting("STUB_LOST_UUID", -1))
+        return LOST;
     if (device->number >= 100)
         snprintf(text, length, "MIG-%08d-0000", device->number - 100);
     else
@@ -193,7 +201,7 @@ int nvmlDeviceGetClockInfo(struct device *device, unsigned clock, unsigned *mega
 
 int nvmlDeviceGetCurrentClocksEventReasons(struct device *device, unsigned long long *reasons)
 {
-    *reasons = device->number ? 0x40 : 0x04;
+    *reasons = (unsigned long long)setting("STUB_REASONS", device->number ? 0x40 : 0x04);
     return OK;
 }
 

@@ -37,7 +37,8 @@ def no_choice_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_stub
 def test_names_at_basic(python: str, stub: Path) -> None:
     found = run_beside(python, stub, PROGRAM.format(level=1))
-    assert found == [["Stub GPU A", "Stub GPU B"], "done", None, None]
+    names = [{"index": "0", "name": "Stub GPU A"}, {"index": "1", "name": "Stub GPU B"}]
+    assert found == [{"devices": names}, "done", None, None]
 
 
 @needs_stub
@@ -75,6 +76,22 @@ def test_a_gpu_that_is_lost_while_it_is_asked(python: str, stub: Path) -> None:
 
 
 @needs_stub
+@pytest.mark.parametrize("question", ["HANDLE", "UUID", "NAME"])
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_lost_gpu_hides_no_other(python: str, stub: Path, level: int, question: str) -> None:
+    lost = {f"STUB_LOST_{question}": "0"}
+    gpus, status, _, place = run_beside(python, stub, PROGRAM.format(level=level), **lost)
+    assert status == "done"
+    by_index = {device["index"]: device for device in gpus["devices"]}
+    assert by_index["0"] == {"index": "0", "reason": "GPU is lost"}
+    assert by_index["1"]["name"] == "Stub GPU B"
+    if level > 1:
+        assert "GPU-00000001-0000" in place["visible"]
+        check = CHECK.format(arguments="min_gpu_memory_gb=24")
+        assert run_beside(python, stub, check, **lost)["is_valid"] is True
+
+
+@needs_stub
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -91,7 +108,7 @@ def test_a_driver_that_does_not_answer(python: str, stub: Path, code: str, reaso
 @needs_stub
 def test_a_machine_whose_gpus_are_all_gone(python: str, stub: Path) -> None:
     found = run_beside(python, stub, PROGRAM.format(level=1), STUB_GPUS="0")
-    assert found == [[], "done", None, None]
+    assert found == [{"devices": []}, "done", None, None]
 
 
 @needs_stub

@@ -56,6 +56,52 @@ def test_two_gpus_and_what_one_of_them_does_not_tell(python: str, stub: Path) ->
     assert notes == []
 
 
+THROTTLING = """
+import json, os
+from instrument.telemetry.gpus import gpu_probes
+[probe] = gpu_probes(lambda: (), print).values()
+def percent(bits, what):
+    os.environ["STUB_REASONS"] = str(bits)
+    return probe.read(0.0)[f"gpu.0.throttled_by_{what}_percent"]
+print(json.dumps([[percent(1 << n, "power"), percent(1 << n, "heat")] for n in range(9)]))
+"""
+NEITHER, POWER, HEAT = [0, 0], [100, 0], [0, 100]
+
+
+@needs_stub
+def test_each_reason_that_slows_a_gpu_down(python: str, stub: Path) -> None:
+    by_bit = run_beside(python, stub, THROTTLING, STUB_GPUS="1")
+    assert by_bit == [
+        NEITHER,  # it has nothing to do
+        NEITHER,  # the clocks that were asked for
+        POWER,  # the cap
+        NEITHER,  # by the hardware, which says why with another bit
+        NEITHER,  # as fast as the others of its group
+        HEAT,  # by the driver
+        HEAT,  # by the hardware
+        POWER,  # the brake of the machine
+        NEITHER,  # the clocks of a display
+    ]
+
+
+@needs_stub
+@pytest.mark.parametrize("question", ["HANDLE", "UUID"])
+def test_a_gpu_that_is_lost_from_the_start_hides_no_other(
+    python: str, stub: Path, question: str
+) -> None:
+    answers, notes = run_beside(python, stub, GPU, **{f"STUB_LOST_{question}": "0"})
+    assert list(answers) == ["gpu.1"]
+    assert notes == ["gpu.0 cannot be asked: GPU is lost"]
+
+
+@needs_stub
+def test_a_gpu_without_a_name_is_watched(python: str, stub: Path) -> None:
+    lost = {"STUB_LOST_NAME": "0", "STUB_UNLIKE": "0", "CUDA_VISIBLE_DEVICES": "1"}
+    answers, notes = run_beside(python, stub, GPU, **lost)
+    assert list(answers) == ["gpu.0", "gpu.1"]
+    assert notes[0].startswith("CUDA_VISIBLE_DEVICES=1 may mean others")
+
+
 @needs_stub
 @pytest.mark.parametrize("count", [0, 1, 8])
 def test_as_many_gpus_as_there_are(python: str, stub: Path, count: int) -> None:
@@ -189,22 +235,29 @@ memory = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
 torch.cuda.synchronize()
 probes = gpu_probes(lambda: (), print)
 answers = {k: v for probe in probes.values() for k, v in probe.read(0.0).items()}
-print(json.dumps([answers, TorchProbe().read(0.0), torch.cuda.mem_get_info(0)]))
+smi = subprocess.run({smi}, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+print(json.dumps([answers, TorchProbe().read(0.0), torch.cuda.mem_get_info(0), smi]))
 """
-SMI = ["nvidia-smi", "--query-gpu=memory.used,temperature.gpu", "--format=csv,noheader,nounits"]
+SMI = [
+    "nvidia-smi",
+    "--query-gpu=memory.used,memory.reserved,temperature.gpu",
+    "--format=csv,noheader,nounits",
+]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="needs an NVIDIA GPU")
 def test_nvml_says_what_nvidia_smi_and_torch_say(python: str) -> None:
-    done = subprocess.run([python, "-c", REAL], capture_output=True, text=True, check=True)
-    answers, allocator, (free, total) = json.loads(done.stdout.splitlines()[-1])
+    program = REAL.replace("{smi}", repr(SMI))  # asked while the memory is still taken
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+    answers, allocator, (free, total), smi = json.loads(done.stdout.splitlines()[-1])
     used = answers["gpu.0.memory_used_bytes"]
     assert used == pytest.approx(total - free, rel=0.05)
     assert allocator["torch.0.allocated_bytes"] == 1 << 30
     assert used > 1 << 30
-    smi = subprocess.run(SMI, capture_output=True, text=True, check=True).stdout.split("\n")[0]
-    assert answers["gpu.0.temperature_celsius"] == pytest.approx(float(smi.split(",")[1]), abs=10)
+    used_mib, reserved_mib, celsius = map(float, smi.split(","))
+    assert used == pytest.approx((used_mib + reserved_mib) * 2**20, rel=0.05)
+    assert answers["gpu.0.temperature_celsius"] == pytest.approx(celsius, abs=10)
 
 
 STEP = """
