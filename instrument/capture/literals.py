@@ -18,6 +18,8 @@ BY_VALUE: Final = "known value"
 _CHUNK: Final = 65_536
 """Searched at once: a search keeps the other threads of the user's process waiting."""
 _OVERLAP: Final = 16_384
+_OVER_LINES: Final = ("PRIVATE KEY", "Private-Lines:", "login")
+"""Marks of what may go over lines, within less than `_OVERLAP`. All else stands on one."""
 _SETTINGS: Final = re.compile(
     rb"(?:.*/)?(?:\.?env(?:\.[^/]*)?|Dockerfile|[^/]*\.(?:ya?ml|ini|cfg|cnf|conf|env|properties|"
     rb"service|(?:ba|z|k)?sh))",
@@ -60,20 +62,22 @@ def find_secrets(
 
     Args:
         data: A text, in any encoding that has the signs of ASCII.
-        start: Where to begin; a secret that begins before and goes on there is found.
-        end: Where to end, in the same way.
+        start: The line to begin with; a secret that begins above and goes on there is found.
+        end: Where a line ends, in the same way.
         is_settings: Whether `has_settings` says so of its file: then a password of 6 characters,
             in quotes or not, is one too.
 
     Returns:
         In their order; what overlaps is one.
     """
-    text = data.decode("latin-1")
-    until = len(text) if end is None else min(end + _OVERLAP, len(text))
+    begin, until = max(start - _OVERLAP, 0), len(data) if end is None else end + _OVERLAP
+    text = data[begin:until].decode("latin-1")
+    if not any(mark in text for mark in _OVER_LINES):
+        begin, text = start, data[start:end].decode("latin-1")
     found: list[Secret] = []
-    for at in range(max(start - _OVERLAP, 0), until, _CHUNK):
+    for at in range(0, len(text), _CHUNK):
         found += (
-            Secret(each.start + at, each.end + at, each.rule)
+            Secret(begin + at + each.start, begin + at + each.end, each.rule)
             for each in _in_chunk(text[at : at + _CHUNK + _OVERLAP], is_settings)
             if each.start or not at  # what is cut here was found whole in the chunk before
         )
