@@ -20,6 +20,7 @@ from instrument.cli.console import printed
 from instrument.cli.main import commands
 from instrument.cli.retention import policy
 from instrument.clock import SystemClock
+from instrument.records import EnvironmentCaptured
 from instrument.registry import open_store
 from instrument_local.packs.zstd import library
 
@@ -100,7 +101,8 @@ def _environment(left: Path) -> dict[str, str]:
     cache = {"XDG_CACHE_HOME": str(left / "cache"), "WANDB_DIR": str(left)}
     cache |= {"INSTRUMENT_BACKENDS": "local,wandb", "INSTRUMENT_MODE": "offline"}
     package = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return {**os.environ, **planted, **BY_VALUE, **cache, **package}
+    all_of_it = {"INSTRUMENT_CAPTURE_LEVEL": "3"}
+    return {**os.environ, **planted, **BY_VALUE, **cache, **package, **all_of_it}
 
 
 def _arguments() -> Iterator[str]:
@@ -154,6 +156,22 @@ def test_everything_that_keeps_a_run_is_looked_at(texts: list[tuple[str, str]]) 
     events = [text for name, text in texts if name.startswith("store/ledger/")]
     for event in ("hold_changed", "exported"):
         assert any(event in text and "[redacted" in text for text in events), event
+
+
+def test_the_environment_and_its_lock_files_are_looked_at(kept: Path) -> None:
+    store = open_store("local", kept / "store", SystemClock())
+    [run] = store.runs()
+    records = (entry.record for entry in store.entries(run.id))
+    [captured] = [each for each in records if isinstance(each, EnvironmentCaptured)]
+    assert captured.snapshot is not None
+    variables = json.loads(store.get_bytes(captured.snapshot))["variables"]
+    for name in (f"NCCL_X{index}" for index in range(len(PLANTED))):
+        assert "[redacted" in variables["values"][name], name
+    assert {f"HF_NOTE_{index}" for index in range(len(CONTEXTS))} <= variables["values"].keys()
+    assert "SERVICE_0_TOKEN" in variables["redacted"]
+    lock_file = store.get_bytes(captured.files["requirements.txt"]).decode()
+    assert lock_file.startswith("a @ git+https://")
+    assert "[redacted" in lock_file
 
 
 @pytest.mark.parametrize("kind", BARE)
