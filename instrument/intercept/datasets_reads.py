@@ -7,6 +7,7 @@ from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, current_load, problem
 from instrument.intercept.patching import Target
 from instrument.intercept.reads import columns, read_all, read_of
+from instrument.intercept.wrapper import CallWrapper
 
 _ASKED: Final = ("data_dir", "data_files", "name", "revision", "split", "streaming")
 _MAX_SOURCES: Final = 100
@@ -46,6 +47,18 @@ def _sources(load: Load, builder: Any) -> None:
         load.facts["sources"] = remote[:_MAX_SOURCES]
     else:
         read_all(load, sources)
+
+
+def _hashes_what_it_stands_for(
+    wrapped: Callable[..., Any],
+    instance: Any,  # noqa: ARG001 - as every `Around`
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """``Pickler.save`` makes fingerprints: a function has its own, whatever stands in its place."""
+    if args and type(args[0]) is CallWrapper:
+        args = (args[0].__wrapped__, *args[1:])
+    return wrapped(*args, **kwargs)
 
 
 def _read(load: Load, result: Any) -> None:
@@ -104,6 +117,7 @@ TARGETS: Final = (
         "load_from_disk",
         read_of("datasets.load_from_disk", "dataset_path", _read),
     ),
+    Target("datasets.utils._dill", "Pickler.save", _hashes_what_it_stands_for),
     *_from("from_csv", "path_or_paths"),
     *_from("from_json", "path_or_paths"),
     *_from("from_parquet", "path_or_paths"),

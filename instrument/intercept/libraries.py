@@ -184,7 +184,14 @@ LIBRARIES: Final = (
         "datasets",
         (2, 18),
         (6,),
-        _ours(datasets_reads=("datasets.arrow_dataset", "datasets.dataset_dict", "datasets.load")),
+        _ours(
+            datasets_reads=(
+                "datasets.arrow_dataset",
+                "datasets.dataset_dict",
+                "datasets.load",
+                "datasets.utils._dill",
+            )
+        ),
         "data",
     ),
     Library("pandas", (2,), (4,), _ours(pandas_reads=("pandas",)), "data"),

@@ -30,8 +30,8 @@ _LAYER = {
 }
 
 
-def write_model(path: Path) -> Path:
-    """A llama of one layer whose words are bytes."""
+def write_model(path: Path, kind: str = "F32") -> Path:
+    """A llama of one layer whose words are bytes; `kind` is how its matrices are held."""
     words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("tiny")
@@ -54,7 +54,9 @@ def write_model(path: Path) -> Path:
     shapes |= {"token_embd.weight": (len(words), 32), "output.weight": (len(words), 32)}
     shapes |= {"output_norm.weight": (32,)}
     for name, shape in shapes.items():
-        writer.add_tensor(name, random.standard_normal(shape).astype(numpy.float32))
+        values = random.standard_normal(shape).astype(numpy.float32)
+        held = gguf.GGMLQuantizationType[kind if len(shape) > 1 else "F32"]
+        writer.add_tensor(name, gguf.quants.quantize(values, held), raw_dtype=held)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

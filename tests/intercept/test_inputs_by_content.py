@@ -218,7 +218,8 @@ def test_a_model_that_is_a_part_of_a_tree_is_found_and_two_that_may_be_are_not_g
     other = tmp_path / "llama"
     shutil.copytree(models / "llama", other)
     weights = load_file(other / "model.safetensors")
-    save_file({name: value + 1 for name, value in weights.items()}, other / "model.safetensors")
+    changed = {name: value + 1 for name, value in weights.items()}
+    save_file(changed, other / "model.safetensors", {"format": "pt"})
     second = _logged("llama", other, "model")
     assert second == "llama:v2"
     _, summary = _run(lambda _: LlamaForCausalLM.from_pretrained(other))

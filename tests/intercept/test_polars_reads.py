@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,14 @@ def test_a_buffer_and_a_url_have_reasons() -> None:
     buffer = io.BytesIO()
     _table().write_parquet(buffer)
     buffer.seek(0)
-    found = loads_of(
-        lambda: (
-            polars.read_parquet(buffer),
-            polars.read_parquet(buffer.getvalue()),
-            polars.scan_parquet("s3://bucket/t.parquet"),
-        )
-    )
+
+    def read() -> None:
+        polars.read_parquet(buffer)
+        polars.read_parquet(buffer.getvalue())
+        with suppress(polars.exceptions.ComputeError):  # version 1.0 asks for it at once
+            polars.scan_parquet("s3://bucket/t.parquet")
+
+    found = loads_of(read)
     stream, data, remote = (found.of(read) for read in found.read)
     assert (stream.digest, stream.reason) == (None, "was read from a BytesIO, which is no file")
     assert data.digest is not None

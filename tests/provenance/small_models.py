@@ -25,6 +25,7 @@ from transformers import (
 
 TEXT_END = "<|endoftext|>"
 START, END = "<|im_start|>", "<|im_end|>"
+PAD = "<|pad|>"
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content']"
     " + '<|im_end|>' }}{% endfor %}[TOOL]"
@@ -52,6 +53,7 @@ def bpe(*special: str, bos: str | None = None, **options: Any) -> PreTrainedToke
         tokenizer_object=tokenizer,
         bos_token=bos,
         eos_token=TEXT_END,
+        model_input_names=["input_ids", "attention_mask"],
         **options,
     )
 
@@ -82,6 +84,7 @@ def llama(tokenizer: Any) -> LlamaForCausalLM:
             intermediate_size=128,
             num_hidden_layers=2,
             num_attention_heads=4,
+            num_key_value_heads=2,
             max_position_embeddings=256,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
@@ -117,7 +120,7 @@ def always(tokenizer: Any, token: str) -> LlamaForCausalLM:
     return model
 
 
-def saved(directory: Path, model: Any, tokenizer: Any) -> str:
-    model.save_pretrained(directory)
+def saved(directory: Path, model: Any, tokenizer: Any, **options: Any) -> str:
+    model.save_pretrained(directory, **options)
     tokenizer.save_pretrained(directory)
     return str(directory)
