@@ -11,6 +11,8 @@ _taps: "list[_Tap]" = []
 _left: "list[_Tap]" = []
 """Taps that somebody has wrapped since: they stay where they are, and are used again."""
 _depth = 0
+_heard: object = None
+"""The stream whose tap an empty text has come by last."""
 
 
 def _nowhere() -> "Sink | None":
@@ -46,8 +48,8 @@ def install(find: "Callable[[], Sink | None]") -> None:
         _depth += 1
         if _depth == 1:
             _find = find
-            for name in ("stdout", "stderr"):
-                _tap(getattr(sys, name, None), name)
+            _tap_all()
+            _on_each_cell("register")
 
 
 def uninstall() -> None:
@@ -57,24 +59,67 @@ def uninstall() -> None:
         _depth = max(_depth - 1, 0)
         if _depth == 0:
             _find = _nowhere
+            _on_each_cell("unregister")
             while _taps:
                 _untap(_taps.pop())
 
 
+def _on_each_cell(do: str) -> None:
+    """``register`` or ``unregister``: IPython drops at a cell's end who began to listen in it."""
+    try:
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", bool)()
+        if shell:
+            getattr(shell.events, do)("pre_run_cell", _next_cell)
+    except Exception:  # another shell than we know, or one that has forgotten us
+        return
+
+
+def _next_cell(*_: object) -> None:
+    with _lock:
+        if _depth:
+            _tap_all()
+
+
+def _tap_all() -> None:
+    for name in ("stdout", "stderr"):
+        _tap(getattr(sys, name, None), name)
+
+
 def _tap(stream: Any, name: str) -> None:
     """Listen to `stream`, unless there is none, or it takes no attribute."""
+    for tap in (*_taps, *_left):
+        if tap.stream is stream:
+            if not _hears(tap):  # whoever wrapped it has put back what was before it
+                _forget(tap)
+            elif tap not in _taps:
+                _taps.append(tap)
+            break
     if stream is None or any(tap.stream is stream for tap in _taps):
         return
-    for tap in _left:
-        if tap.stream is stream:
-            _taps.append(tap)
-            return
     try:
         before, write = vars(stream).get("write"), stream.write
-        stream.write = tap_write = _listening(write, name)
+        stream.write = tap_write = _listening(stream, write, name)
         _taps.append(_Tap(stream, tap_write, before))
     except Exception:  # a stream of somebody else's making: it is not recorded
         return
+
+
+def _hears(tap: _Tap) -> bool:
+    """Whether what is written to the stream still comes by the tap: an empty text tells."""
+    global _heard  # noqa: PLW0603 - under the lock
+    _heard = None
+    try:
+        if vars(tap.stream).get("write") is not tap.write:
+            tap.stream.write("")
+            return _heard is tap.stream
+    except Exception:  # closed, say: nothing comes by any more
+        return False
+    return True
+
+
+def _forget(tap: _Tap) -> None:
+    for taps in (_taps, _left):
+        taps[:] = [other for other in taps if other is not tap]
 
 
 def _untap(tap: _Tap) -> None:
@@ -89,12 +134,16 @@ def _untap(tap: _Tap) -> None:
         return
 
 
-def _listening(write: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """`write`, followed by a note of what was written."""
+def _listening(stream: Any, write: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """`write` of `stream`, followed by a note of what was written."""
 
     def written(text: Any, *rest: Any) -> Any:
+        global _heard  # noqa: PLW0603 - told to `_hears`
         result = write(text, *rest)
         try:
+            if not text:
+                _heard = stream
+                return result
             sink = _find()
             if sink is not None:
                 sink.write(name, text)
