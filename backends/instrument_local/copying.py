@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
+from instrument_local.errands import BEGIN_SECONDS, Errand
 from instrument_local.files import Disk, write_all
 
 _CLONE: Final = 0x40049409  # FICLONE of linux/fs.h: share the blocks until one side changes
@@ -81,26 +82,28 @@ class _Progress:
     """How far the copy is, told from the copying to the hashing thread."""
 
     def __init__(self) -> None:
-        self.copied = 0
-        self.error: BaseException | None = None
-        self.done = False
+        self._copied = 0
+        self._done = False
         self._changed = threading.Condition()
 
     def reach(self, end: int) -> None:
         with self._changed:
-            self.copied = end
+            self._copied = end
             self._changed.notify()
 
-    def finish(self, error: BaseException | None) -> None:
+    def finish(self) -> None:
         with self._changed:
-            self.done, self.error = True, error
+            self._done = True
             self._changed.notify()
 
-    def wait_beyond(self, position: int) -> int:
+    def wait_beyond(self, position: int, copying: Errand[None]) -> int:
         """Wait until more than `position` is copied, or all; how much that is."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.done or self.copied > position)
-            return self.copied
+        moved = lambda: self._done or self._copied > position  # noqa: E731 - one line
+        while True:
+            with self._changed:
+                if self._changed.wait_for(moved, BEGIN_SECONDS):
+                    return self._copied
+            copying.step_in()
 
 
 def _copy_beside_hashing(
@@ -112,22 +115,19 @@ def _copy_beside_hashing(
         try:
             _Copier(disk, source, target, progress.reach).copy()
             finish(target)
-        except BaseException as error:
-            progress.finish(error)
-        else:
-            progress.finish(None)
+        finally:
+            progress.finish()
 
-    copier = threading.Thread(target=copy, name="instrument-copy", daemon=True)
-    copier.start()
+    copying = Errand(copy)
     sha256 = hashlib.sha256()
     hashed = 0
     try:
-        while (copied := progress.wait_beyond(hashed)) > hashed:
+        while (copied := progress.wait_beyond(hashed, copying)) > hashed:
             hashed = _hash_on(sha256, target, hashed, copied, told)
     finally:
-        copier.join()  # whoever is told of a failure closes the files
-    if progress.error is not None:
-        raise progress.error
+        copying.wait()  # whoever is told of a failure closes the files
+    if copying.error is not None:
+        raise copying.error
     return sha256.hexdigest(), hashed
 
 

@@ -13,14 +13,15 @@ leaves the young alone, looks once more before it removes anything (`instrument_
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 
 from instrument.errors import NotFoundError, StoreError
 from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
+from instrument_local.errands import side_by_side
 from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
 from instrument_local.hashes import HashCache, Key, is_settled, key_of, size_of
 from instrument_local.layout import Layout
@@ -34,8 +35,6 @@ _TRIES: Final = 3
 _YOUNG_SECONDS: Final = 6 * 3600.0
 
 StrPath: TypeAlias = str | Path
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 class _Source(NamedTuple):
@@ -224,10 +223,10 @@ class Ingest:
         stored: list[_Stored] = []
         directories: set[Path] = set()
         put = lambda batch: self._put_batch(batch, told, steady=steady)  # noqa: E731 - one line
-        for made, touched in _side_by_side(put, list(_batches(sources))):
+        for made, touched in side_by_side(put, list(_batches(sources)), _THREADS):
             stored += made
             directories |= touched
-        for _ in _side_by_side(self._files.sync_directory, sorted(directories)):
+        for _ in side_by_side(self._files.sync_directory, sorted(directories), _THREADS):
             pass
         self._remember(stored)
         return stored
@@ -308,17 +307,6 @@ def _batches(sources: Sequence[_Source]) -> Iterator[list[_Source]]:
             batch, size = [], source.size
         batch.append(source)
     yield batch
-
-
-def _side_by_side(call: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
-    """The results of `call`, in order; the first failure ends the rest."""
-    if len(items) == 1:
-        yield call(items[0])
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="instrument-put") as pool:
-        yield from pool.map(call, items)
 
 
 def _file(path: StrPath, digest: str, size: int) -> File:

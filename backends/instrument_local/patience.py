@@ -4,12 +4,12 @@ On a network file system a call waits for as long as the server is away, and not
 it. So threads of our own make such calls, and whoever called them stops waiting after a while.
 """
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from instrument.errors import StoreError
+from instrument_local.errands import Errand
 
 RECORD_SECONDS: Final = 2.0
 """How long a record waits for its journal, and how long the end of a run waits for the store."""
@@ -28,7 +28,7 @@ class Patience:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._given_up: list[threading.Thread] = []
+        self._given_up: list[Errand[Any]] = []
 
     def call(self, seconds: float, function: Callable[..., T], *arguments: Any) -> T:
         """What `function` returns or raises, within `seconds`.
@@ -36,30 +36,16 @@ class Patience:
         Raises:
             StoreError: The store does not answer; the call goes on by itself.
         """
-        self._given_up = [thread for thread in self._given_up if thread.is_alive()]
+        self._given_up = [errand for errand in self._given_up if not errand.has_ended]
         if self._given_up:
             raise StoreError(f"the store {self._root} does not answer since an earlier call")
-        result: list[T] = []
-        error: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                result.append(function(*arguments))
-            except BaseException as raised:
-                error.append(raised)
-
-        thread = threading.Thread(target=run, name="instrument-store", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is shutting down
-            return function(*arguments)
-        thread.join(seconds)
-        if error:
-            raise error[0]
-        if not result:
-            self._given_up.append(thread)
+        errand = Errand(lambda: function(*arguments))
+        if not errand.wait(seconds):
+            self._given_up.append(errand)
             raise StoreError(f"the store {self._root} has not answered for {seconds:g} seconds")
-        return result[0]
+        if errand.error is not None:
+            raise errand.error
+        return cast("T", errand.result)
 
 
 def seconds_for(size_bytes: int) -> float:
