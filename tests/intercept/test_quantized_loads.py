@@ -19,9 +19,8 @@ def _config(method: str) -> Any:
         return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
     if method == "quanto":
         return transformers.QuantoConfig(weights="int8")
-    from torchao.quantization import Int8WeightOnlyConfig
-
-    return transformers.TorchAoConfig(Int8WeightOnlyConfig())
+    quantization = pytest.importorskip("torchao.quantization")
+    return transformers.TorchAoConfig(quantization.Int8WeightOnlyConfig())
 
 
 def _load(path: Path, method: str) -> Any:

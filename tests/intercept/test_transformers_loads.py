@@ -204,11 +204,8 @@ def test_an_adapter_directory_is_the_base_and_the_adapter(models: Path, adapter:
 
 def test_options_that_decide_are_told_and_secrets_are_not(models: Path, store_path: Path) -> None:
     secret = "hf_" + "Secret" * 6
-    found = loads_of(
-        lambda: LlamaForCausalLM.from_pretrained(
-            models / "llama", revision="main", token=secret, **{_DTYPE: torch.float16}
-        )
-    )
+    options: dict[str, Any] = {"revision": "main", "token": secret, _DTYPE: torch.float16}
+    found = loads_of(lambda: LlamaForCausalLM.from_pretrained(models / "llama", **options))
     (model,) = found.loaded
     assert model.revision == "main"
     assert model.facts["asked"][_DTYPE] == "torch.float16"
