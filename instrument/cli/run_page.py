@@ -36,7 +36,7 @@ _MOST_LINES = 40
 _MOST_OF_LINES = 80
 _ENDINGS: Final = {
     UNRECORDED: "unknown: no end was recorded; what records the run was killed (kill -9, "
-    "no memory), or the machine died",
+    "no memory), the machine died, or there was no room left to tell",
     "KeyboardInterrupt": "KeyboardInterrupt: Ctrl-C, or SIGINT",
 }
 
