@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from instrument.intercept.libraries import LIBRARIES
+
 ROOT = Path(__file__).resolve().parents[2]
 SETS = sorted((ROOT / "requirements" / "other").glob("*.txt"))
 _SHOW = "import importlib.metadata as m, sys; print([m.version(name) for name in sys.argv[1:]])"
@@ -49,6 +51,18 @@ def _python(versions: Path, home: Path) -> Path:
     shown = subprocess.check_output([str(made), "-c", _SHOW, *pins], text=True)
     assert shown.strip() == str(list(pins.values()))
     return made
+
+
+def test_the_lowest_versions_that_are_declared_are_run() -> None:
+    pins = {
+        (name.replace("-", "_"), pin) for versions in SETS for name, pin in _pins(versions).items()
+    }
+    not_run = [
+        library.name
+        for library in LIBRARIES
+        if (library.name, ".".join(map(str, (*library.lowest, 0, 0)[:3]))) not in pins
+    ]
+    assert not_run == ["torch", "llama_cpp", "pickle"], "docs/interception.md says why"
 
 
 @pytest.mark.slow
