@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ FLOOR: Final = "floor"
 PEERS: Final = ("sacred", "wandb", "mlflow", "trackio", "dvclive", "aim")
 
 
+@cache
 def python_of(name: str) -> Path:
     """The interpreter of environment `name`, made or brought up to date where needed."""
     requirements = requirements_of(name)
@@ -20,14 +22,13 @@ def python_of(name: str) -> Path:
     python = environment / "bin" / "python"
     made_from = environment / "made-from.txt"
     wanted = requirements.read_text() + f"python {sys.version}\n"
-    if made_from.exists() and made_from.read_text() == wanted:
-        return python
-    print(f"making the environment of {name}", file=sys.stderr)
-    _run(sys.executable, "-m", "venv", "--clear", str(environment))
-    _install(python, "-r", str(requirements))
-    if name == OURS:
-        _install(python, "--no-deps", "--editable", str(ROOT))
-    made_from.write_text(wanted)
+    if not made_from.exists() or made_from.read_text() != wanted:
+        print(f"making the environment of {name}", file=sys.stderr)
+        _run(sys.executable, "-m", "venv", "--clear", str(environment))
+        _install(python, "-r", str(requirements))
+        made_from.write_text(wanted)
+    if name == OURS:  # as users have it: of an editable one a run would keep the repository's state
+        _install(python, "--no-deps", "--force-reinstall", str(ROOT))
     return python
 
 
