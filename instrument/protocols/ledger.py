@@ -58,7 +58,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         since: An older checkpoint: one line, or the path of a file with one.
-        keys: Public keys to trust, as ``ledger key show`` prints them.
+        keys: Public keys, as ``ledger key show`` prints them: one of them must have signed. None
+            given: that of whoever checks counts.
         allowed_signers: A file of ssh-keygen that says whose SSH signatures count.
     """
 

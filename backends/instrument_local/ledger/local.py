@@ -257,22 +257,22 @@ class LocalLedger:
     def _check(
         self, findings: Findings, evidence: Evidence, runs: RunChecker | None
     ) -> tuple[Result, LedgerChecker]:
-        origin, brought = self._log.origin, self._anchors(evidence)
+        origin, older = self._log.origin, self._anchors(evidence)
         stored = checkpoints.load(self._layout, findings)
         ssh_sizes = [size for size, _ in checkpoints.paths(self._layout, "ssh")]
         sizes = {each.note.checkpoint.size for each in stored}.union(ssh_sizes)
-        sizes.update(anchor.checkpoint.size for anchor in brought)
+        sizes.update(anchor.checkpoint.size for anchor in older)
         checker = LedgerChecker(self._layout, findings, sizes, runs)
         checker.check()
         checkpoints.compare(stored, origin, checker.roots, findings)
-        self._compare(brought, checker, findings)
-        given = [parse_key(key) for key in evidence.keys]
-        trusted = Keys(
-            origin, checker.rotations, [*given, *_own_key()], findings, self._log.entries
-        )
-        signed = check_notes(stored, trusted, findings)
+        self._compare(older, checker, findings)
+        asked_for = bool(evidence.keys or evidence.allowed_signers)
+        brought = dict.fromkeys(_own_key(), not asked_for)
+        brought |= dict.fromkeys(map(parse_key, evidence.keys), True)
+        by = Keys(origin, checker.rotations, brought, findings, self._log.entries)
+        signed = check_notes(stored, by, findings)
         signed += check_ssh(self._layout, origin, checker.roots, evidence.allowed_signers, findings)
-        if (given or evidence.allowed_signers) and not any(each.counts for each in signed):
+        if asked_for and not any(each.counts for each in signed):
             expected = "a checkpoint that the given keys signed"
             findings.add("signature_missing", self._log.entries, expected, "none")
         result = Result(
@@ -281,7 +281,7 @@ class LocalLedger:
             pending=checker.pending,
             begun=len(checker.open_runs),
             dropped=len(checker.dropped_runs),
-            anchors=tuple(brought),
+            anchors=tuple(older),
             signed=tuple(signed),
         )
         if result.verdict != "tampered" and result.checkpoint.size:

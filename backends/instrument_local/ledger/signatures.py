@@ -4,7 +4,7 @@ A key counts when it was brought from outside the store, or when one that counts
 that is known from the store alone proves nothing against those who can write to the store.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ class Keys:
     Args:
         origin: Id of the store.
         rotations: What the ledger announced, with the index of the entry.
-        trusted: Keys that were brought from outside.
+        brought: Keys from outside the store, and whether their signatures count.
         findings: Takes what is wrong.
         path: Where the announcements stand, for the findings.
     """
@@ -58,11 +58,12 @@ class Keys:
         self,
         origin: str,
         rotations: Sequence[tuple[int, KeyRotated]],
-        trusted: Iterable[Key],
+        brought: Mapping[Key, bool],
         findings: Findings,
         path: Path,
     ) -> None:
-        self.trusted = set(trusted)
+        self.trusted = {key for key, counts in brought.items() if counts}
+        self._brought = brought
         self._findings = findings
         self._path = path
         self._announced: list[tuple[int, Key]] = []
@@ -77,7 +78,7 @@ class Keys:
     def known(self) -> list[Key]:
         """All keys that may have signed something."""
         announced = (key for _, key in self._announced)
-        return list(dict.fromkeys([*announced, *self.trusted]))
+        return list(dict.fromkeys([*announced, *self.trusted, *self._brought]))
 
     def replaced_by(self, key: Key, size: int) -> int | None:
         """The entry by which `key` was replaced before the ledger had `size` entries."""

@@ -13,6 +13,8 @@ _UNANCHORED: Final = (
     "history in its place, or cut off its end: this check cannot know. Keep what "
     "`instrument ledger checkpoint` prints somewhere else."
 )
+_UNSHOWN: Final = {"unreadable", "signature_missing"}
+"""What was found then is not that something is wrong, but that it cannot be shown to be right."""
 _BEHIND: Final = (
     "The {} after those could have been replaced or cut off by whoever can write to the "
     "store: nothing from outside stands for them yet."
@@ -58,7 +60,7 @@ class Result(NamedTuple):
     def verdict(self) -> Verdict:
         """The one word."""
         kinds = {each.kind for each in self.problems if each.severity == "damage"}
-        if kinds - {"unreadable"}:
+        if kinds - _UNSHOWN:
             return "tampered"
         if kinds or self.pending:
             return "incomplete"
@@ -129,6 +131,8 @@ class Result(NamedTuple):
 
     def _signed(self) -> str:
         signed = self.signature
+        if any(problem.kind == "signature_missing" for problem in self.problems):
+            return "None of the given keys signed any of it."
         if signed is None:
             return (
                 "No signature was checked: that the owner of a key stood for it is not shown."
