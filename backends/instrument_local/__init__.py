@@ -18,7 +18,7 @@ at any moment leaves a store that is whole up to the last record that was acknow
     verify*.py      check every byte and file   findings.py       what they found
     mounts.py       network or local disk       patient_store.py  a store that may hang
     patience.py     waiting, not for ever       spool.py          records on a local disk meanwhile
-    maintenance.py  the lock of those who change what is there already
+    errands.py      calls beside the caller's   maintenance.py    who may change what is there
 """
 
 from pathlib import Path
