@@ -139,7 +139,8 @@ def _whole(value: str) -> re.Pattern[str]:
 def _of_environment() -> set[str]:
     """Values of the secret variables, and the passwords in the URLs of the others."""
     found = set()
-    for name, value in list(os.environ.items()):
+    for name in list(os.environ):
+        value = os.environ.get(name, "")  # another thread may have removed it: a run that ends does
         if is_secret_name(name):
             found.add("" if is_plain(name, value) else value)
         elif "://" in value:

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from instrument.clock import SystemClock
+from instrument.redaction import redact_text
 from instrument.registry import open_store
 
 PROGRAM = """
@@ -75,3 +77,21 @@ def test_t38_a_run_is_recorded_all_the_same(case: str, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {"store", "cache", "work"}
     everything = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert b"secret-" not in everything
+
+
+def test_a_variable_that_goes_while_all_are_read_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    value = "correct horse 4711 battery"
+    monkeypatch.setenv("MY_TOKEN", value)
+    monkeypatch.setenv("GOES", "before it is read")
+    decode = os.environ.decodevalue  # called for each value that is read
+
+    def remove_then_decode(data: bytes) -> str:
+        with suppress(KeyError):
+            del os.environ["GOES"]
+        return decode(data)
+
+    monkeypatch.setattr(os.environ, "decodevalue", remove_then_decode)
+    assert redact_text(f"with {value}") == "with [redacted]"
+    assert "GOES" not in os.environ
