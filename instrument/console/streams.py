@@ -67,7 +67,7 @@ def uninstall() -> None:
 def _on_each_cell(do: str) -> None:
     """``register`` or ``unregister``: IPython drops at a cell's end who began to listen in it."""
     try:
-        shell = getattr(sys.modules.get("IPython"), "get_ipython", bool)()
+        shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", bool)()
         if shell:
             getattr(shell.events, do)("pre_run_cell", _next_cell)
     except Exception:  # another shell than we know, or one that has forgotten us
