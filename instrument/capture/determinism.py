@@ -6,11 +6,19 @@ import sys
 from typing import Any, Final
 
 from instrument import given
-from instrument.capture.framework_flags import framework_flags, loaded
+from instrument.capture.framework_flags import framework_flags, loaded, thread_flags
 from instrument.capture.math_libraries import math_libraries
+from instrument.capture.parts import Read, read_together
 from instrument.capture.random_states import random_states
 from instrument.records import SeedsRecorded
 
+LIMIT_SECONDS: Final = 2.0
+"""So long the user's code waits at most for what is read of it."""
+PARTS: Final[dict[str, Read]] = {
+    "random_states": random_states,
+    "math_libraries": math_libraries,
+    "framework_flags": framework_flags,
+}
 _CUBLAS: Final = ":4096:8"
 _VARIABLES: Final = (
     "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS",
@@ -62,9 +70,10 @@ def unseeded(set_in: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:
-    """Random states and determinism settings as they are now.
+    """Random states and determinism settings as they are now. Never raises.
 
-    Nothing is imported, started or changed by looking.
+    Nothing is imported, started or changed by looking. What each thread has for itself is read
+    here; the rest in a thread that is left behind when it takes too long.
 
     Args:
         seed: The seed that was set, or None.
@@ -72,9 +81,16 @@ def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:
     """
     flags: dict[str, Any] = {name: os.environ.get(name) for name in _VARIABLES}
     flags["hash_randomization"] = bool(sys.flags.hash_randomization)
-    flags["math_libraries"] = math_libraries()
-    flags |= framework_flags()
-    return SeedsRecorded(seed=seed, set_in=set_in, states=random_states(), flags=flags)
+    flags |= thread_flags()
+    told, health = read_together(PARTS, limit_seconds=LIMIT_SECONDS)
+    flags["math_libraries"] = told["math_libraries"]
+    flags |= _mapping(told["framework_flags"])
+    states = _mapping(told["random_states"])
+    return SeedsRecorded(seed=seed, set_in=set_in, states=states, flags=flags, health=health)
+
+
+def _mapping(told: Any) -> dict[str, Any]:
+    return told if isinstance(told, dict) else {}
 
 
 def _set_deterministic(torch: Any, *, on: bool) -> None:

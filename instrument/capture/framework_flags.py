@@ -2,6 +2,8 @@
 
 Each one is looked up in a library that is already imported. Nothing is imported, started or
 changed, and a setting that this version of the library does not have is None.
+
+Some are settings of the thread that asks.
 """
 
 import sys
@@ -33,12 +35,14 @@ _TORCH: Final[dict[str, Flag]] = {
     "mkldnn.deterministic": lambda torch: torch.backends.mkldnn.deterministic,
     "float32_matmul_precision": lambda torch: torch.get_float32_matmul_precision(),
     "default_dtype": lambda torch: str(torch.get_default_dtype()),
+    "num_interop_threads": lambda torch: torch.get_num_interop_threads(),
+}
+_TORCH_OF_THREAD: Final[dict[str, Flag]] = {
     "autocast.cpu": lambda torch: _autocast(torch, "cpu"),
     "autocast.cuda": lambda torch: _autocast(torch, "cuda"),
     "num_threads": lambda torch: torch.get_num_threads(),
-    "num_interop_threads": lambda torch: torch.get_num_interop_threads(),
 }
-_JAX: Final[dict[str, Flag]] = {
+_JAX_OF_THREAD: Final[dict[str, Flag]] = {
     "enable_x64": lambda jax: jax.config.jax_enable_x64,
     "default_matmul_precision": lambda jax: jax.config.jax_default_matmul_precision,
     "default_prng_impl": lambda jax: jax.config.jax_default_prng_impl,
@@ -68,11 +72,16 @@ def loaded(name: str) -> Any:
 
 def framework_flags() -> dict[str, Any]:
     """The settings of all libraries that are loaded, by dotted name."""
-    return dict(_flags())
+    return dict(_flags({"torch": _TORCH, "tensorflow": _TENSORFLOW}))
 
 
-def _flags() -> Iterator[tuple[str, Any]]:
-    for name, flags in (("torch", _TORCH), ("jax", _JAX), ("tensorflow", _TENSORFLOW)):
+def thread_flags() -> dict[str, Any]:
+    """The settings of loaded libraries that each thread has for itself, as this one has them."""
+    return dict(_flags({"torch": _TORCH_OF_THREAD, "jax": _JAX_OF_THREAD}))
+
+
+def _flags(tables: dict[str, dict[str, Flag]]) -> Iterator[tuple[str, Any]]:
+    for name, flags in tables.items():
         library = loaded(name)
         if library is not None:
             yield from ((f"{name}.{flag}", _try(read, library)) for flag, read in flags.items())

@@ -20,11 +20,14 @@ _KINDS: Final = (
 )
 
 
-def math_libraries() -> list[dict[str, Any]] | None:
-    """Kind and file of each one that is loaded; None where the system does not tell.
+def math_libraries() -> list[dict[str, Any]]:
+    """Kind and file of each one that is loaded.
 
     Where threadpoolctl is loaded it tells the version and the processor that OpenBLAS or MKL has
     chosen its code for. It is never imported for that.
+
+    Raises:
+        NotKnown: The system does not tell what is loaded.
     """
     users = _USERS & sys.modules.keys()
     if not users:
@@ -33,15 +36,11 @@ def math_libraries() -> list[dict[str, Any]] | None:
 
 
 @lru_cache(maxsize=1)
-def _loaded(_users: frozenset[str], ask_threadpoolctl: bool) -> list[dict[str, Any]] | None:
+def _loaded(_users: frozenset[str], ask_threadpoolctl: bool) -> list[dict[str, Any]]:
     """Looked up again only when another of those that bring such libraries was imported."""
     from instrument.capture.libraries import mapped_libraries
-    from instrument.capture.parts import NotKnown
 
-    try:
-        paths = mapped_libraries()
-    except NotKnown:
-        return None
+    paths = mapped_libraries()
     more = _from_threadpoolctl() if ask_threadpoolctl else {}
     names = {path: path.rpartition("/")[2] for path in paths}
     return [

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -46,25 +46,49 @@ def read_part(
     return value, Health(part=name, status=status, reason=reason, seconds=seconds)
 
 
+def read_together(
+    reads: Mapping[str, Read], *, limit_seconds: float
+) -> tuple[dict[str, Any], tuple[Health, ...]]:
+    """What each of `reads` returns, by name, and how those went that are not whole. Never raises.
+
+    As `read_part`, but one after the other in one thread: when one hangs, the next are not read.
+    """
+    answers: dict[str, _Answer] = {}
+
+    def work() -> None:
+        for name, read in reads.items():
+            answers[name] = _attempt(read, LIMIT_BYTES)
+
+    late = _in_time(" ".join(reads), work, limit_seconds)
+    found = {name: answers.get(name, late) for name in reads}
+    health = (Health(part=part, status=how, reason=why) for part, (_, how, why) in found.items())
+    return (
+        {name: value for name, (value, _, _) in found.items()},
+        tuple(line for line in health if line.status != "done"),
+    )
+
+
 def _limited(name: str, read: Read, limit_seconds: float, limit_bytes: int) -> _Answer:
+    answer: list[_Answer] = []
+    late = _in_time(name, lambda: answer.append(_attempt(read, limit_bytes)), limit_seconds)
+    return answer[0] if answer else late
+
+
+def _in_time(name: str, work: Callable[[], None], limit_seconds: float) -> _Answer:
+    """Do `work` in a thread that is left behind when it takes too long; the answer is for then."""
     if limit_seconds <= 0:
         return None, "skipped", "the time for the whole snapshot was used up"
     if name in _hanging and _hanging[name].is_alive():
         return None, "timed_out", "an earlier attempt still hangs"
-    answer: list[_Answer] = []
-    thread = threading.Thread(
-        target=lambda: answer.append(_attempt(read, limit_bytes)),
-        name=f"instrument-{name}",
-        daemon=True,
-    )
+    thread = threading.Thread(target=work, name=f"instrument-{name}", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:  # no more threads, or the interpreter is going down
         return None, "failed", one_line(error)
     thread.join(limit_seconds)
-    if not answer:
+    if thread.is_alive():
         _hanging[name] = thread
-    return (answer or [(None, "timed_out", f"not done in {limit_seconds:g} s")])[0]
+    return None, "timed_out", f"not done in {limit_seconds:g} s"
 
 
 def _attempt(read: Read, limit_bytes: int) -> _Answer:

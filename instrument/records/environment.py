@@ -54,9 +54,11 @@ class SeedsRecorded(Record, frozen=True, kw_only=True, tag="seeds_recorded"):
         set_in: Libraries in which it was set.
         states: Digest of the random state of each loaded library.
         flags: Settings that decide whether a result repeats (cuDNN, TF32, PYTHONHASHSEED, threads).
+        health: What of all that could not be read, and why; empty when everything was.
     """
 
     seed: int | None
     set_in: tuple[str, ...]
     states: dict[str, str]
     flags: dict[str, Any]
+    health: tuple[Health, ...] = ()

@@ -201,13 +201,18 @@ class _Surroundings:
         recording = self._summary.recording
         for health in record.health:
             if health.status in {"failed", "timed_out"}:
-                how = health.status.replace("_", " ")
-                recording.problems.append(f"capture of {health.part} {how}: {health.reason}")
+                self._failed(health)
             elif health.part == "command":
                 self._command(record, health)
             elif health.part.startswith("interception"):
                 note = f"{health.part} {health.status}: {health.reason}"
                 recording.notes += [note] if note not in recording.notes else []
+
+    def _failed(self, health: Health) -> None:
+        how = health.status.replace("_", " ")
+        problem = f"capture of {health.part} {how}: {health.reason}"
+        problems = self._summary.recording.problems
+        problems += [problem] if problem not in problems else []
 
     def _command(self, record: EnvironmentCaptured, health: Health) -> None:
         """A command's environment may be another; a Python in it says that it is not, or which."""
@@ -219,7 +224,11 @@ class _Surroundings:
 
     def seeds_recorded(self, record: SeedsRecorded, _: Entry) -> None:
         if record.seed is not None or self._summary.seeds is None:
-            self._summary.seeds = msgspec.structs.asdict(record)
+            seeds = msgspec.structs.asdict(record)
+            self._summary.seeds = {name: seeds[name] for name in seeds if name != "health"}
+        for health in record.health:
+            if health.status in {"failed", "timed_out"}:
+                self._failed(health)
 
     def tell_code(self) -> None:
         """Note what of the code could not be known."""

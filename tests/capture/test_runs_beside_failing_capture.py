@@ -3,7 +3,7 @@
 import ast
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from capture.repositories import git, make_repository
 
 import instrument
 from instrument import ExperimentContext
-from instrument.capture import parts, snapshot
+from instrument.capture import determinism, parts, snapshot
 from instrument.capture.code import begin_code
 from instrument.clock import SystemClock
 from instrument.errors import NotFoundError, UsageError
-from instrument.records import CodeCaptured, Problem, Record
+from instrument.records import CodeCaptured, Problem, Record, SeedsRecorded
 from instrument.registry import open_store
 
 ROOM = Path(instrument.__file__).parent
@@ -112,6 +112,71 @@ def test_what_raises_in_a_thread_of_its_own(
     state, records = outcome(store_path)
     assert "injected" in told([each for each in records if isinstance(each, Problem)])
     assert state == "COMPLETED"
+
+
+def raising() -> None:
+    raise RuntimeError("injected")
+
+
+def hanging() -> None:
+    assert _released.wait(60)
+
+
+@pytest.fixture
+def released() -> Iterator[None]:
+    """What hangs does so until the test is over."""
+    yield
+    _released.set()
+    for thread in threading.enumerate():
+        if "random_states" in thread.name:
+            thread.join(60)
+    _released.clear()
+
+
+_released = threading.Event()
+BEHAVIOURS: dict[str, tuple[Callable[[], Any], str]] = {
+    "raise": (raising, "RuntimeError: injected"),
+    "hang": (hanging, "not done in 0.1 s"),
+    "nothing": (lambda: None, "it gave a NoneType"),
+    "objects": (lambda: {"x": object()}, "TypeError"),
+    "too much": (lambda: {"x": "a" * 2_000_000}, "2000008 bytes of at most 1000000"),
+}
+
+
+@pytest.mark.usefixtures("released")
+@pytest.mark.parametrize("part", determinism.PARTS)
+@pytest.mark.parametrize("kind", BEHAVIOURS)
+def test_a_part_of_determinism_that_fails(
+    part: str, kind: str, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour, reason = BEHAVIOURS[kind]
+    monkeypatch.setitem(determinism.PARTS, part, behaviour)
+    monkeypatch.setattr(determinism, "LIMIT_SECONDS", 0.1 if kind == "hang" else 60.0)
+    state, records = outcome(store_path, level=1)
+    [seeds] = [each for each in records if isinstance(each, SeedsRecorded)]
+    assert state == "COMPLETED"
+    assert (seeds.seed, seeds.set_in[0]) == (3, "random")
+    assert "PYTHONHASHSEED" in seeds.flags
+    by_part = {line.part: line for line in seeds.health}
+    assert reason in str(by_part[part].reason)
+    if kind != "hang":
+        assert set(by_part) == {part}
+        assert part == "random_states" or "random" in seeds.states
+    problems = open_store("local", store_path, SystemClock()).run("latest").recording.problems
+    assert any(reason in problem for problem in problems) or kind == "too much"
+
+
+def test_what_a_thread_has_for_itself_is_that_of_the_program() -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 3)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            flags = determinism.read_seeds(None, ()).flags
+    finally:
+        torch.set_num_threads(before)
+    assert flags["torch.autocast.cpu"] == "torch.bfloat16"
+    assert flags["torch.num_threads"] == before + 3
 
 
 def fake_git(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
