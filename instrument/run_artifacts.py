@@ -352,4 +352,5 @@ def _logged(version: ArtifactVersion, role: str) -> ArtifactLogged:
         size_bytes=version.size_bytes,
         parents=version.parents,
         role=role,
+        check=version.check,
     )

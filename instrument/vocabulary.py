@@ -160,6 +160,8 @@ class ArtifactVersion(msgspec.Struct, frozen=True, kw_only=True):
         metadata: What the user said about it.
         origin: ``<store id>/<name:vN>`` of the version that an import brought; None for one that
             was made here.
+        check: SHA-256, in hex, of all that the store keeps of this version, which is everything
+            here but the aliases; None where the store tells none.
     """
 
     name: str
@@ -176,6 +178,7 @@ class ArtifactVersion(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[str, ...] = ()
     metadata: dict[str, Any] = {}
     origin: str | None = None
+    check: str | None = None
 
     @property
     def ref(self) -> str:

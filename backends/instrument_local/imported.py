@@ -42,13 +42,11 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str] = {}
 
     def record(self, record: Record) -> Record:
-        """`record` with the names of here."""
-        if not self.names:
-            return record
+        """`record` with the names of here; the check of a version is of the file there."""
         match record:
             case ArtifactLogged(ref=ref, parents=parents):
                 here = tuple(map(self.name, parents))
-                return msgspec.structs.replace(record, ref=self.name(ref), parents=here)
+                return msgspec.structs.replace(record, ref=self.name(ref), parents=here, check=None)
             case ArtifactUsed(ref=ref) | CheckpointSaved(ref=ref):
                 return msgspec.structs.replace(record, ref=self.name(ref))
             case ProcessStarted(run_id=run_id):
@@ -101,7 +99,7 @@ class Origins:
     def entries(self, file: RunFile, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The entries of the journal `file` with the names of here."""
         origin = self.of(file)
-        if origin is None or not origin.names:
+        if origin is None:
             return entries
         return (
             msgspec.structs.replace(entry, record=origin.record(entry.record)) for entry in entries

@@ -4,8 +4,43 @@ Who checks, collects or exports a store asks here, so that all know the same ref
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from instrument.records import CodeCaptured, EnvironmentCaptured, Record, TelemetrySummarised
+from instrument.records import (
+    ArtifactLogged,
+    ArtifactUsed,
+    CodeCaptured,
+    EnvironmentCaptured,
+    Record,
+    TelemetrySummarised,
+)
+from instrument.vocabulary import ArtifactVersion
+
+
+class Said(NamedTuple):
+    """What a record says of the version that it names, as in `ArtifactVersion`; None: nothing."""
+
+    digest: str
+    type: str | None = None
+    size_bytes: int | None = None
+    parents: tuple[str, ...] | None = None
+    check: str | None = None
+
+    def contradicted_by(self, version: ArtifactVersion) -> str | None:
+        """The first field in which `version` is not what was said, or None."""
+        for field, said in zip(self._fields, self, strict=True):
+            if said is not None and getattr(version, field) != said:
+                return field
+        return None
+
+
+def said_by(record: ArtifactLogged | ArtifactUsed, *, elsewhere: bool) -> Said:
+    """What `record` says; `elsewhere`: another store's, where all but the content may differ."""
+    if elsewhere:
+        return Said(record.digest)
+    if isinstance(record, ArtifactUsed):
+        return Said(record.digest, record.type)
+    return Said(record.digest, record.type, record.size_bytes, record.parents, record.check)
 
 
 def objects_of(record: Record) -> Iterator[str]:

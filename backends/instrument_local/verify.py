@@ -23,6 +23,7 @@ from instrument_local.files import is_directory
 from instrument_local.findings import Findings
 from instrument_local.layout import GITIGNORE, Layout
 from instrument_local.liveness import decode_marker
+from instrument_local.references import Said
 from instrument_local.stamps import unstamp
 from instrument_local.verify_files import check_files
 from instrument_local.verify_objects import Hashed, hash_objects
@@ -175,7 +176,7 @@ class Verifier:
             self._findings.size_bytes += path.stat().st_size
             self._want_files(version)
             for parent in version.parents:
-                self._check_reference(parent, None, path)
+                self._check_reference(parent, path)
             if version.run_id is not None:
                 origin = version.origin.partition("/")[0] if version.origin else None
                 self._wanted_runs.setdefault(version.run_id, Referrer(path, origin))
@@ -211,15 +212,16 @@ class Verifier:
 
     def _check_references(self) -> list[ArtifactVersion]:
         """Check that what the runs logged and used is there; the versions that are."""
-        found = [
-            self._check_reference(reference, digest, journal)
-            for reference, (digest, journal) in self._runs.references.items()
-        ]
-        return [version for version in found if version is not None]
+        found = []
+        for reference, said in self._runs.references.items():
+            version = self._check_reference(reference, next(iter(said.values())))
+            if version is not None:
+                found.append(version)
+                for each, journal in said.items():
+                    self._compare(version, each, journal)
+        return found
 
-    def _check_reference(
-        self, reference: str, digest: str | None, referrer: Path
-    ) -> ArtifactVersion | None:
+    def _check_reference(self, reference: str, referrer: Path) -> ArtifactVersion | None:
         try:
             version = self._versions.resolve(parse_reference(reference))
         except NotFoundError:
@@ -229,11 +231,16 @@ class Verifier:
             return None
         except (UsageError, InstrumentError):
             return None  # an unrecorded version; or a damaged one, which was found already
-        if digest is not None and version.digest != digest:
-            path = version_path(self._layout.artifacts / version.name, version.version or 0)
-            expected = f"{digest}, as {self._layout.relative(referrer)} says"
-            self._findings.add("version_changed", path, expected, version.digest)
         return version
+
+    def _compare(self, version: ArtifactVersion, said: Said, referrer: Path) -> None:
+        """Check that `version` is what `referrer` says of it."""
+        field = said.contradicted_by(version)
+        if field is not None:
+            path = version_path(self._layout.artifacts / version.name, version.version or 0)
+            expected, found = (f"{field} {getattr(each, field)}" for each in (said, version))
+            expected = f"{expected}, as {self._layout.relative(referrer)} says"
+            self._findings.add("version_changed", path, expected, found)
 
     def _check_wanted(self) -> None:
         """Check the objects that were referred to, byte by byte."""

@@ -20,7 +20,7 @@ from instrument_local.lines import (
     stated_chain,
 )
 from instrument_local.packs.check import flaws_of
-from instrument_local.references import objects_of
+from instrument_local.references import Said, objects_of, said_by
 from instrument_local.run_files import RunFile
 from instrument_local.summaries import SealedJournal, load_seal
 
@@ -50,7 +50,7 @@ class RunChecker:
     def __init__(self, layout: Layout, findings: Findings) -> None:
         self._layout = layout
         self._findings = findings
-        self.references: dict[str, tuple[str, Path]] = {}  # ref -> digest, journal
+        self.references: dict[str, dict[Said, Path]] = {}  # ref -> what is said of it, journal
         self.parents: dict[str, Referrer] = {}  # run that began another -> journal
 
     def check_packs(self) -> None:
@@ -131,7 +131,8 @@ class RunChecker:
         for digest in objects_of(record):
             self._findings.want(digest, path)
         if isinstance(record, ArtifactLogged | ArtifactUsed):
-            self.references.setdefault(record.ref, (record.digest, path))
+            said = said_by(record, elsewhere=origin is not None)
+            self.references.setdefault(record.ref, {}).setdefault(said, path)
         elif isinstance(record, RunStarted) and record.parent_run_id is not None:
             referrer = Referrer(path, origin.origin if origin else None)
             self.parents.setdefault(record.parent_run_id, referrer)

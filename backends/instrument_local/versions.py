@@ -197,9 +197,9 @@ class LocalVersions:
             if same is not None:
                 return same, False
             number = max(list(known), default=0) + 1
-            data = msgspec.json.encode({"version": number, **content})
+            data = stamp(msgspec.json.encode({"version": number, **content}))
             path = version_path(self._directory(draft.name), number)
-            if self._layout.files.publish(path, stamp(data)):
+            if self._layout.files.publish(path, data):
                 known[number] = draft.digest
                 return msgspec.json.decode(data, type=ArtifactVersion), True
             known[number] = self._digest_of(draft.name, number)
@@ -334,7 +334,9 @@ def load_fact(path: Path) -> AliasFact:
 
 def _load(path: Path, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(unstamp(read_file(path)), type=kind)
+        data = read_file(path)
+        unstamp(data)  # its check is right, and becomes a field where the kind has one
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, RecursionError, IntegrityError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{path} is damaged: {error}") from error
 

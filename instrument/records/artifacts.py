@@ -13,6 +13,8 @@ class ArtifactLogged(Record, frozen=True, kw_only=True, tag="artifact_logged"):
         size_bytes: Its size.
         parents: References of what it was made from.
         role: ``output``, ``checkpoint`` or ``config``.
+        check: ``check`` of the version's file, so that the seal of the run covers all that the
+            version says; null where the store told none.
     """
 
     ref: str
@@ -21,6 +23,7 @@ class ArtifactLogged(Record, frozen=True, kw_only=True, tag="artifact_logged"):
     size_bytes: int
     parents: tuple[str, ...] = ()
     role: str = "output"
+    check: str | None = None
 
 
 class ArtifactUsed(Record, frozen=True, kw_only=True, tag="artifact_used"):

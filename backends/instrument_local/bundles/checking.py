@@ -109,6 +109,7 @@ class _Checker:
         self._told = told
         self._proofs: dict[str, Proof] = {}
         self._digests: dict[str, str] = {}  # of the versions that records name
+        self._checks: dict[str, str] = {}  # of those that runs of that store made
         self.verified: str | None = None
         self.runs: dict[str, list[BundledFile]] = defaultdict(list)
         self.origins: dict[str, Origins] = {}
@@ -144,7 +145,9 @@ class _Checker:
 
     def _check_version(self, file: BundledFile) -> None:
         try:
-            version = msgspec.json.decode(unstamp(file.read()), type=ArtifactVersion)
+            data = file.read()
+            unstamp(data)
+            version = msgspec.json.decode(data, type=ArtifactVersion)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, IntegrityError) as error:
             raise IntegrityError(f"{file.content.path} is damaged: {error}") from error
         if file.content.path != f"artifacts/{version.name}/v{version.version}.json":
@@ -204,6 +207,8 @@ class _Checker:
         self.named[run_id].update(references_of(record))
         self.wanted.update(objects_of(record))
         if isinstance(record, ArtifactLogged | ArtifactUsed):
+            if isinstance(record, ArtifactLogged) and record.check is not None:
+                self._checks[record.ref] = record.check
             known = self._digests.setdefault(record.ref, record.digest)
             if known != record.digest and record.ref in self.named[run_id]:
                 raise IntegrityError(f"its runs do not agree on what {record.ref!a:.200} is")
@@ -239,7 +244,10 @@ class _Checker:
             version = self.versions.get(ref)
             if version is None:
                 raise IntegrityError(f"{ref!a:.200} is referred to and not there")
-            if self._digests.get(ref, version.digest) != version.digest:
+            if (
+                self._digests.get(ref, version.digest) != version.digest
+                or self._checks.get(ref, version.check) != version.check
+            ):
                 raise IntegrityError(f"{ref} is not what its runs say")
         in_order(self.versions)
         there = {f"sha256:{content.sha256}" for content in self.objects}

@@ -135,7 +135,7 @@ class Importer:
 
     def _draft(self, version: ArtifactVersion, names: dict[str, str]) -> Draft:
         fields = msgspec.structs.asdict(version)
-        del fields["version"], fields["aliases"]
+        del fields["version"], fields["aliases"], fields["check"]
         fields["parents"] = tuple(names.get(parent, parent) for parent in version.parents)
         fields["run_id"] = names.get(version.run_id or "", version.run_id)
         fields["origin"] = version.origin or f"{self._origin}/{version.ref}"
