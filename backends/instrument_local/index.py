@@ -28,7 +28,7 @@ from instrument_local.summaries import Reading, Summaries
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION: Final = 5
+VERSION: Final = 6
 BUSY_SECONDS = 10.0
 # A change within one tick of the file system's clock does not show in a directory's time.
 _SETTLED_NS: Final = 5_000_000_000
@@ -37,7 +37,7 @@ _UNREADABLE: Final = -1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS month (name TEXT PRIMARY KEY, modified INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS name (month TEXT, name TEXT, PRIMARY KEY (month, name)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pack (pack INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS pack (pack INTEGER PRIMARY KEY, name TEXT UNIQUE, readable INTEGER);
 CREATE TABLE IF NOT EXISTS packed (run TEXT, pack INTEGER, PRIMARY KEY (run, pack)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS run (number INTEGER PRIMARY KEY, id TEXT UNIQUE, started INTEGER,
   final INTEGER, signature TEXT, summary BLOB);
@@ -49,6 +49,12 @@ CREATE TABLE IF NOT EXISTS value (field INTEGER, run INTEGER, number REAL, truth
 """
 _MANY_ROWS: Final = 20_000
 _UNFINISHED: Final = "SELECT id FROM run WHERE final < 1"
+# What lists lack. A run in no pack may only have begun just now.
+_MISSING: Final = """
+SELECT name FROM pack WHERE NOT readable UNION ALL
+SELECT id FROM run
+WHERE final < 1 AND final=? AND EXISTS (SELECT 1 FROM packed WHERE run=id)
+"""
 _IN_PACK: Final = "FROM packed WHERE pack=(SELECT pack FROM pack WHERE name=?)"
 # Runs of a pack that the index has not read, or of which there is more elsewhere: one that only
 # moved is as it was.
@@ -87,6 +93,11 @@ class Index:
         """Ids of the runs that start with `prefix`, sorted. Raises as `runs`."""
         with store_errors(f"list the runs of {self._layout.root}"):
             return self._ask(lambda database: _select_ids(database, prefix))
+
+    def unreadable(self) -> list[str]:
+        """See `instrument.protocols.packing.Packs`. Raises as `runs`."""
+        with store_errors(f"list the runs of {self._layout.root}"):
+            return self._ask(_select_missing)
 
     def _ask(self, question: "Callable[[sqlite3.Connection], list[_T]]") -> list[_T]:
         """The answer of the index as the store is now; from memory where it can be kept nowhere."""
@@ -203,10 +214,11 @@ class Index:
             database.execute("DELETE FROM pack WHERE name=?", (name,))
         for name in sorted(changed & there):
             try:
-                run_ids = self._layout.packs.pack(name).run_ids
+                run_ids, readable = self._layout.packs.pack(name).run_ids, True
             except (InstrumentError, OSError):
-                run_ids = []  # `verify` tells
-            cursor = database.execute("INSERT INTO pack (name) VALUES (?)", (name,))
+                run_ids, readable = [], False
+            row = (name, readable)
+            cursor = database.execute("INSERT INTO pack (name, readable) VALUES (?,?)", row)
             pairs = [(run_id, cursor.lastrowid) for run_id in run_ids]
             database.executemany("INSERT INTO packed VALUES (?,?)", pairs)
             stale |= {run for (run,) in database.execute(_NEWS, (cursor.lastrowid,))}
@@ -266,6 +278,10 @@ def _select_ids(database: "sqlite3.Connection", prefix: str) -> list[str]:
     """The ids that start with `prefix`, which are ASCII."""
     query = "SELECT id FROM run WHERE id >= ? AND id < ? ORDER BY id"
     return [run_id for (run_id,) in database.execute(query, (prefix, prefix + "\x7f"))]
+
+
+def _select_missing(database: "sqlite3.Connection") -> list[str]:
+    return [name for (name,) in database.execute(_MISSING, (_UNREADABLE,))]
 
 
 def _select(

@@ -224,6 +224,10 @@ class LocalStore:
 
         return Packer(self._layout, self._markers, self._summaries).pack(everything=everything)
 
+    def unreadable(self) -> list[str]:
+        """See `instrument.protocols.packing.Packs`."""
+        return self._index.unreadable()
+
     def usage(self) -> Usage:
         """See `instrument.protocols.Packs`."""
         from instrument_local.usage import types_of, usage_of

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from instrument.cli.output import say
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.naming import LATEST, parse_reference
 from instrument.protocols import Store
@@ -83,9 +84,23 @@ def find_run(store: Store, selector: str) -> RunSummary:
         if named is not None:
             return named
         _tell_removal(store, selector)
+        warn_if_unreadable(store)
         if "instrument runs list" in str(error) or selector == LATEST:
             raise
         raise NotFoundError(f"{error}; `instrument runs list` shows the runs") from None
+
+
+def warn_if_unreadable(store: Store) -> None:
+    """Tell on stderr which runs cannot be shown, since what they were packed into is damaged."""
+    from instrument.protocols.packing import Packs
+
+    missing = store.unreadable() if isinstance(store, Packs) else []
+    if missing:
+        more = ", …" if len(missing) > _MOST_SHOWN else ""
+        say(
+            f"warning: damaged, and missing here: {', '.join(missing[:_MOST_SHOWN])}{more}; "
+            "`instrument verify` tells more"
+        )
 
 
 def _named(store: Store, name: str) -> RunSummary | None:

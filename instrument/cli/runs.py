@@ -11,7 +11,7 @@ import msgspec
 from instrument.cli.calls import run_calls
 from instrument.cli.console import run_console
 from instrument.cli.deleting import delete_run
-from instrument.cli.opening import Options, find_run, open_store
+from instrument.cli.opening import Options, find_run, open_store, warn_if_unreadable
 from instrument.cli.output import emit_json, say, show, state_text, table, write_text
 from instrument.cli.run_results import (
     patch_of,
@@ -86,6 +86,7 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
     store = open_store(options)
     most = limit or DEFAULT_LIMIT
     found = past.runs(where, sort=sort, limit=limit if as_json else most + 1, store=store)
+    warn_if_unreadable(store)
     if not found:
         what = (
             "no run meets that" if where else "no run yet; `instrument run -- COMMAND` records one"

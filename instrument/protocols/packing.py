@@ -72,5 +72,12 @@ class Packs(Protocol):
             StoreError: Somebody else maintains the store, or it cannot be written.
         """
 
+    def unreadable(self) -> list[str]:
+        """Packs, and runs in packs, that cannot be read: lists of runs lack what is in them.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
     def usage(self) -> Usage:
         """How much lies in the store; looks at every file."""

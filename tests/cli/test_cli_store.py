@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from cli.support import Cli, Writer
 
 from instrument.clock import SystemClock
@@ -82,3 +83,26 @@ def test_no_store(cli: Cli, store_path: Path) -> None:
         assert (result.code, result.out) == (3, "")
         assert f"there is no store at {store_path}" in result.err
     assert not store_path.exists()
+
+
+@pytest.mark.parametrize("place", ["in a group", "at its end"])
+def test_a_list_made_anew_tells_what_damage_hides(
+    cli: Cli, store_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    _runs(store_path)
+    assert "warning" not in cli("runs", "list").err
+    cli("store", "pack", "--all")
+    (pack,) = store_path.glob("packs/*")
+    data = bytearray(pack.read_bytes())
+    data[60 if place == "in a group" else -3] ^= 1
+    pack.write_bytes(data)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(store_path.parent / "another cache"))
+    for _ in range(2):  # when the index is made, and when it is there
+        listed = cli("runs", "list", "--json")
+        assert (listed.code, listed.json) == (0, [])
+        assert "warning: damaged, and missing here: " in listed.err
+        assert (pack.name if place == "at its end" else "20260101-0000") in listed.err
+        assert "`instrument verify` tells more" in listed.err
+    shown = cli("runs", "show", "run 3")
+    assert shown.code == 2
+    assert "warning: damaged, and missing here: " in shown.err
