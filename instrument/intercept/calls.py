@@ -114,7 +114,7 @@ def _settings(
     """``_prepare_generation_config`` resolves the settings from everything that has a say."""
     resolved = wrapped(*args, **kwargs)
     act = _now.get()
-    if act is not None and act.model is instance and act.way is None:
+    if act is not None and act.model is instance and act.pattern is None:
         try:
             _resolve(act, resolved[0])
         except Exception as error:
@@ -135,7 +135,7 @@ def _lengths(
 ) -> Any:
     """``_prepare_generated_length`` knows the prompts, and how long the result may be."""
     act = _now.get()
-    if act is None or act.model is not instance or act.way is not None:
+    if act is None or act.model is not instance or act.pattern is not None:
         return wrapped(*args, **kwargs)
     try:
         default = kwargs["generation_config"].max_length

@@ -5,6 +5,7 @@ A million calls with the same settings are two records and a few counts. The las
 """
 
 import hashlib
+import itertools
 import os
 import sys
 import threading
@@ -13,13 +14,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
+from instrument.intercept.called_models import CalledModel
 from instrument.intercept.facts import plain
 from instrument.intercept.loads import call_site
-from instrument.intercept.origins import origin_of
 from instrument.protocols import Recorder
 from instrument.records import GenerationCalled, GenerationsCounted
 
@@ -39,7 +41,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         call: As `GenerationCalled.call`; so are the next five.
-        model: What is known of it now; ``digest`` is that of the files it was loaded from.
+        model: As `GenerationCalled.model`, as far as it is known now: ``digest`` is that of the
+            files it was loaded from, and None when it was changed since.
         settings: The settings as the library resolved them; None when they are not known.
         options: What else decides the result.
         chat_template: The chat template that was applied last before.
@@ -84,6 +87,8 @@ class Act:
         template: Facts of the chat template; the same object for the same template.
         random_state: When it began.
         prompt_length: How much of each returned sequence is the prompt.
+        pattern: What it is like; known when its settings are.
+        called: The model, as it is known.
     """
 
     values: dict[str, Any] | None = None
@@ -94,7 +99,8 @@ class Act:
     prompt_tokens = new_tokens = prompt_length = 0
     seconds = ended_at = 0.0
     error: str | None = None
-    way: "Way | None" = None
+    pattern: "Pattern | None" = None
+    called: CalledModel
 
     def __init__(self, model: Any, call: Callable[[Any], str], recorder: Recorder) -> None:
         self.model = model
@@ -102,42 +108,52 @@ class Act:
         self.recorder = recorder
         self.started = time.perf_counter()
 
-    def goes(self, way: "Way") -> bool:
-        """Whether the call is one of those that `way` counts."""
+
+class Pattern(NamedTuple):
+    """What calls have in common that are counted as one way, and are told as the same.
+
+    Attributes:
+        call: The name of the call.
+        values: As `Act.values`; so are the next two.
+        options: What else decides the result.
+        template: The chat template.
+        way: What counts the calls.
+    """
+
+    call: str
+    values: dict[str, Any] | None
+    options: tuple[tuple[str, Any], ...]
+    template: dict[str, Any] | None
+    way: "Way"
+
+    def fits(self, act: Act) -> bool:
+        """Whether `act` is such a call; of the same model, as is known."""
         try:
             return (
-                self.options == way.options
-                and self.template is way.template
-                and self.values == way.values
+                act.options == self.options
+                and act.template is self.template
+                and act.values == self.values
             )
         except Exception:  # arrays among the settings cannot be compared so
             return False
 
 
 class Way:
-    """One way of calling one model, and how often it was.
+    """One way of calling, and how often it was.
 
     Args:
-        act: The first such call.
         number: As `GenerationCalled.generation_id`.
-        settings: As `GenerationCalled.settings`.
+        now: When the first such call began, by the monotonic clock.
     """
 
-    def __init__(self, act: Act, number: int, settings: dict[str, Any] | None) -> None:
+    def __init__(self, number: int, now: float) -> None:
         self.number = number
-        self.settings = settings
-        self.values = act.values
-        self.options = act.options
-        self.template = act.template
-        self.call = act.call(act.model)
-        self.class_name = type(act.model).__qualname__
-        self.origin = origin_of(act.model)
-        self.random_state = act.random_state
+        self.random_state: RandomState | None = None
         self.calls = self.failed = self.told = 0
         self.prompts = self.sequences = self.prompt_tokens = self.new_tokens = 0
         self.seconds = 0.0
         self.error: str | None = None
-        self.first_at = self.told_at = act.started
+        self.first_at = self.told_at = now
 
     def count(self, act: Act, now: float) -> bool:
         """Add a call that has ended; whether it is time to tell."""
@@ -154,27 +170,6 @@ class Way:
         waited = now - self.told_at
         return self.calls == 1 or (
             waited >= _INTERVAL_SECONDS and waited >= _SHARE * (now - self.first_at)
-        )
-
-    def model(self) -> dict[str, Any]:
-        """What is known of the model now."""
-        told = {"class_name": self.class_name}
-        return told if self.origin is None else told | self.origin.facts()
-
-    def called(self) -> GenerationCalled:
-        """The record of the first call."""
-        library = self.call.partition(".")[0]
-        version = getattr(sys.modules.get(library), "__version__", None)
-        return GenerationCalled(
-            generation_id=self.number,
-            call=self.call,
-            library=f"{library} {version}" if version is not None else library,
-            model=self.model(),
-            settings=self.settings,
-            options=dict(self.options),
-            chat_template=self.template,
-            random_state=random_facts(self.random_state),
-            call_site=call_site(),
         )
 
     def counted(self) -> GenerationsCounted:
@@ -198,33 +193,40 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may generate too
-        self._by_model: dict[int, tuple[weakref.ref[Any], tuple[Way, ...]]] = {}
+        self._numbers = itertools.count(1)
+        self._models: dict[int, CalledModel] = {}
+        self._patterns: dict[int, tuple[Pattern, ...]] = {}
         self._ways: dict[str, Way] = {}
         self.last: Act | None = None
 
-    def begin(self, act: Act) -> "Way":
-        """The way of `act`, whose settings are known now; a new one is told."""
-        known = self._by_model.get(id(act.model))
-        if known is not None and known[0]() is act.model:
-            for way in known[1]:
-                if act.goes(way):
-                    act.way = way
-                    return way
+    def begin(self, act: Act) -> Pattern:
+        """What `act` is like, whose settings are known now; what is new is told."""
+        model = self._models.get(id(act.model))
+        if model is None or not model.is_surely(act.model):
+            with self._lock:
+                model = self._look_at(act.model)
+        act.called = model
+        for pattern in self._patterns.get(model.number, ()):
+            if pattern.fits(act):
+                act.pattern = pattern
+                return pattern
         with self._lock:
-            act.way = way = self._look_up(act)
-            before = known[1] if known is not None and known[0]() is act.model else ()
-            ways = (way, *before)[:_KEPT_BY_MODEL]
-            self._by_model[id(act.model)] = weakref.ref(act.model), ways
-        return way
+            name = act.call(act.model)
+            way = self._way(act, name)
+            act.pattern = Pattern(name, act.values, act.options, act.template, way)
+            known = (act.pattern, *self._patterns.get(model.number, ()))
+            self._patterns[model.number] = known[:_KEPT_BY_MODEL]
+        return act.pattern
 
     def end(self, act: Act) -> None:
         """`act` has ended."""
-        way = act.way or self.begin(act)
+        way = (act.pattern or self.begin(act)).way
         recorder, now = act.recorder, act.started + act.seconds
         act.ended_at = time.time()
         act.model = act.recorder = None  # type: ignore[assignment]  # neither is kept alive
         with self._lock:
             self.last = act
+            act.called.seconds += act.seconds
             if way.count(act, now):
                 self._tell(way, recorder, now)
         _last_here.set((self, act))
@@ -241,17 +243,68 @@ class Tally:
         way.told = way.calls
         recorder.record(way.counted())
 
-    def _look_up(self, act: Act) -> Way:
-        """The way of `act` by what can be told of it: equal settings need not be equal objects."""
+    def _look_at(self, model: Any) -> CalledModel:
+        """The number of `model`: a new one for another at its address, and when it has changed."""
+        known = self._models.get(id(model))
+        if known is None or not known.is_still(model):
+            number = next(self._numbers)
+            known = CalledModel(model, number, partial(self._forget, id(model), number))
+            self._models[id(model)] = known
+        return known
+
+    def _forget(self, address: int, number: int, _: object) -> None:
+        """A model is gone; no lock, as this may be called anywhere."""
+        self._patterns.pop(number, None)
+        known = self._models.get(address)
+        if known is not None and known.number == number:
+            self._models.pop(address, None)
+
+    def _way(self, act: Act, name: str) -> Way:
+        """The way of `act` by what can be told of it: equal settings need not be equal objects.
+
+        Beyond the limit are two more: that of the first model that gets there, and that of all
+        others, which names none.
+        """
         settings = _settings(act.values)
         told = msgspec.json.encode(settings, order="sorted")
-        key = f"{id(act.model)} {act.options} {act.template} {told!r}"
+        key = f"{act.called.number} {name} {act.options} {act.template} {told!r}"
+        record = _record(act, name, settings)
         if key not in self._ways and len(self._ways) >= MAX_WAYS:
-            key, settings = "others", None
+            key, record = f"others {act.called.number}", _without_settings(record)
+            if key not in self._ways and len(self._ways) > MAX_WAYS:
+                key, record = "others", _without_model(record)
         if key not in self._ways:
-            self._ways[key] = Way(act, len(self._ways) + 1, settings)
-            act.recorder.record(self._ways[key].called())
+            number = len(self._ways) + 1
+            self._ways[key] = Way(number, act.started)
+            act.recorder.record(msgspec.structs.replace(record, generation_id=number))
         return self._ways[key]
+
+
+def _record(act: Act, name: str, settings: dict[str, Any] | None) -> GenerationCalled:
+    library = name.partition(".")[0]
+    version = getattr(sys.modules.get(library), "__version__", None)
+    return GenerationCalled(
+        generation_id=0,
+        call=name,
+        library=f"{library} {version}" if version is not None else library,
+        model=act.called.facts(),
+        settings=settings,
+        options=dict(act.options),
+        chat_template=act.template,
+        random_state=random_facts(act.random_state),
+        call_site=call_site(),
+    )
+
+
+def _without_settings(record: GenerationCalled) -> GenerationCalled:
+    return msgspec.structs.replace(
+        record, settings=None, options={}, chat_template=None, call_site=None
+    )
+
+
+def _without_model(record: GenerationCalled) -> GenerationCalled:
+    library = record.call.partition(".")[0]
+    return msgspec.structs.replace(record, call=f"{library}.(several models)", model={})
 
 
 _tallies: Final[dict[int, tuple[weakref.ref[Recorder], Tally]]] = {}
@@ -279,7 +332,7 @@ def last_generation(recorder: Recorder) -> Generation | None:
     tally = tally_of(recorder)
     here = _last_here.get()
     act = here[1] if here is not None and here[0] is tally else tally.last
-    return _told(act, cast("Way", act.way)) if act is not None else None
+    return _told(act, cast("Pattern", act.pattern)) if act is not None else None
 
 
 def complete(recorder: Recorder) -> None:
@@ -328,17 +381,16 @@ def _settings(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _told(act: Act, way: Way) -> Generation:
-    if way.origin is not None:
-        way.origin.content.wait(MAX_WAIT_SECONDS)
+def _told(act: Act, pattern: Pattern) -> Generation:
+    act.called.wait(MAX_WAIT_SECONDS)
     return Generation(
-        call=way.call,
-        model=way.model(),
-        settings=dict(way.settings) if way.settings is not None else None,
-        options=dict(way.options),
-        chat_template=dict(way.template) if way.template is not None else None,
+        call=pattern.call,
+        model=act.called.facts(),
+        settings=_settings(act.values),
+        options=dict(act.options),
+        chat_template=dict(act.template) if act.template is not None else None,
         random_state=random_facts(act.random_state),
-        generation_id=way.number,
+        generation_id=pattern.way.number,
         prompts=act.prompts,
         sequences=act.sequences,
         prompt_tokens=act.prompt_tokens,

@@ -5,6 +5,7 @@ import weakref
 from typing import Any, Final, NamedTuple
 
 from instrument.intercept.content import Content
+from instrument.intercept.weights import Weights, weights_of
 
 
 class Origin(NamedTuple):
@@ -15,12 +16,14 @@ class Origin(NamedTuple):
         requested: What it was asked for.
         content: Its content.
         process: The process it was made in, which has its record.
+        weights: As the load gave them; None where they cannot be looked at.
     """
 
     load_id: int
     requested: str | None
     content: Content
     process: int
+    weights: Weights | None = None
 
     def facts(self) -> dict[str, Any]:
         """What is known of it now."""
@@ -40,7 +43,7 @@ def remember(made: object, load_id: int, requested: str | None, content: Content
         reference = weakref.ref(made, lambda _: _known.pop(key, None))
     except TypeError:
         return
-    _known[key] = reference, Origin(load_id, requested, content, os.getpid())
+    _known[key] = reference, Origin(load_id, requested, content, os.getpid(), weights_of(made))
 
 
 def origin_of(thing: object) -> Origin | None:

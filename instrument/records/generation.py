@@ -10,16 +10,20 @@ class GenerationCalled(Record, frozen=True, kw_only=True, tag="generation_called
 
     Attributes:
         generation_id: Number of this way of calling in this journal, from 1.
-        call: The call, such as ``transformers.LlamaForCausalLM.generate``.
+        call: The call, such as ``transformers.LlamaForCausalLM.generate``; of calls of several
+            models that are counted together, the library's name alone is meant.
         library: The library and its version.
         model: ``class_name``; of the load that the model comes from ``load_id``, what it
-            ``requested`` and, where it is known by then, the ``digest``.
+            ``requested`` and, where it is known by then, the ``digest``. When its parameters are no
+            longer those of the load, ``changed_since_load`` is true, the ``digest`` None, and
+            ``reason`` says why; where that cannot be known, ``changed_since_load`` is None. Empty
+            where calls of several models are counted together.
         settings: The settings as the library resolved them from the model's own, the caller's
             configuration and the arguments of the call; those that are not set are left out. None
             when they are not known: the call failed before, or there were too many others.
         options: What else decides the result: ``pipeline``, ``streamer``, ``assistant_model``,
             ``logits_processor`` and such, by class; names of ``adapters``; ``training_mode`` when
-            the model was in it.
+            the model was in it. Empty where there were too many other ways.
         chat_template: ``digest`` and ``options`` of the chat template that this thread or task
             applied last before the call, and the ``load_id`` of the tokenizer; None when none was.
         random_state: Where the call samples: the ``seed`` of torch's generator and the digest of

@@ -107,7 +107,7 @@ class Loads:
         summary.data = self._data or None
         for (writer, _), way in self._generations.items():
             load = self._by_id.get((writer, way["model"].get("load_id", 0)))
-            if load is not None:
+            if load is not None and not way["model"].get("changed_since_load"):
                 way["model"] = {**way["model"], "digest": load["digest"]}
         summary.generations = list(self._generations.values()) or None
         if summary.state is RunState.RUNNING:
