@@ -6,7 +6,6 @@ clock of the server that keeps the files.
 """
 
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -65,7 +64,7 @@ class Markers:
             process_start=process.process_start,
             pid_namespace=_own_namespace(),
         )
-        path = self._layout.open / f"{process.run_id}~{secrets.token_hex(8)}.json"
+        path = self._layout.open / f"{process.run_id}~{os.urandom(8).hex()}.json"
         self._layout.files.have_directory(self._layout.open)
         # Not durable: after the death of the machine nobody is recording.
         self._layout.files.publish(path, stamp(msgspec.json.encode(marker)), durable=False)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -129,6 +128,8 @@ def cache_directory() -> Path | None:
 
     SQLite needs a local disk: on network file systems it can lose what it said it has.
     """
+    import tempfile
+
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
     temporary = Path(tempfile.gettempdir()) / f"instrument-cache-{os.getuid()}"
     for candidate in (Path(home) / "instrument", temporary):

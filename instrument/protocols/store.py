@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from instrument.naming import Reference
-from instrument.query import Condition
 from instrument.records import Entry, ProcessStarted, Record
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion, File
+
+if TYPE_CHECKING:
+    from instrument.query import Condition
 
 
 class Clock(Protocol):
@@ -189,7 +191,7 @@ class Versions(Protocol):
 class Catalogue(Protocol):
     """Questions about runs."""
 
-    def runs(self, where: Condition | None = None, limit: int | None = None) -> list[RunSummary]:
+    def runs(self, where: "Condition | None" = None, limit: int | None = None) -> list[RunSummary]:
         """Runs that meet `where`, newest first."""
 
     def run(self, selector: str) -> RunSummary:
