@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from instrument import ExperimentContext, checkpoint, log_metrics, reproducible, track_artifacts
+from instrument.naming import dataset_name, evaluation_name
 
-DATASET = "dataset-digits-1"
+DATASET = dataset_name("digits", 1)
 MODEL = "digits-classifier"
-EVALUATION = "eval-digits-classifier-on-digits"
+EVALUATION = evaluation_name(MODEL, "digits")
 
 
 class Config(NamedTuple):
