@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from ranks.watched_nodes import watching
 
 from instrument.clock import SystemClock
 from instrument.protocols import Store
@@ -27,7 +28,7 @@ with ExperimentContext(name="long", capture_level=1, monitor_hardware=False) as 
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "backends"), str(ROOT / "tests")])
     return {**os.environ, "PYTHONPATH": path, **more}
 
 
@@ -57,8 +58,10 @@ def by_name(name: str) -> list[RunSummary]:
 
 
 def test_the_ranks_of_torchrun_are_one_run() -> None:
-    done = torchrun("--standalone", "--nproc-per-node=4", str(PROGRAM))
+    done = torchrun("--standalone", "--nproc-per-node=4", str(PROGRAM), "watched")
     assert done.returncode == 0, done.stderr
+    (watched,) = by_name("watched")
+    assert watching(here(), watched.id) == ({0}, {0, 1, 2, 3}), "one rank reads the node"
     ((first,), (inner,), (second,)) = map(by_name, ("first", "inner", "second"))
     assert sorted(first.metrics) == [f"loss_of_rank_{rank}" for rank in range(4)]
     assert inner.parent_run_id == first.id

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ranks.slurm_cluster import Cluster, missing, slurm_cluster
+from ranks.watched_nodes import watching
 
 from instrument.clock import SystemClock
 from instrument.protocols import Store
@@ -41,7 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def more(tmp_path: Path) -> dict[str, str]:
     """What jobs have in their environment."""
     tmp_path.chmod(0o755)
-    path = f"{ROOT}:{ROOT / 'backends'}"
+    path = f"{ROOT}:{ROOT / 'backends'}:{ROOT / 'tests'}"
     return {"INSTRUMENT_STORE": str(tmp_path / "store"), "PYTHONPATH": path}
 
 
@@ -64,6 +65,13 @@ def test_the_ranks_of_a_step_are_one_run(cluster: Cluster, more: dict[str, str])
         assert run.recording.complete
     assert inner.parent_run_id == first.id
     assert sorted(process.rank for process in processes(store, first.id)) == [0, 1, 2, 3]
+
+
+def test_a_node_is_watched_once(cluster: Cluster, more: dict[str, str]) -> None:
+    cluster.run("srun", "-n4", sys.executable, str(PROGRAM), "watched", more=more)
+    store = store_of(more)
+    (run,) = (run for run in store.runs() if run.name == "watched")
+    assert watching(store, run.id) == ({0}, {0, 1, 2, 3})
 
 
 def test_the_same_step_again_is_another_run(cluster: Cluster, more: dict[str, str]) -> None:
