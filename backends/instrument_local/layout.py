@@ -163,11 +163,8 @@ class Layout:
         """
         dated = _DATED.match(run_id)
         months = [self.runs / dated[1]] if dated else self.months()
-        return [
-            month / run_id
-            for month in months
-            if is_directory(month / run_id) and is_directory(month)
-        ]
+        pairs = [(month, month / run_id) for month in months]
+        return [path for month, path in pairs if is_directory(path) and is_directory(month)]
 
     def has_run(self, run_id: str) -> bool:
         """Whether there is a run of exactly this id."""
@@ -204,14 +201,14 @@ class Layout:
         Raises:
             IntegrityError: Some lie in a pack that is damaged.
         """
-        found: dict[tuple[str, str], RunFile] = {}
-        loose = list(self._loose_files(run_id))  # first: packing ends with removing them
-        files: tuple[RunFile, ...] = (*self.packs.files_of(run_id), *loose)
-        for file in files:
-            found[file.path.parent.parent.name, file.name] = file
-        journals = [file for file in found.values() if file.name.endswith(".jsonl")]
-        seals = [file for file in found.values() if seal_number(file.path)]
-        facts = [file for file in found.values() if is_imported(file.name)]
+        # The loose ones first: packing ends with removing them.
+        files: list[RunFile] = list(self._loose_files(run_id))
+        if packed := self.packs.files_of(run_id):
+            both = {(file.path.parent.parent.name, file.name): file for file in (*packed, *files)}
+            files = list(both.values())
+        journals = [file for file in files if file.name.endswith(".jsonl")]
+        seals = [file for file in files if seal_number(file.path)]
+        facts = [file for file in files if is_imported(file.name)]
         return RunFiles(
             sorted(journals, key=lambda file: file.stem),
             sorted(seals, key=lambda file: seal_number(file.path)),
