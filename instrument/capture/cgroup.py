@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from instrument.capture.parts import NotKnown
+from instrument.capture.parts import NotKnown, explained
 from instrument.capture.system_files import text_of, unescaped
 
 _NO_LIMIT_BYTES: Final = 1 << 60  # version 1 writes "no limit" as a huge number
@@ -27,7 +27,7 @@ class Group(NamedTuple):
 def limits(root: Path = Path("/")) -> dict[str, Any]:
     """The tightest limit on memory and processors from this process's group upwards.
 
-    None means that no limit is set. ``cpu_count`` is a quota in processors, such as 1.5.
+    ``cpu_count`` is a quota in processors, such as 1.5. What is None has its reason in ``reasons``.
 
     Args:
         root: Where the system's files lie.
@@ -36,13 +36,22 @@ def limits(root: Path = Path("/")) -> dict[str, Any]:
     if memory is None and cpu is None:
         raise NotKnown("no control groups: none is named in /proc/self/cgroup and mounted")
     quota = _smallest(cpu, {1: _quota_of_version_1, 2: _quota_of_version_2})
-    return {
+    told = {
         "cgroup_version": (memory or cpu or _NOWHERE).version,
         "memory_bytes": _smallest(
             memory, {1: _bytes_of("memory.limit_in_bytes"), 2: _bytes_of("memory.max")}
         ),
         "cpu_count": round(quota, 3) if quota is not None else None,
     }
+    unknown = {
+        field: f"no control group for the {controller} can be looked at"
+        for field, controller, group in (
+            ("memory_bytes", "memory", memory),
+            ("cpu_count", "processors", cpu),
+        )
+        if group is None
+    }
+    return explained(told, "no group of this process has a limit on it", **unknown)
 
 
 def groups(root: Path, controller: str) -> Group | None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from instrument.capture.packages import all_packages
-from instrument.capture.parts import NotKnown
+from instrument.capture.parts import NotKnown, explained
 
 _CONSTANT = re.compile(r"^(\w+)[^=\n]*=\s*(?:None|['\"]([^'\"\n]*)['\"])\s*$", re.MULTILINE)
 _PACKAGES: Final = {
@@ -36,16 +36,14 @@ def versions() -> dict[str, Any]:
     toolkit = _toolkit()
     if not build and toolkit is None and not any(libraries.values()):
         raise NotKnown("neither torch nor CUDA is installed")
-    why = "it did not come as a package; it may be part of torch or of the system"
-    missing = [name for name, version in libraries.items() if version is None]
-    reasons = dict.fromkeys(missing, why) if build.get("cuda") or toolkit else {}
-    return {
-        "cuda": build.get("cuda"),
-        "hip": build.get("hip"),
-        **libraries,
-        "toolkit": toolkit,
-        "reasons": reasons,
-    }
+    torch = "torch was built without it" if build else "torch is not installed"
+    return explained(
+        {"cuda": build.get("cuda"), "hip": build.get("hip"), **libraries, "toolkit": toolkit},
+        "it did not come as a package; it may be part of torch or of the system",
+        cuda=torch,
+        hip=torch,
+        toolkit="there is none where CUDA_HOME points, or in /usr/local/cuda",
+    )
 
 
 def torch_build() -> dict[str, str | None] | None:

@@ -22,6 +22,12 @@ class NotKnown(Exception):  # noqa: N818 - it is an answer, not an error
     """The part cannot be known here; the message says why."""
 
 
+def explained(facts: dict[str, Any], otherwise: str, **reasons: str) -> dict[str, Any]:
+    """`facts`, with a reason for each that is None: from `reasons` by its name, or `otherwise`."""
+    missing = [name for name, value in facts.items() if value is None]
+    return {**facts, "reasons": {name: reasons.get(name, otherwise) for name in missing}}
+
+
 def read_part(
     name: str,
     read: Read,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from instrument.capture.parts import NotKnown
+from instrument.capture.parts import NotKnown, explained
 from instrument.capture.system_files import cpuinfo, line_of
 
 _NODE = re.compile(r"node(\d+)")
@@ -20,7 +20,7 @@ def cpu(root: Path = Path("/")) -> dict[str, Any]:
     """
     fields = cpuinfo(root)
     cores, siblings = _number(fields.get("cpu cores")), _number(fields.get("siblings"))
-    return {
+    told = {
         "model": fields.get("model name") or fields.get("CPU part"),
         "vendor": fields.get("vendor_id") or fields.get("CPU implementer"),
         "microcode": fields.get("microcode"),
@@ -32,6 +32,7 @@ def cpu(root: Path = Path("/")) -> dict[str, Any]:
         "max_khz": _number(line_of(root / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")),
         "numa": _numa(root),
     }
+    return explained(told, "the kernel does not tell it")
 
 
 def flags(root: Path = Path("/")) -> list[str]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from instrument.capture.parts import NotKnown
+from instrument.capture.parts import NotKnown, explained
 from instrument.capture.system_files import cpuinfo, line_of, text_of
 
 
@@ -17,7 +17,7 @@ def system(root: Path = Path("/")) -> dict[str, Any]:
     """
     name = os.uname()
     release = _os_release(root)
-    return {
+    told = {
         "os": name.sysname,
         "kernel": name.release,
         "kernel_build": name.version,
@@ -28,6 +28,7 @@ def system(root: Path = Path("/")) -> dict[str, Any]:
         "byte_order": sys.byteorder,
         "virtualisation": virtualisation(root),
     }
+    return explained(told, "the system does not tell it")
 
 
 def virtualisation(root: Path) -> dict[str, Any]:
@@ -43,7 +44,11 @@ def virtualisation(root: Path) -> dict[str, Any]:
     kernel = line_of(root / "proc/sys/kernel/osrelease") or ""
     if names["hypervisor"] is None and "microsoft" in kernel.lower():
         names["hypervisor"] = "wsl"
-    return {"is_virtual": _has_hypervisor_flag(root), **names}
+    return explained(
+        {"is_virtual": _has_hypervisor_flag(root), **names},
+        "neither the firmware nor the kernel tells it",
+        is_virtual="only processors of the x86 kind tell it",
+    )
 
 
 def memory() -> dict[str, Any]:

@@ -61,7 +61,9 @@ def test_limits_of_version_2_are_the_tightest_upwards(tmp_path: Path) -> None:
             "sys/fs/memory.max": "1\n",
         },
     )
-    assert limits(tmp_path) == {"cgroup_version": 2, "memory_bytes": 8000, "cpu_count": 1.5}
+    assert limits(tmp_path) == {
+        "cgroup_version": 2, "memory_bytes": 8000, "cpu_count": 1.5, "reasons": {},
+    }  # fmt: skip
 
 
 def test_limits_inside_a_container_that_sees_its_own_group_as_the_top(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_limits_of_version_1(tmp_path: Path) -> None:
         "sys/fs/cgroup/cpu and/slurm/cpu.cfs_period_us": "100000\n",
     }
     found = limits(tree(tmp_path, files))
-    assert found == {"cgroup_version": 1, "memory_bytes": 5000, "cpu_count": 0.5}
+    assert found == {"cgroup_version": 1, "memory_bytes": 5000, "cpu_count": 0.5, "reasons": {}}
 
 
 def test_a_group_that_tries_to_climb_out_stays_inside(tmp_path: Path) -> None:
@@ -151,6 +153,8 @@ def test_processors_of_a_kernel_that_tells_nothing(tmp_path: Path) -> None:
     found = cpu(tmp_path)
     assert (found["model"], found["numa"], found["max_khz"]) == (None, None, None)
     assert found["count"] == os.cpu_count()
+    assert found["reasons"]["numa"] == "the kernel does not tell it"
+    assert "count" not in found["reasons"]
     with pytest.raises(NotKnown, match="flags"):
         flags(tmp_path)
 

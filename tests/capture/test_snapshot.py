@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from instrument.canonical import canonical_bytes, digest
+from instrument.capture.processors import cpu
 from instrument.capture.snapshot import capture_place, capture_snapshot
+from instrument.capture.system import virtualisation
 from instrument.capture.variables import variables
 from instrument.clock import SystemClock
 from instrument.errors import UsageError
@@ -22,6 +24,37 @@ DIGEST = (
     "from instrument.canonical import digest;"
     "{imports}print(digest(capture_snapshot({level})[0]))"
 )
+
+
+EXPLAINED = ("python", "cuda", "system", "cpu", "memory", "limits")
+"""Parts in which no null is without a reason; docs/environment.md says what one means in others."""
+
+
+def unexplained(value: Any, at: str) -> list[str]:
+    """Where in `value` a null has no reason."""
+    if isinstance(value, list):
+        return [found for each in value for found in unexplained(each, at)]
+    if not isinstance(value, dict):
+        return []
+    inside = [found for name in value for found in unexplained(value[name], f"{at}.{name}")]
+    reasons = value.get("reasons", {})
+    bare = [name for name in value if value[name] is None and name not in reasons]
+    return [*inside, *(f"{at}.{name}" for name in bare)]
+
+
+def test_every_null_has_its_reason() -> None:
+    facts, healths = capture_snapshot(3)
+    place, more = capture_place(3)
+    assert [found for part in EXPLAINED for found in unexplained(facts[part], part)] == []
+    reasons = {health.part: health.reason for health in healths + more}
+    assert all(reasons[part] for part, value in {**facts, **place}.items() if value is None)
+
+
+def test_what_a_bare_machine_does_not_tell_has_its_reason(tmp_path: Path) -> None:
+    bare = {**cpu(tmp_path), "virtualisation": virtualisation(tmp_path)}
+    assert bare["model"] is None
+    assert unexplained(bare, "cpu") == []
+    assert unexplained({"a": None, "reasons": {}}, "x") == ["x.a"]
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
