@@ -80,19 +80,23 @@ class GapFound(Event, frozen=True, kw_only=True, tag="gap_found"):
 
 
 class AliasMoved(Event, frozen=True, kw_only=True, tag="alias_moved"):
-    """An alias was pointed at a version by hand (a tag, a rollback).
+    """An alias was pointed at a version: by a tag, a rollback, or older content logged again.
+
+    Noted first; whoever takes it into the ledger does what a crash kept from being done.
 
     Attributes:
         name: The artifact.
         alias: The alias.
         version: Where it points from now on.
         before: Where it pointed, or None.
+        move: Stands in the alias file that does it, too; None in events of before.
     """
 
     name: str
     alias: str
     version: int
     before: int | None
+    move: str | None = None
 
 
 class Exported(Event, frozen=True, kw_only=True, tag="exported"):

@@ -7,11 +7,12 @@ was not there when the fact was written.
 
 import os
 import re
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -30,6 +31,9 @@ from instrument.vocabulary import ArtifactVersion
 from instrument_local.files import READ, read_file, store_errors
 from instrument_local.layout import Layout
 from instrument_local.stamps import stamp, unstamp
+
+if TYPE_CHECKING:
+    from instrument.audit import AliasMoved
 
 _FILE: Final = re.compile(
     r"v(?P<version>[1-9][0-9]{0,8})\.json|(?P<alias>.+)@(?P<fact>[0-9]+)\.json"
@@ -54,6 +58,7 @@ class AliasFact(msgspec.Struct):
         version: The version it points at from now on.
         highest: The highest version there was.
         at: When, UTC.
+        move: The ``move`` of the event that tells of it; None in files of before, and of an import.
     """
 
     name: str
@@ -61,6 +66,7 @@ class AliasFact(msgspec.Struct):
     version: int
     highest: int
     at: datetime
+    move: str | None = None
 
 
 class Listing(msgspec.Struct):
@@ -92,7 +98,7 @@ class LocalVersions:
             if not made:  # whoever made it may not have come so far
                 self._layout.files.sync_directory(self._directory(draft.name))
             if not made and self._now(draft.name).get(LATEST) != version.version:
-                self._point(draft.name, LATEST, version.version or 0, draft.created_at)
+                self._move(version, LATEST, draft.created_at)
             return _with_aliases(version, self._now(draft.name))
 
     def adopt(self, draft: Draft) -> ArtifactVersion:
@@ -132,10 +138,13 @@ class LocalVersions:
         version = self.resolve(reference)
         with store_errors(f"tag {reference}"):
             self._layout.create()
-            before = self._now(version.name).get(alias)
-            self._point(version.name, alias, version.version or 0, at)
-            self._note_move(version, alias, before, at)
+            self._move(version, alias, at)
             return _with_aliases(version, self._now(version.name))
+
+    def finish(self, move: "AliasMoved") -> None:
+        """Point the alias where `move` says, unless that was done."""
+        with store_errors(f"point {move.name}:{move.alias} at v{move.version}"):
+            self._point(move.name, move.alias, move.version, move.at, move=move.move)
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
         """See `instrument.protocols.Versions`; damaged versions are left to `verify`."""
@@ -252,26 +261,13 @@ class LocalVersions:
                 aliases[alias] = fact.version
         return aliases
 
-    def _point(
-        self, name: str, alias: str, version: int, at: datetime, *, highest: int = 0
-    ) -> None:
-        """Write the fact that `alias` points at `version`."""
-        while True:
-            found = self.listing(name)
-            check_move(name, alias, self._aliases(name, found).get(alias), version)
-            highest = max(found.versions[-1] if found.versions else version, highest)
-            fact = AliasFact(name=name, alias=alias, version=version, highest=highest, at=at)
-            path = fact_path(self._directory(name), alias, found.facts.get(alias, 0) + 1)
-            if self._layout.files.publish(path, stamp(msgspec.json.encode(fact))):
-                return
-
-    def _note_move(
-        self, version: ArtifactVersion, alias: str, before: int | None, at: datetime
-    ) -> None:
-        """Tell the ledger that `alias` points at `version` from now on."""
+    def _move(self, version: ArtifactVersion, alias: str, at: datetime) -> None:
+        """Point `alias` at `version`; the ledger knows first, so that no move goes unseen."""
         from instrument.audit import AliasMoved
         from instrument_local.ledger.pending import note, this_user
 
+        found = self.listing(version.name)
+        before = self._aliases(version.name, found).get(alias)
         event = AliasMoved(
             at=at,
             who=this_user(),
@@ -279,8 +275,53 @@ class LocalVersions:
             alias=alias,
             version=version.version or 0,
             before=before,
+            move=secrets.token_hex(8),
         )
-        note(self._layout, event)
+        check_move(event.name, alias, before, event.version)
+        noted = note(self._layout, event)
+        known = found.facts.get(alias, 0)
+        try:
+            self._point(event.name, alias, event.version, at, move=event.move, known=known)
+        except BaseException:
+            with suppress(OSError):  # else whoever takes it in does it
+                self._layout.files.disk.unlink(noted)
+            raise
+
+    def _point(  # noqa: PLR0913 - what a fact says, and what is known already
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        at: datetime,
+        *,
+        highest: int = 0,
+        move: str | None = None,
+        known: int = 0,
+    ) -> None:
+        """Write the fact that `alias` points at `version`.
+
+        With a `move` it is written once: none of the facts behind number `known` must have it.
+        """
+        while True:
+            found = self.listing(name)
+            last = found.facts.get(alias, 0)
+            if move is not None and self._has_moved(name, alias, range(last, known, -1), move):
+                return
+            check_move(name, alias, self._aliases(name, found).get(alias), version)
+            highest = max(found.versions[-1] if found.versions else version, highest)
+            fact = AliasFact(
+                name=name, alias=alias, version=version, highest=highest, at=at, move=move
+            )
+            path = fact_path(self._directory(name), alias, last + 1)
+            if self._layout.files.publish(path, stamp(msgspec.json.encode(fact))):
+                return
+
+    def _has_moved(self, name: str, alias: str, facts: Iterable[int], move: str) -> bool:
+        for number in facts:
+            with suppress(IntegrityError, FileNotFoundError):
+                if load_fact(fact_path(self._directory(name), alias, number)).move == move:
+                    return True
+        return False
 
     def _not_found(
         self, reference: Reference, found: Listing, aliases: dict[str, int]

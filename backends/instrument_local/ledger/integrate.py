@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from instrument.audit import GapFound
+from instrument.audit import AliasMoved, GapFound, decode_event
 from instrument.errors import IntegrityError
 from instrument_local.files import store_errors
 from instrument_local.imported import Origins
@@ -25,8 +25,10 @@ from instrument_local.ledger.queue import PENDING, note_seal, seal_entry
 from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.maintenance import Maintenance
 from instrument_local.run_files import RunFile
+from instrument_local.versions import LocalVersions
 
 _PREFIX: Final = b'{"event":"run_sealed"'
+_MOVE_PREFIX: Final = b'{"event":"alias_moved"'
 _MOMENT_SECONDS: Final = 0.05
 _MOST_RUNS: Final = 1000
 
@@ -63,6 +65,7 @@ def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) 
         new = sorted(pending.waiting(pending.paths(layout)[:at_most]))
         if new:  # what explains the entries is on the disk before them
             layout.files.sync_directory(layout.root / PENDING)
+            _finish_moves(layout, new)
         size = tree.size
         while new:
             batch, new = new[: WIDTH - size % WIDTH], new[WIDTH - size % WIDTH :]
@@ -70,6 +73,15 @@ def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) 
             size = log.append([event.line for event in batch]).size
             _drop(layout, [event.path for event in batch])
         return size - tree.size
+
+
+def _finish_moves(layout: Layout, events: Iterable[pending.Waiting]) -> None:
+    """Do what was noted and not done, since a crash came in between."""
+    for waiting in events:
+        if waiting.line.startswith(_MOVE_PREFIX):
+            event = decode_event(waiting.line)
+            if isinstance(event, AliasMoved) and event.move is not None:
+                LocalVersions(layout).finish(event)
 
 
 class _Unnoted(NamedTuple):

@@ -50,11 +50,14 @@ class Waiting(NamedTuple):
     line: bytes
 
 
-def note(layout: Layout, event: Event) -> None:
+def note(layout: Layout, event: Event) -> Path:
     """Keep `event` for the ledger; on return it survives the death of the machine.
 
     To be called after the deed where the deed can be done again (an import), and before it where it
     cannot be undone (a deletion). Takes no lock.
+
+    Returns:
+        Its file, until it is taken in.
 
     Raises:
         StoreError: It cannot be written.
@@ -65,6 +68,7 @@ def note(layout: Layout, event: Event) -> None:
         layout.files.make_durable_directory(directory)
         name = f"{event.at:%Y%m%dT%H%M%S.%fZ}~{secrets.token_hex(8)}.json"
         layout.files.publish(directory / name, stamp(msgspec.json.encode(event)))
+        return directory / name
 
 
 def this_user() -> Who:
