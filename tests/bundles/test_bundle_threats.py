@@ -429,7 +429,9 @@ def test_t07_cut_off_anywhere_it_is_refused(
     refused(theirs, path, "offset|begins with")
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "every", [5, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.faults])]
+)
 def test_t07_every_changed_byte_is_found(good: Path, tmp_path: Path, every: int) -> None:
     data = bytearray(good.read_bytes())
     path = tmp_path / "x.bundle"

@@ -48,7 +48,11 @@ def _is_found(path: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    "step", [13, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+    "step",
+    [
+        13,
+        pytest.param(1, marks=[pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]),
+    ],
 )
 def test_T51_every_changed_byte_is_found(store: LocalStore, store_path: Path, step: int) -> None:  # noqa: N802
     pytest.importorskip("cryptography", reason="signs a checkpoint")
