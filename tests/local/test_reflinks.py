@@ -1,0 +1,53 @@
+"""On a file system that can share blocks an artifact costs no space, and stays what it was."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from instrument.clock import SystemClock
+from instrument_local import open_store
+
+SIZE_MIB = 16
+DISK_MIB = 128  # the least that mkfs.btrfs takes is 109 MiB
+
+
+@pytest.fixture
+def btrfs(tmp_path: Path) -> Iterator[Path]:
+    if os.getuid() != 0 or shutil.which("mkfs.btrfs") is None:
+        pytest.skip("SKIPPED LOUDLY: no btrfs can be made here; needs root and btrfs-progs")
+    image, place = tmp_path / "image", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(DISK_MIB << 20)
+    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True)
+    place.mkdir()
+    mount = ["mount", "-o", "loop", str(image), str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("SKIPPED LOUDLY: no btrfs can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def _used_bytes(place: Path) -> int:
+    os.sync()
+    subprocess.run(["sync", "--file-system", str(place)], check=True)
+    found = os.statvfs(place)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def test_a_file_is_shared_until_it_changes(btrfs: Path) -> None:
+    source = btrfs / "weights"
+    content = os.urandom(1 << 20) * SIZE_MIB
+    source.write_bytes(content)
+    store = open_store(btrfs / "store", SystemClock())
+    store.put_bytes(b"makes what every store has")
+    before = _used_bytes(btrfs)
+    digest = store.put_file(source).digest
+    assert _used_bytes(btrfs) - before < (SIZE_MIB << 20) // 4
+    with source.open("r+b") as stream:
+        stream.write(b"changed")
+    assert store.get_bytes(digest) == content
+    assert store.verify().problems == ()
