@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from instrument import given
-from instrument.capture.config import config_values
+from instrument.capture.config import given_values
 from instrument.errors import UsageError
 from instrument.given import MAX_STEP, metric_name, number, numbers_by_name, shown
 from instrument.guard import one_line, say
@@ -83,8 +83,8 @@ class RunValues:
         """Record parameters; nested names become dotted, secrets are left out by name.
 
         Raises:
-            UsageError: `values` is not a mapping or another kind of configuration, or a name in it
-                is empty.
+            UsageError: `values` is not a mapping or another kind of configuration, a name in it
+                is empty, or a value has no JSON form.
         """
         self._record_params(Params(values=named_params(values), source="log_params"))
 
@@ -152,7 +152,7 @@ class RunValues:
 
 def named_params(config: object) -> dict[str, Any]:
     """The parameters that `config` holds, each with a name."""
-    values = config_values(config)
+    values = given_values(config)
     if "" in values:
         raise UsageError("'' cannot name a parameter; use a text that is not empty")
     return values

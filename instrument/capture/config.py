@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +17,38 @@ from instrument.redaction import hide, hides, printable, redact_plain
 MAX_FILE_BYTES: Final = 16_000_000
 MAX_VALUES: Final = 100_000
 """In one mapping."""
+_MOST_NAMED: Final = 3
+_SAID_BY_STR: Final = frozenset(
+    {"torch.device", "torch.dtype", "uuid.UUID", "decimal.Decimal", "datetime.timedelta"}
+)
+"""Types of settings whose text is the value."""
 
 
-def config_values(config: object) -> dict[str, Any]:
+def given_values(config: object) -> dict[str, Any]:
+    """`config_values` of what a user gives: each value of it is kept, or the user hears of it.
+
+    Raises:
+        UsageError: As there; or a value has no JSON form.
+    """
+    lost: dict[str, str] = {}
+    values = config_values(config, lost)
+    if lost:
+        named = [f"{name!r:.80} ({kind:.80})" for name, kind in lost.items()]
+        more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
+        raise UsageError(
+            f"no JSON form for {', '.join(named[:_MOST_NAMED])}{more}, so it is no parameter; "
+            "give its name, str() or settings, or leave it out"
+        )
+    return values
+
+
+def config_values(config: object, lost: dict[str, str] | None = None) -> dict[str, Any]:
     """The values of `config` by dotted name, secrets removed.
 
     Args:
         config: A mapping, dataclass, pydantic model, msgspec struct, argparse.Namespace, OmegaConf
             node, anything else with a `to_dict`, or the path of a JSON or YAML file.
+        lost: Gets the name and the type of each value that has no plain form.
 
     Returns:
         Plain values; what has none stands as ``{"unserialisable": "<type>"}``.
@@ -33,15 +58,16 @@ def config_values(config: object) -> dict[str, Any]:
         NotFoundError: There is no such file.
         MissingDependencyError: It is a YAML file and PyYAML is not installed.
     """
+    lost = {} if lost is None else lost
     values: dict[str, Any] = {}
-    for name, value in _leaves(_as_mapping(config), "", 0):
+    for name, value in _leaves(_as_mapping(config), "", 0, lost):
         if name in values:
             raise UsageError(f"the configuration spells {name!r:.80} twice; rename one of them")
         values[name] = value
     return values
 
 
-def _leaves(mapping: Mapping[Any, Any], prefix: str, depth: int) -> Any:
+def _leaves(mapping: Mapping[Any, Any], prefix: str, depth: int, lost: dict[str, str]) -> Any:
     if depth > MAX_DEPTH:
         raise UsageError(f"{prefix[:80]} nests deeper than {MAX_DEPTH} levels; flatten it")
     for key, value in _items(mapping, prefix):
@@ -50,9 +76,9 @@ def _leaves(mapping: Mapping[Any, Any], prefix: str, depth: int) -> Any:
         if hides(name[len(prefix) :], value):
             yield name, hide(_revealed(value), name[len(prefix) :])
         elif inner:
-            yield from _leaves(inner, f"{name}.", depth + 1)
+            yield from _leaves(inner, f"{name}.", depth + 1, lost)
         else:
-            yield name, _plain(value)
+            yield name, _plain(value, name, lost)
 
 
 def _parts(value: Any, name: str) -> dict[Any, Any] | None:
@@ -126,12 +152,13 @@ def _from_omegaconf(value: Any) -> Mapping[Any, Any] | None:
     return plain if isinstance(plain, Mapping) else {}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str, lost: dict[str, str]) -> Any:
     """A leaf as plain values: lists stay lists, their secrets go too."""
+    without = partial(_without_form, name, lost)
     try:
-        return storable(redact_plain(to_plain(value, fallback=_unserialisable)))
+        return storable(redact_plain(to_plain(value, fallback=without)))
     except Exception:  # a user's object may fail in any way; the others are still worth keeping
-        return _unserialisable(value)
+        return without(value)
 
 
 def _revealed(value: Any) -> Any:
@@ -143,11 +170,16 @@ def _revealed(value: Any) -> Any:
         return None
 
 
-def _unserialisable(value: Any) -> Any:
+def _without_form(name: str, lost: dict[str, str], value: Any) -> Any:
+    """What stands for a value that JSON has no form for."""
     kind = type(value)
     if hasattr(kind, "get_secret_value"):
         return hide(_revealed(value))
-    return {"unserialisable": f"{kind.__module__}.{kind.__qualname__}"}
+    full_name = f"{kind.__module__}.{kind.__qualname__}"
+    if full_name in _SAID_BY_STR or kind.__module__ == "numpy.dtypes":
+        return str(value)
+    lost.setdefault(name, full_name.removeprefix("builtins."))
+    return {"unserialisable": full_name}
 
 
 def _from_file(path: Path) -> Mapping[Any, Any]:

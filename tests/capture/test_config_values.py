@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from instrument.canonical import canonical_bytes
-from instrument.capture.config import config_values
+from instrument.capture.config import config_values, given_values
 from instrument.errors import NotFoundError, UsageError
 from instrument.redaction import REDACTED
 
@@ -144,6 +144,20 @@ def test_hostile_leaves_cost_only_themselves() -> None:
     values = config_values({"bad": Hostile(), "lr": 0.1})
     assert values["lr"] == 0.1
     assert "unserialisable" in values["bad"]
+
+
+def test_what_a_user_gives_is_kept_or_refused() -> None:
+    torch = pytest.importorskip("torch")
+    numpy = pytest.importorskip("numpy")
+    given = {"device": torch.device("cpu"), "dtype": torch.bfloat16, "of": numpy.dtype("float32")}
+    assert given_values(given) == {"device": "cpu", "dtype": "torch.bfloat16", "of": "float32"}
+    odd = {"lr": 1, "model": {"net": object()}, "fns": [len], "b": b"", "c": 1j, "d": len}
+    with pytest.raises(UsageError) as caught:
+        given_values(odd)
+    assert str(caught.value) == (
+        "no JSON form for 'model.net' (object), 'fns' (builtin_function_or_method), 'b' (bytes) "
+        "and 2 more, so it is no parameter; give its name, str() or settings, or leave it out"
+    )
 
 
 def test_arrays_and_odd_text() -> None:

@@ -63,6 +63,18 @@ class Config:
     layers: tuple[int, ...] = (1, 2)
 
 
+def test_a_value_without_a_json_form_is_refused_and_leaves_no_run(store: MemoryBackend) -> None:
+    with pytest.raises(UsageError, match=r"^no JSON form for 'f' \(function\), .*leave it out$"):
+        ExperimentContext({"lr": 0.1, "f": lambda: 0}, backend=store)
+    assert list(store.runs()) == []
+    with ExperimentContext(backend=store) as run:
+        with pytest.raises(UsageError, match=r"for 'o' \(object\)"):
+            run.log_params({"o": object()})
+        run.log_params({"o": "named"})
+    [found] = store.runs()
+    assert found.params == {"o": "named"}
+
+
 @pytest.mark.parametrize(
     "config",
     [Config(), argparse.Namespace(lr=0.5, layers=[1, 2]), {"lr": 0.5, "layers": (1, 2)}],
