@@ -217,6 +217,26 @@ def sync() -> None:
     command("sync", "--to", "list", "requeued")
 
 
+def pack() -> None:
+    command("store", "pack", "--all")
+
+
+def repair() -> None:
+    command("repair", "--why", "tried")
+
+
+def hold() -> None:
+    command("hold", "set", "kept:v1", "--until", "forever", "--why", "asked for")
+
+
+def sign() -> None:
+    command("ledger", "sign", "--key", "ours.key")
+
+
+def run_a_command() -> None:
+    command("run", "--level", "1", "--", sys.executable, "-c", "print('done')")
+
+
 def command(*words: str) -> None:
     sys.argv = ["instrument", *words]
     command_line.main()
@@ -234,6 +254,13 @@ def furnish_with_a_bundle() -> None:
     store.bundles.export(["requeued"], Path("theirs.bundle"))
     shutil.rmtree(theirs)
     os.environ["INSTRUMENT_STORE"] = ours
+    furnish()
+
+
+def furnish_with_a_key() -> None:
+    """As `furnish`, and a key that may sign."""
+    with suppress(SystemExit):
+        command("ledger", "key", "new", "--output", "ours.key")
     furnish()
 
 
@@ -273,7 +300,7 @@ _USER: Final = (record_a_run, log_artifacts, use_artifacts, fail, try_again, rec
 _USER_OF_STORE: Final = (tag, seal)
 _COMMANDS: Final = (
     verify, collect, delete_a_run, list_runs, show_a_run, list_artifacts, get_an_artifact,
-    show_lineage, sync, export,
+    show_lineage, sync, export, pack, repair, hold, run_a_command,
 )  # fmt: skip
 
 OPERATIONS: Final = {
@@ -281,4 +308,5 @@ OPERATIONS: Final = {
     **{each.__name__: Operation(each, EXIT_CODE, furnish) for each in (*_USER, *_USER_OF_STORE)},
     **{each.__name__: Operation(each, 0, furnish) for each in _COMMANDS},
     "import_a_bundle": Operation(import_a_bundle, 0, furnish_with_a_bundle),
+    "sign": Operation(sign, 0, furnish_with_a_key),
 }
