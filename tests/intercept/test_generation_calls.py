@@ -95,6 +95,19 @@ def test_a_default_limit_is_told_in_new_tokens(models: Path) -> None:
     )
 
 
+def test_the_strings_that_stop_a_call_are_told(models: Path) -> None:
+    def work(_: ExperimentContext) -> None:
+        model = llama(models)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(models / "llama")
+        model.generate(prompts(), stop_strings=["fox", "dog"], tokenizer=tokenizer, **QUIET)
+        model.generate(prompts(), **QUIET)
+
+    told = recorded(work)
+    settings = [way.settings or {} for way in told.ways]
+    assert [one.get("stop_strings") for one in settings] == [["fox", "dog"], None]
+    assert not told.problems
+
+
 def test_equal_calls_are_counted_and_others_are_told(models: Path) -> None:
     def work(_: ExperimentContext) -> None:
         model = llama(models)

@@ -129,6 +129,32 @@ def test_a_model_says_what_it_is_and_tied_weights_count_once(models: Path) -> No
     assert model.loader == "transformers.AutoModelForCausalLM.from_pretrained"
 
 
+def test_a_model_says_how_it_attends_and_generates(models: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "own"
+    shutil.copytree(models / "gpt2", directory)
+    (directory / "generation_config.json").write_text(json.dumps({"top_k": 7, "do_sample": True}))
+
+    def load() -> None:
+        for how in ("eager", "sdpa"):
+            GPT2LMHeadModel.from_pretrained(directory, attn_implementation=how)
+
+    first, second = loads_of(load).loaded
+    assert (first.facts["attention"], second.facts["attention"]) == ("eager", "sdpa")
+    for model in (first, second):
+        assert model.facts["generation"].items() >= {"top_k": 7, "do_sample": True}.items()
+
+
+def test_a_model_that_is_quantised_says_how(models: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "quantised"
+    shutil.copytree(models / "llama", directory)
+    config = json.loads((directory / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+    (directory / "config.json").write_text(json.dumps(config))
+    (load,) = loads_of(lambda: AutoConfig.from_pretrained(directory)).loaded
+    assert load.facts["quantization"]["quant_method"] == "gptq"
+    assert load.facts["quantization"]["bits"] == 4
+
+
 def test_a_sharded_model_is_one_load_of_all_its_shards(models: Path) -> None:
     directory = models / "sharded"
     for cls in (AutoModelForCausalLM, LlamaForCausalLM):
