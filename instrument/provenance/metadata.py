@@ -1,13 +1,18 @@
 """The metadata of a record, an evaluation or any other artifact that was made with a model."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from instrument.capture.code import code_directory
 from instrument.errors import UsageError
+from instrument.intercept import session
+
+if TYPE_CHECKING:
+    from instrument.protocols import Store
 
 LOADER_FIELDS: Final = (
     "git_commit",
@@ -22,6 +27,8 @@ LOADER_FIELDS: Final = (
 )
 _OF_THE_LOAD: Final = frozenset({"sentinel_tests", "checks"})
 """Too long for each line of a data set; the run's record of the load has them."""
+_ASK_AGAIN_SECONDS: Final = 1.0
+_environments: Final[dict[str, tuple[str | None, float]]] = {}
 
 
 def create_artifact_metadata(
@@ -36,8 +43,9 @@ def create_artifact_metadata(
         **extra: More fields, such as ``loader.last_generation``, ``seed``, ``dataset``.
 
     Returns:
-        All of it, with ``script_name``, ``script_sha256``, ``artifact_type`` and the ``timestamp``
-        of this call; long lists of the load are left out.
+        All of it, with ``script_name``, ``script_sha256``, ``artifact_type``, the ``timestamp`` of
+        this call, and as ``environment`` the digest of the snapshot that the open run has; long
+        lists of the load are left out.
 
     Raises:
         UsageError: Fields of the loader are missing, an `extra` has the name of a captured field,
@@ -56,8 +64,9 @@ def create_artifact_metadata(
         "artifact_type": str(artifact_type),
         "script_name": Path(script_name).name,
         **_script_facts(script_name),
+        **_environment_facts(),
     }
-    collisions = sorted(captured.keys() & extra.keys())
+    collisions = sorted((captured.keys() | _OF_THE_LOAD) & extra.keys())
     if collisions:
         raise UsageError(
             f"{', '.join(collisions)} cannot be given: captured already; use another name"
@@ -73,3 +82,19 @@ def _script_facts(script_name: str) -> dict[str, Any]:
         except OSError:
             continue
     return {"script_sha256": None, "script_reason": f"{script_name!r:.200} cannot be read"}
+
+
+def _environment_facts() -> dict[str, Any]:
+    """The digest of the run's snapshot of the environment; else why there is none."""
+    found = session.find()
+    if found is None or found.run_id is None:
+        return {"environment": None, "environment_reason": "no run is open that watches calls"}
+    digest, asked = _environments.get(found.run_id, (None, 0.0))
+    if digest is None and time.monotonic() - asked >= _ASK_AGAIN_SECONDS:
+        store = cast("Store", found.versions)  # of a run it is the whole store
+        digest = store.run(found.run_id).environment
+        _environments[found.run_id] = digest, time.monotonic()
+    if digest is None:
+        reason = "the run has no snapshot of the environment, or not yet"
+        return {"environment": None, "environment_reason": reason}
+    return {"environment": digest}

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from instrument import create_artifact_metadata
+from instrument import ExperimentContext, create_artifact_metadata
 from instrument.errors import UsageError
 
 PROVENANCE: dict[str, Any] = {
@@ -41,7 +42,17 @@ def test_it_has_what_was_captured_and_what_is_added() -> None:
     assert json.loads(json.dumps(made)) == made
 
 
-@pytest.mark.parametrize("name", ["git_commit", "timestamp", "script_sha256", "model_digest"])
+CAPTURED = [
+    "git_commit",
+    "timestamp",
+    "script_sha256",
+    "model_digest",
+    "environment",
+    "sentinel_tests",  # captured too, though it is left out
+]
+
+
+@pytest.mark.parametrize("name", CAPTURED)
 def test_a_captured_field_cannot_be_typed_over(name: str) -> None:
     extra: dict[str, Any] = {name: "mine"}
     with pytest.raises(ValueError, match=f"{name} cannot be given: captured already"):
@@ -67,3 +78,21 @@ def test_a_script_that_is_not_there_is_unknown_and_says_why() -> None:
 def test_an_artifact_has_a_type() -> None:
     with pytest.raises(UsageError, match="artifact_type is empty"):
         create_artifact_metadata(PROVENANCE, __file__, "")
+
+
+def test_the_environment_is_that_of_the_open_run() -> None:
+    alone = create_artifact_metadata(PROVENANCE, __file__, "evaluation")
+    assert alone["environment"] is None
+    assert "no run is open" in alone["environment_reason"]
+    with ExperimentContext(monitor_hardware=False, capture_level=1) as run:
+        deadline = time.monotonic() + 30
+        made = create_artifact_metadata(PROVENANCE, __file__, "evaluation")
+        while made["environment"] is None and time.monotonic() < deadline:
+            assert "not yet" in made["environment_reason"]
+            time.sleep(0.1)
+            made = create_artifact_metadata(PROVENANCE, __file__, "evaluation")
+    assert run.store is not None
+    assert made["environment"] == run.store.run(run.id).environment is not None
+    assert "environment_reason" not in made
+    with run.store.open(made["environment"]) as snapshot:
+        assert b"python" in snapshot.read()
