@@ -18,13 +18,20 @@ BY_VALUE: Final = "known value"
 _CHUNK: Final = 65_536
 """Searched at once: a search keeps the other threads of the user's process waiting."""
 _OVERLAP: Final = 16_384
-_OVER_LINES: Final = ("PRIVATE KEY", "Private-Lines:", "login")
+_OVER_LINES: Final = ("PRIVATE KEY", "Private-Lines:", "login", "default", "getenv", "get(")
 """Marks of what may go over lines, within less than `_OVERLAP`. All else stands on one."""
 _SETTINGS: Final = re.compile(
     rb"(?:.*/)?(?:\.?env(?:\.[^/]*)?|Dockerfile|[^/]*\.(?:ya?ml|ini|cfg|cnf|conf|env|properties|"
     rb"service|(?:ba|z|k)?sh))",
     re.IGNORECASE | re.DOTALL,
 )
+
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"
+_EDGE: Final = r"(?:(?<![A-Za-z0-9_\\-])|(?<=\\[nrt]))"
+"""Where a name begins: also behind an escape, in a notebook whose cells are one text each."""
+_QUOTE: Final = r"\\{0,3}[\"']"
+"""Escaped in code that is itself text, as the cells of a notebook are in its file."""
+_LITERAL: Final = r"[bru]?\\{0,3}(?P<quote>[\"'])(?P<literal>[^\s\"'\\]{8,400})\\{0,3}(?P=quote)"
 
 
 class Secret(NamedTuple):
@@ -92,6 +99,9 @@ def _in_chunk(text: str, is_settings: bool) -> Iterator[Secret]:
     for assigned in _assigned().finditer(text):
         if _is_secret(assigned):
             yield Secret(*assigned.span("literal" if assigned["literal"] else "word"), BY_NAME)
+    for default in (match for pattern in _defaults() for match in pattern.finditer(text)):
+        if is_secret_literal(default["name"], default["literal"]):
+            yield Secret(*default.span("literal"), BY_NAME)
     for setting in _setting().finditer(text) if is_settings else ():
         if is_password(setting["name"], setting["value"]):
             yield Secret(*setting.span("value"), BY_NAME)
@@ -119,11 +129,27 @@ def _is_secret(assigned: re.Match[str]) -> bool:
 @cache
 def _assigned() -> re.Pattern[str]:
     return re.compile(
-        r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_][A-Za-z0-9_-]{0,99})"
-        r"[\"']?\]?(?:[ \t]{0,9}:[ \t]{0,9}str)?[ \t]{0,99}[=:][ \t]{0,99}"
-        r"(?:[bru]?(?P<quote>[\"'])(?P<literal>[^\s\"'\\]{8,400})(?P=quote)"
+        rf"{_EDGE}(?P<name>{_NAME})"
+        rf"(?:{_QUOTE})?\]?(?:[ \t]{{0,9}}:[ \t]{{0,9}}str)?[ \t]{{0,99}}[=:][ \t]{{0,99}}"
+        rf"(?:{_LITERAL}"
         r"|(?![/=])(?=[A-Za-z+/=-]{0,99}[0-9])(?P<word>[A-Za-z0-9+/=-]{16,400})"
-        r"[ \t\r]*(?:\n|\Z))"
+        rf"[ \t\r]*(?:\n|\Z|\\[nr]|{_QUOTE}(?=[ \t]{{0,9}}[\]}},\r\n])))"
+    )
+
+
+@cache
+def _defaults() -> tuple[re.Pattern[str], ...]:
+    """What a flag or a look-up gives where nobody has said anything."""
+    between = r"(?:[^()]|\([^()]{0,200}\)){1,300}?"
+    return (
+        re.compile(
+            rf"[\"']--?(?P<name>{_NAME}){_QUOTE},{between}"
+            rf"\bdefault[ \t]{{0,9}}=[ \t]{{0,9}}{_LITERAL}"
+        ),
+        re.compile(
+            rf"\b(?:get|getenv|setdefault|setenv|putenv)\(\s{{0,99}}"
+            rf"{_QUOTE}(?P<name>{_NAME}){_QUOTE},\s{{0,99}}(?:default=)?{_LITERAL}"
+        ),
     )
 
 

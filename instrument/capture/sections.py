@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
+import msgspec
+
 from instrument.capture.literals import has_settings, holds_secret
 from instrument.capture.secret_lines import Part, line_starts, secret_parts, without
 
@@ -109,6 +111,8 @@ def clear(section: Section, old: bytes, new: bytes) -> Cleared | None:
     added = {row.new for row in rows if row.kind == b"+"}
     removed = secret_parts(new, added, is_settings=is_settings)
     content = without(new, removed)
+    if _breaks_json(section.path, new, content):
+        return None
     if removed:
         head = _INDEX.sub(lambda match: match[1] + _blob_id(content, len(match[2])), head)
         rows = list(_with_lines_of(content, rows, {part.line for part in removed}))
@@ -124,6 +128,20 @@ def clear(section: Section, old: bytes, new: bytes) -> Cleared | None:
     if (removed or hidden) and holds_secret(visible, is_settings=is_settings):
         return None
     return Cleared(data, content, removed)
+
+
+def _breaks_json(path: bytes, before: bytes, after: bytes) -> bool:
+    """Whether a notebook, or another file of JSON, could be read `before` the marks alone."""
+    is_json = path.lower().endswith((b".ipynb", b".json"))
+    return is_json and after != before and _is_json(before) and not _is_json(after)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _section(data: bytes) -> Section:

@@ -168,9 +168,10 @@ _IN_CODE: Final = (
         "private key",
         ("PRIVATE KEY",),
         # To its end; without one, as far as there are lines of it. A mention of its first line is
-        # no key: that has no line below it.
+        # no key: that has no line below it. The last way is that of a notebook.
         r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?=\r?\n|\\n[A-Za-z0-9+/]{16}|(?:\\n)?[\"'][^\w\n]{0,9}\n\s{0,99}[\"'][A-Za-z0-9+/]{16})"
+        r"(?=\r?\n|\\n[A-Za-z0-9+/]{16}|(?:\\n)?[\"'][^\w\n]{0,9}\n\s{0,99}[\"'][A-Za-z0-9+/]{16}"
+        r"|(?:\\{1,3}[nr]|\\{0,3}[\"']|[ ,\n]){2,120}\\{0,3}[\"'][A-Za-z0-9+/]{16})"
         r"(?:(?:[^-]++|-(?!----)){0,400}+-----END [A-Z ]{0,40}-----"
         rf"|(?:\\n)?[^\w\n]{{0,20}}\n(?:{_KEY_LINE}){{0,400}}+|[A-Za-z0-9+/=\\]{{0,16000}}+)",
     ),

@@ -1,5 +1,7 @@
 """Literals of code: secrets are found under any name that says so, what only sounds so is not."""
 
+import json
+
 import pytest
 from capture.secret_corpus import PLANTED
 
@@ -165,3 +167,56 @@ def test_which_files_hold_settings() -> None:
         assert has_settings(name), name
     for name in (b"train.py", b"yml.py", b"a.yaml/b.js", b"environment", b"notes.md"):
         assert not has_settings(name), name
+
+
+@pytest.mark.parametrize("line", BENIGN)
+def test_what_only_sounds_like_a_secret_is_none_in_a_notebook_either(line: str) -> None:
+    for written in (line, line.replace('"', "'"), f"    {line},  # why"):
+        cells = [{"source": [f"x = 1\n{written}\n"]}, {"source": ["x = 1\n", written]}]
+        assert not holds_secret(json.dumps({"cells": cells}, indent=1).encode()), written
+
+
+IN_NOTEBOOKS = (
+    'api_key = "{}"',
+    "api_key = '{}'",
+    'x = {{"api_key": "{}"}}',
+    'os.environ["API_KEY"] = "{}"',
+    "%env API_KEY={}",
+    'parser.add_argument("--api-key", default="{}")',
+)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("form", IN_NOTEBOOKS)
+def test_secrets_are_found_in_the_escaped_lines_of_a_notebook(form: str, indent: int) -> None:
+    value = "a8f5f167f44f4964" + "e6c998dee827110c"
+    line = form.format(value)
+    for source in ([f"{line}\n", "y = 2"], ["y = 2\n", line], f"y = 2\n{line}\ny = 3", line):
+        data = json.dumps({"cells": [{"source": source}], "nbformat": 4}, indent=indent)
+        [found] = find_secrets(data.encode())
+        assert data[found.start : found.end] == value
+
+
+DEFAULTS = (
+    'parser.add_argument("--api-key", default="{}")',
+    "parser.add_argument('--api-key', '-k', help='a key (ours)', default='{}', type=str)",
+    'parser.add_argument(\n    "--api-key",\n    default="{}",\n)',
+    '@click.option("--db-password", default = "{}")',
+    'key = os.environ.get("API_KEY", "{}")',
+    "key = os.getenv('API_KEY', default='{}')",
+    'os.environ.setdefault("API_KEY", "{}")',
+)
+
+
+@pytest.mark.parametrize("form", DEFAULTS)
+def test_what_stands_in_for_a_secret_is_one(form: str) -> None:
+    value = "j8f5f167f44f4964" + "e6c998dee8271106"
+    text = "x = 1\n" + form.format(value) + "\ny = 2\n"
+    [found] = find_secrets(text.encode())
+    assert text[found.start : found.end] == value
+    lines = [line for line in text.splitlines(keepends=True) if value in line]
+    at = text.index(lines[0])
+    assert found in find_secrets(text.encode(), at, at + len(lines[0])), "its line alone differs"
+    assert not holds_secret(form.format("YOUR_API_KEY_HERE").encode())
+    other = form.replace("api-key", "run-id").replace("API_KEY", "RUN_ID")
+    assert "password" in form or not holds_secret(other.format(value).encode())

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import re
 import tempfile
@@ -37,6 +38,7 @@ SECRETS = {
     b"curl -u me:" + b"s3cr3t99abcdef x": b"curl -u me:[redacted login] x",
 }
 TOKEN = b"hf_" + b"abcdefghijklmnopqrstuv"
+HIDDEN = "[redacted]"
 MARK = b"[redacted Hugging Face token]"
 BEGIN, END = b"-----BEGIN RSA PRIVATE" + b" KEY-----", b"-----END RSA PRIVATE" + b" KEY-----"
 BODY = [base64.b64encode(hashlib.sha512(bytes([n])).digest())[:64] for n in range(40)]
@@ -323,6 +325,43 @@ def test_t34_short_passwords_in_files_of_settings(tmp_path: Path) -> None:
     expected["new.yaml"] = ("file", b"a: 1\n  password: [redacted]\n")
     assert restored(found, repository, tmp_path / "back") == expected
     assert redacted(found) == {"new.yaml": [lines(2, 2, "named as a secret")]}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_notebook_is_kept_without_the_secrets_of_its_cells(
+    tmp_path: Path, indent: int | None
+) -> None:
+    key, password = "a8f5f167f44f4964" + "e6c998dee827110c", "Tr0ub4dor" + "3xyzzy"
+    cells = [f'api_key = "{key}"\n', f"db_password = '{password}'\n", f'x = "{TOKEN.decode()}"']
+    private = ['pem = """', *(f"{line.decode()}\n" for line in KEY[:-1]), f'{END.decode()}"""']
+    before = {"cells": [{"source": ["x = 1\n"], "cell_type": "code"}], "nbformat": 4}
+    quoted = ["pem = (\n", *(f'    "{line.decode()}\\n"\n' for line in KEY), ")"]
+    sources = [cells, "".join(cells), private, quoted]
+    notebook = {"cells": [{"source": source} for source in sources]}
+    text = json.dumps(before, indent=indent).encode()
+    repository = make_repository(tmp_path / "r", {"old.ipynb": text, "taken.ipynb": text})
+    for name in ("old.ipynb", "new.ipynb"):
+        (repository / name).write_text(json.dumps({**before, **notebook}, indent=indent))
+    found = kept(repository)
+    stored = all_kept(found)
+    planted = (key.encode(), password.encode(), TOKEN, *(line[8:40] for line in BODY))
+    assert not [secret for secret in planted if secret in stored]
+    back = restored(found, repository, tmp_path / "back")
+    for name in ("old.ipynb", "new.ipynb"):
+        lines = json.loads(back[name][1])["cells"]
+        clean = [f'api_key = "{HIDDEN}"\n', f"db_password = '{HIDDEN}'\n", f'x = "{MARK.decode()}"']
+        assert [lines[0]["source"], lines[1]["source"]] == [clean, "".join(clean)]
+    assert redacted(found).keys() == {"old.ipynb", "new.ipynb"}
+
+
+def test_a_notebook_that_a_mark_would_break_is_left_out(tmp_path: Path) -> None:
+    line = "db.example.org:5432:base:me:" + "s3cr3t99"
+    notebook = json.dumps({"source": [f'x = "{line}"']})
+    repository = make_repository(tmp_path / "r", {"a": b"1\n"})
+    (repository / "n.ipynb").write_text(notebook)
+    found = kept(repository)
+    assert b"s3cr3t99" not in all_kept(found)
+    assert "left out of the patch: n.ipynb (looks like a secret)" in (found.code.reason or "")
 
 
 _LINES = st.lists(
