@@ -80,7 +80,7 @@ class ExperimentContext(RunValues, RunArtifacts):
         *,
         name: str | None = None,
         project: str | None = None,
-        tags: str | Iterable[str] = (),
+        tags: str | Iterable[str] | None = None,
         capture_level: int | None = None,
         monitor_hardware: bool = True,
         offline: bool | None = None,
@@ -107,7 +107,7 @@ class ExperimentContext(RunValues, RunArtifacts):
         if self._settings.run_id is not None:
             check_given_run_id(self._settings.run_id)
         self._name = given.label("name", name) if name is not None else None
-        self._tags = given.texts("tags", tags)
+        self._tags = given.texts("tags", () if tags is None else tags)
         self._monitor_hardware = bool(given.flag("monitor_hardware", monitor_hardware))
         self._seed = given.seed(seed)
         self._seeded: tuple[str, ...] = ()

@@ -122,9 +122,9 @@ def log_artifact(  # noqa: PLR0913 - as the method
     return run.log_artifact(name, type, data, file_path, metadata, parent_artifacts, pickle=pickle)
 
 
-def use_artifact(reference: Referring) -> "Artifact":
+def use_artifact(reference: Referring, version: int | str | None = None) -> "Artifact":
     """`ExperimentContext.use_artifact` of the current run."""
-    return _required("use_artifact").use_artifact(reference)
+    return _required("use_artifact").use_artifact(reference, version)
 
 
 def _required(function: str) -> ExperimentContext:

@@ -114,6 +114,23 @@ def parse_reference(text: str) -> Reference:
     return Reference(name, None, check_alias(rest))
 
 
+def versioned(name: str, version: int | str | None) -> str:
+    """The reference of a version of `name`; `name` itself, which may be a reference, for None.
+
+    Args:
+        name: Name of an artifact.
+        version: Number, ``vN`` or alias.
+
+    Raises:
+        UsageError: Both name a version, or `version` names none.
+    """
+    if version is None:
+        return name
+    if isinstance(version, bool) or not isinstance(version, (int, str)):
+        raise UsageError(f"version={version!r:.80} is none; use a number, vN or an alias")
+    return f"{check_artifact_name(name)}:{f'v{version}' if isinstance(version, int) else version}"
+
+
 def new_run_id(now: datetime) -> str:
     """A run id that sorts by time and never collides: ``20261121-041845-3f9c2a7b41d0``.
 

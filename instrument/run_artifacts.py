@@ -12,7 +12,7 @@ from instrument import given
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.given import Referring
 from instrument.guard import say
-from instrument.naming import check_artifact_name, checkpoint_name, parse_reference
+from instrument.naming import check_artifact_name, checkpoint_name, parse_reference, versioned
 from instrument.protocols import Store
 from instrument.recording import Recording
 from instrument.records import ArtifactLogged, ArtifactUsed, CheckpointSaved, Record
@@ -102,7 +102,7 @@ class RunArtifacts(ABC):
         content = _Content(data, file_path, metadata, parent_artifacts, pickle)
         return self._log(name, str(type), content)
 
-    def use_artifact(self, reference: Referring) -> "Artifact":
+    def use_artifact(self, reference: Referring, version: int | str | None = None) -> "Artifact":
         """The artifact that `reference` means now, recorded as an input of the run.
 
         Works offline and with recording disabled. One that the store could not take, has lost or
@@ -110,13 +110,18 @@ class RunArtifacts(ABC):
         stands in for it.
 
         Raises:
-            UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
+            UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``, or names a
+                version as `version` does.
             NotFoundError: There is no such artifact.
+        Args:
+            reference: A name, ``name:vN``, ``name:alias``, an artifact or a version.
+            version: Number, ``vN`` or alias, where `reference` is a bare name.
+
         """
         from instrument.artifacts import Artifact, UnstoredArtifact
         from instrument.intercept.named import named_by
 
-        requested = given.reference(reference)
+        requested = versioned(given.reference(reference), version)
         try:
             artifact = Artifact(*self._find(requested))
         except (UsageError, NotFoundError):
@@ -125,15 +130,13 @@ class RunArtifacts(ABC):
             if self.recording is not None:
                 self.problem(f"use artifact {requested!r}", error)
             return UnstoredArtifact(requested, error)
-        version = artifact.version
-        self._used.setdefault(version.ref)
+        found = artifact.version
+        self._used.setdefault(found.ref)
         if self.recording is not None:
             with self.recording.guard.protect("remember what was used"):
-                named_by(self.recording).uses(version)
+                named_by(self.recording).uses(found)
         self.record(
-            ArtifactUsed(
-                ref=version.ref, type=version.type, digest=version.digest, requested=requested
-            )
+            ArtifactUsed(ref=found.ref, type=found.type, digest=found.digest, requested=requested)
         )
         return artifact
 
