@@ -74,10 +74,9 @@ class ExperimentContext(RunValues, RunArtifacts):
     part: "ClassVar[ExperimentContext | None]" = None
     """The parent's run, in a process that was started in it and takes part."""
 
-    def __init__(  # noqa: PLR0913 - the options of a run, all but the first by name
+    def __init__(  # noqa: PLR0913 - the options of a run
         self,
         config: object = None,
-        *,
         name: str | None = None,
         project: str | None = None,
         tags: str | Iterable[str] | None = None,
@@ -86,6 +85,7 @@ class ExperimentContext(RunValues, RunArtifacts):
         offline: bool | None = None,
         backend: "str | Iterable[str] | Store | None" = None,
         store: str | Path | None = None,
+        *,
         strict: bool | None = None,
         run_id: str | None = None,
         seed: int | None = None,
