@@ -109,14 +109,14 @@ class RunArtifacts(ABC):
         cannot read is no input on the record, which the run's problems say; an `UnstoredArtifact`
         stands in for it.
 
-        Raises:
-            UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``, or names a
-                version as `version` does.
-            NotFoundError: There is no such artifact.
         Args:
             reference: A name, ``name:vN``, ``name:alias``, an artifact or a version.
             version: Number, ``vN`` or alias, where `reference` is a bare name.
 
+        Raises:
+            UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``, or names a
+                version as `version` does.
+            NotFoundError: There is no such artifact.
         """
         from instrument.artifacts import Artifact, UnstoredArtifact
         from instrument.intercept.named import named_by
