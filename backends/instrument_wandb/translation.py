@@ -112,7 +112,7 @@ class Translation:
 
     @take.register
     def _(self, record: SeedsRecorded, _: datetime) -> None:
-        self._configure({"instrument.seeds": msgspec.structs.asdict(record)})
+        self._configure({"instrument.seeds": msgspec.to_builtins(record)})
 
     @take.register
     def _(self, record: TelemetrySummarised, _: datetime) -> None:

@@ -317,21 +317,20 @@ def _gpu() -> Check:
             detail="there is an NVIDIA driver, but runs cannot see its GPUs",
             hint="pip install 'instrument-ml[gpu]'",
         )
-    import pynvml
+    from instrument.capture import gpu
 
     try:
-        pynvml.nvmlInit()
-        number = pynvml.nvmlDeviceGetCount()
-        names = [_device_name(pynvml, index) for index in range(number)]
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
+        devices = gpu.names()["devices"]
+    except Exception as error:  # no driver, or one that does not answer
         return Check(name="gpu", status="note", detail=f"no NVIDIA GPU here ({one_line(error)})")
-    return Check(name="gpu", status="ok", detail=", ".join(names) or "none")
-
-
-def _device_name(nvml: object, index: int) -> str:
-    name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(index))  # type: ignore[attr-defined]
-    return name.decode() if isinstance(name, bytes) else str(name)
+    told = [each.get("name") or f"{each['index']}: {each['reason']}" for each in devices]
+    well = all("name" in each for each in devices)
+    return Check(
+        name="gpu",
+        status="ok" if well else "warning",
+        detail=", ".join(told) or "none",
+        hint=None if well else "`nvidia-smi` and the kernel's log tell more",
+    )
 
 
 def _libraries() -> Iterator[Check]:

@@ -21,6 +21,11 @@ import json
 from instrument.capture.validate import ConfigCapture
 print(json.dumps(ConfigCapture().validate_environment({arguments})))
 """
+DOCTOR = """
+import subprocess, sys
+told = subprocess.run([sys.executable, "-m", "instrument", "doctor", "--json"], capture_output=True)
+print(told.stdout.decode())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +229,20 @@ def test_what_nvml_says_is_what_nvidia_smi_and_torch_say(python: str) -> None:
             for n in range(torch.cuda.device_count())
         ]
         assert found == place["visible"]
+
+
+@needs_stub
+@pytest.mark.parametrize(
+    ("lost", "status", "detail"),
+    [
+        ({}, "ok", "Stub GPU A, Stub GPU B"),
+        ({"STUB_LOST_HANDLE": "1"}, "warning", "Stub GPU A, 1: GPU is lost"),
+    ],
+    ids=["all there", "one lost"],
+)
+def test_doctor_tells_which_gpu_cannot_be_asked(
+    python: str, stub: Path, lost: dict[str, str], status: str, detail: str
+) -> None:
+    told = run_beside(python, stub, DOCTOR, **lost)
+    (found,) = (one for one in told["checks"] if one["name"] == "gpu")
+    assert (found["status"], found["detail"]) == (status, detail)
