@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from instrument.artifacts import register_serialiser as register_serialiser
-    from instrument.artifacts.manager import ArtifactManager as ArtifactManager
     from instrument.automatic import autolog as autolog
     from instrument.capture.validate import ConfigCapture as ConfigCapture
     from instrument.context import ExperimentContext as ExperimentContext
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from instrument.errors import InstrumentError as InstrumentError
     from instrument.intercept.generation import Generation as Generation
     from instrument.lineage.tracker import LineageTracker as LineageTracker
+    from instrument.manager import ArtifactManager as ArtifactManager
     from instrument.past import metric_history as metric_history, run as run, runs as runs
     from instrument.provenance import (
         CleanModelLoader as CleanModelLoader,
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "ArtifactManager": "instrument.artifacts.manager",
+    "ArtifactManager": "instrument.manager",
     "ArtifactType": "instrument.vocabulary",
     "ArtifactVersion": "instrument.vocabulary",
     "CleanModelLoader": "instrument.provenance.loader",

@@ -15,13 +15,11 @@ names. Equal values give equal bytes, and so one version. `register_serialiser` 
 
 from instrument.artifacts.handle import Artifact, use
 from instrument.artifacts.logging import log_value, unrecorded
-from instrument.artifacts.manager import ArtifactManager
 from instrument.artifacts.serialisers import register_serialiser
 from instrument.artifacts.unstored import UnstoredArtifact
 
 __all__ = [
     "Artifact",
-    "ArtifactManager",
     "UnstoredArtifact",
     "log_value",
     "register_serialiser",

@@ -15,7 +15,7 @@ from instrument_local import LocalStore
 LOG_LARGE = """
 import resource, sys
 import numpy as np
-from instrument.artifacts import ArtifactManager
+from instrument import ArtifactManager
 
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from instrument.artifacts import ArtifactManager
+from instrument import ArtifactManager, ExperimentContext, current_run
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
 
@@ -95,3 +95,31 @@ def test_a_store_may_be_named_by_its_directory(tmp_path: Path) -> None:
         assert ArtifactManager(place).use_artifact("data").load() == [number]
     with pytest.raises(UsageError, match="store=3 is no directory"):
         ArtifactManager(3)  # type: ignore[arg-type]
+
+
+def test_inside_a_run_it_makes_and_uses_what_the_run_does(tmp_path: Path) -> None:
+    manager = ArtifactManager()
+    manager.log_artifact("before", data=[0])
+    with ExperimentContext(name="joined", monitor_hardware=False):
+        assert manager.use_artifact("before").load() == [0]
+        made = manager.log_artifact("model", data={"w": 1})
+        elsewhere = ArtifactManager(tmp_path / "elsewhere").log_artifact("apart", data=[1])
+    after = manager.log_artifact("after", data=[2])
+    [run] = manager.store.runs()
+    assert (list(run.inputs), list(run.outputs)) == (["before:v1"], ["model:v1"])
+    assert (made.run_id, made.parents) == (run.id, ("before:v1",))
+    assert (elsewhere.run_id, after.run_id) == (None, None)
+
+
+def test_inside_a_run_of_another_store_it_speaks_to_that_one(tmp_path: Path) -> None:
+    manager = ArtifactManager()
+    manager.log_artifact("data", data=[1])
+    with ExperimentContext(store=tmp_path / "other", monitor_hardware=False) as run:
+        assert current_run() is run
+        manager.log_artifact("data", data=["other"])
+        manager.log_artifact("data", data=["newer"])
+        assert manager.rollback("data", 1).version == 1
+        assert manager.use_artifact("data").load() == ["other"]
+        assert [version.ref for version in manager.list_artifacts()] == ["data:v1", "data:v2"]
+        assert manager.get_lineage("data:v1") == {"data:v1": ()}
+    assert manager.use_artifact("data").load() == [1]

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from instrument import ExperimentContext, log_metrics, registry
-from instrument.artifacts import ArtifactManager
+from instrument import ArtifactManager, ExperimentContext, log_metrics, registry
 from instrument.cli import main as command_line
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError, StoreError

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from instrument import given, registry, settings
-from instrument.artifacts.handle import Artifact
-from instrument.artifacts.logging import log_value
+from instrument.artifacts import Artifact, log_value
 from instrument.clock import SystemClock
-from instrument.naming import LATEST, Reference, check_artifact_name, parse_reference
+from instrument.context import ExperimentContext
+from instrument.current import current_run
+from instrument.given import Referring
+from instrument.naming import LATEST, Reference, parse_reference, versioned
 from instrument.protocols import Clock, Store
 from instrument.vocabulary import ArtifactVersion
 
@@ -16,8 +18,9 @@ from instrument.vocabulary import ArtifactVersion
 class ArtifactManager:
     """Logs, uses and lists the artifacts of a store. Holds no state: any thread may use it.
 
-    Inside a run `ExperimentContext.log_artifact` and ``use_artifact`` do the same and also record
-    what the run made and used.
+    Where the calling code belongs to an open run, the run makes and uses them, in its own store,
+    as by its own `ExperimentContext.log_artifact` and ``use_artifact``. With a `store` or a
+    `run_id` given it is a manager of that store alone, whatever run is open.
 
     Args:
         store: The store, or its directory; by default the one that the settings name.
@@ -34,11 +37,13 @@ class ArtifactManager:
         self._clock = SystemClock()
         self._store = store if isinstance(store, Store) else _open(store, self._clock)
         self._run_id = run_id
+        self._joins = store is None and run_id is None
 
     @property
     def store(self) -> Store:
-        """The store."""
-        return self._store
+        """The store; inside a run that it joins, the one of the run."""
+        run = self._run()
+        return (run.store if run is not None else None) or self._store
 
     def log_artifact(  # noqa: PLR0913 - what an artifact consists of
         self,
@@ -47,14 +52,23 @@ class ArtifactManager:
         data: Any = None,
         file_path: str | Path | None = None,
         metadata: Mapping[str, Any] | None = None,
-        parent_artifacts: Iterable[str] | None = None,
+        parent_artifacts: Referring | Iterable[Referring] | None = None,
         *,
         pickle: bool = False,
     ) -> ArtifactVersion:
         """Store a value, a file or a directory as a version of `name`.
 
-        See `instrument.artifacts.log_value` for the arguments and the errors.
+        See `ExperimentContext.log_artifact` for the arguments. Outside a run nothing becomes a
+        parent by itself, and what the store does not take is a `StoreError`.
         """
+        run = self._run()
+        if run is not None:
+            return run.log_artifact(
+                name, type, data, file_path, metadata, parent_artifacts, pickle=pickle
+            )
+        parents = given.references(
+            "parent_artifacts", () if parent_artifacts is None else parent_artifacts
+        )
         return log_value(
             self._store,
             name=name,
@@ -62,7 +76,7 @@ class ArtifactManager:
             data=data,
             file_path=file_path,
             metadata=metadata,
-            parents=parent_artifacts or (),
+            parents=parents,
             run_id=self._run_id,
             clock=self._clock,
             pickle=pickle,
@@ -74,13 +88,13 @@ class ArtifactManager:
         file_path: str | Path,
         type: str = "other",  # noqa: A002 - the field's name
         metadata: Mapping[str, Any] | None = None,
-        parent_artifacts: Iterable[str] | None = None,
+        parent_artifacts: Referring | Iterable[Referring] | None = None,
     ) -> ArtifactVersion:
         """`log_artifact` of a path. Files of any size stream; none is held in memory."""
         return self.log_artifact(name, type, None, file_path, metadata, parent_artifacts)
 
-    def use_artifact(self, name: str, version: int | str | None = None) -> Artifact:
-        """An artifact, to read.
+    def use_artifact(self, name: Referring, version: int | str | None = None) -> Artifact:
+        """An artifact, to read; inside a run that it joins, an input of the run.
 
         Args:
             name: Its name, or a whole reference (``name:vN``, ``name:alias``).
@@ -90,11 +104,10 @@ class ArtifactManager:
             UsageError: The name or version is not usable, or both name a version.
             NotFoundError: There is no such artifact.
         """
-        reference = parse_reference(name)
-        if version is not None:
-            word = f"v{version}" if isinstance(version, int) else version
-            reference = parse_reference(f"{check_artifact_name(name)}:{word}")
-        return Artifact(self._store, self._store.resolve(reference))
+        run = self._run()
+        if run is not None:
+            return run.use_artifact(name, version)
+        return Artifact(self._store, self._resolved(given.reference(name), version))
 
     def get_lineage(self, reference: str) -> dict[str, tuple[str, ...]]:
         """What an artifact was made from, all the way up.
@@ -107,19 +120,20 @@ class ArtifactManager:
             UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
             NotFoundError: There is no such artifact, or an ancestor is missing from the store.
         """
-        first = self._store.resolve(parse_reference(reference))
+        store = self.store
+        first = store.resolve(parse_reference(reference))
         lineage = {first.ref: first.parents}
         waiting = list(first.parents)
         for parent in waiting:
             if parent not in lineage:
-                version = self._store.resolve(parse_reference(parent))
+                version = store.resolve(parse_reference(parent))
                 lineage[parent] = version.parents
                 waiting += version.parents
         return lineage
 
     def list_artifacts(self, name: str | None = None) -> list[ArtifactVersion]:
         """All versions of `name`, or of every name, by name and version."""
-        return list(self._store.artifacts(name))
+        return list(self.store.artifacts(name))
 
     def rollback(self, name: str, to_version: int | str) -> ArtifactVersion:
         """Point ``latest`` of `name` at an earlier version. Nothing is lost: later ones stay.
@@ -131,9 +145,16 @@ class ArtifactManager:
         Raises:
             NotFoundError: There is no such version.
         """
-        version = self.use_artifact(name, to_version).version
+        version = self._resolved(name, to_version)
         reference = Reference(version.name, version.version, None)
-        return self._store.tag(reference, LATEST, self._clock.now())
+        return self.store.tag(reference, LATEST, self._clock.now())
+
+    def _resolved(self, name: str, version: int | str | None) -> ArtifactVersion:
+        return self.store.resolve(parse_reference(versioned(name, version)))
+
+    def _run(self) -> ExperimentContext | None:
+        """The run that the calling code belongs to, where this manager joins one."""
+        return current_run() if self._joins else None
 
 
 def _open(directory: str | Path | None, clock: Clock) -> Store:
