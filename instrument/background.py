@@ -4,6 +4,7 @@ git is asked first, and answers while the run is opened; the rest is left to thr
 of the run waits for.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from instrument.records import CodeCaptured, EnvironmentCaptured
 from instrument.redaction.kept import redact_texts
 from instrument.settings import Settings
 
+from instrument.vocabulary import EnvironmentCaptureLevel
 if TYPE_CHECKING:
     from instrument.telemetry import Sampler
 
@@ -58,6 +60,7 @@ class Background:
         self.error: BaseException | None = None
         self._recording = recording
         self._settings = settings
+        self._code: CodeCaptured | None = None
         self._monitor_hardware = monitor_hardware
         self._reading: CodeReading | None = None
         self._unasked: Exception | None = None
@@ -96,7 +99,7 @@ class Background:
         (reading, self._reading), failure = (self._reading, None), self._unasked
         try:
             if reading is not None:
-                self._recording.record(reading.finish())
+                self._record_code(reading.finish())
                 self._reading = reading  # there may be more to it
         except Exception as error:
             failure = error
@@ -124,6 +127,8 @@ class Background:
                 "the store does not answer"
                 if records.spool
                 else f"not done {END_SECONDS:g} seconds after the end of the run"
+        with guard.protect("keep the cells of the notebook"):
+            self._keep_cells()
             )
             guard.problem("finish the capture of the environment", TimeoutError(reason))
         if self._sampler is not None:
@@ -189,7 +194,28 @@ class Background:
                 store = self._recording.store
                 put = store.put_bytes if store is not None else None
                 digests = {name: put(data) for name, data in kept.objects.items()} if put else {}
-                self._recording.record(msgspec.structs.replace(kept.code, **digests))
+                self._record_code(msgspec.structs.replace(kept.code, **digests))
+
+    def _record_code(self, code: CodeCaptured) -> None:
+        is_basic = self._settings.capture_level < EnvironmentCaptureLevel.STANDARD
+        if "IPython" in sys.modules and not is_basic:
+            from instrument.capture.cells import has_cells
+
+            code = msgspec.structs.replace(code, cells="" if has_cells() else None)
+        self._code = code
+        self._recording.record(code)
+
+    def _keep_cells(self) -> None:
+        """Record what a notebook has executed until now."""
+        code, store = self._code, self._recording.store
+        if code is None or code.cells is None or store is None:
+            return
+        from instrument.capture.cells import executed_cells
+
+        content, why = executed_cells()
+        digest = store.put_bytes(content) if content else ""
+        reason = "; ".join(filter(None, (code.reason, why))) or None
+        self._recording.record(msgspec.structs.replace(code, cells=digest, reason=reason))
 
     def _keep_snapshot(self, level: int) -> None:
         from instrument.canonical import canonical_bytes

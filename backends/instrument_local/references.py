@@ -48,7 +48,7 @@ def objects_of(record: Record) -> Iterator[str]:
     match record:
         case EnvironmentCaptured(snapshot=snapshot, files=files):
             yield from filter(None, (snapshot, *files.values()))
-        case CodeCaptured(patch=patch, manifest=manifest, script=script):
-            yield from filter(None, (patch, manifest, script))
+        case CodeCaptured(patch=patch, manifest=manifest, script=script, cells=cells):
+            yield from filter(None, (patch, manifest, script, cells))
         case TelemetrySummarised(columns=columns):
             yield from columns

@@ -32,7 +32,7 @@ def notebook() -> dict[str, Any]:
 
     ``executed_count`` counts executions in this kernel before the run, its own cell included.
     """
-    shell = _shell()
+    shell = shell_of_ipython()
     path = _path(shell)
     cells, why = _cells(path) if path else (None, _WHY_NO_NAME)
     reasons = {"cell_count": why} if why else {}
@@ -46,8 +46,12 @@ def notebook() -> dict[str, Any]:
     }
 
 
-def _shell() -> Any:
-    """IPython's shell, where there is one."""
+def shell_of_ipython() -> Any:
+    """IPython's shell.
+
+    Raises:
+        NotKnown: There is none in this process.
+    """
     module = sys.modules.get("IPython.core.interactiveshell")
     cls = getattr(module, "InteractiveShell", None)
     if cls is None or not cls.initialized():

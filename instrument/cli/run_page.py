@@ -48,7 +48,7 @@ def run_page(store: Store, run: RunSummary) -> "Group":
 
     code = _captured_code(store, run)
     pages: list[RenderableType] = [_heading(run), Text(), facts(_fact_lines(store, run, code))]
-    for title, page in _sections(store, run, _lacking(store, code)):
+    for title, page in _sections(store, run, _lacking(store, run, code)):
         pages += [Text(), *section(title, page)]
     return Group(*pages)
 
@@ -182,13 +182,26 @@ def _flow(run: RunSummary, checkpoints: Mapping[str, str]) -> "RenderableType":
 
 def _code(run: RunSummary, captured: CodeCaptured | None) -> str:
     """Branch, commit, and whether it was changed; or why nobody knows."""
+    cells = _cells(run, captured)
     if run.git is None:
-        return f"unknown: {captured.reason}" if captured and captured.reason else "unknown"
+        why = f": {captured.reason}" if captured and captured.reason else ""
+        return f"unknown{why}{cells}"
     commit = run.git.commit[:12] if run.git.commit else "no commit yet"
     branch = run.git.branch or "detached"
     changed = {True: "with uncommitted changes", False: "clean", None: "changes unknown"}
     kept = ", kept as a patch" if captured and captured.patch else ""
-    return f"{branch} @ {commit}, {changed[run.git.dirty]}{kept}"
+    return f"{branch} @ {commit}, {changed[run.git.dirty]}{kept}{cells}"
+
+
+def _cells(run: RunSummary, captured: CodeCaptured | None) -> str:
+    """Whether what a notebook executed is kept; that is done when the run ends."""
+    if captured is None or captured.cells is None:
+        return ""
+    if not captured.cells:
+        is_open = run.state == "RUNNING"
+        return f", cells of the notebook {'are kept at its end' if is_open else 'not kept'}"
+    why = f" ({captured.reason})" if run.git and captured.reason else ""
+    return f", cells of the notebook kept{why}"
 
 
 def _captured_code(store: Store, run: RunSummary) -> CodeCaptured | None:
@@ -198,13 +211,19 @@ def _captured_code(store: Store, run: RunSummary) -> CodeCaptured | None:
         if isinstance(entry.record, CodeCaptured):
             last = entry.record
             has_remotes = last.git is not None and last.git.remotes is not None
-            if run.attempts == 1 and (has_remotes or last.manifest is not None):
+            is_whole = has_remotes or last.manifest is not None
+            if run.attempts == 1 and is_whole and last.cells != "":
                 break
     return last
 
 
-def _lacking(store: Store, code: CodeCaptured | None) -> str:
-    """What the record of the code lacks: files, and secrets in others; empty for nothing."""
+def _lacking(store: Store, run: RunSummary, code: CodeCaptured | None) -> str:
+    """What the record of the code lacks: files, secrets in others, cells; empty for nothing."""
+    cells = _cells(run, code).removeprefix(", ") if code and code.cells == "" else ""
+    return ", ".join(filter(None, (_lacking_files(store, code), cells)))
+
+
+def _lacking_files(store: Store, code: CodeCaptured | None) -> str:
     if code is None or code.manifest is None:
         return ""
     from instrument.capture.manifest import read_manifest

@@ -1,4 +1,4 @@
-"""``instrument runs metrics | patch | packages``: what one run left behind, in full."""
+"""``instrument runs metrics | patch | cells | packages``: what one run left behind, in full."""
 
 import csv
 import io
@@ -60,6 +60,26 @@ def run_patch(options: Options, run: str) -> None:
     digest = patch_of(store, summary.id)
     if digest is None:
         raise NotFoundError(f"run {summary.id} has no patch: its code was clean, or is not known")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(store.get_bytes(digest))
+
+
+@click.command("cells")
+@click.argument("run")
+@click.pass_obj
+def run_cells(options: Options, run: str) -> None:
+    """Print the cells that a notebook had executed when the run ended, without secrets."""
+    store = open_store(options)
+    summary = find_run(store, run)
+    digest = None
+    for entry in store.entries(summary.id):
+        if isinstance(entry.record, CodeCaptured):
+            digest = entry.record.cells or digest
+    if digest is None:
+        raise NotFoundError(
+            f"run {summary.id} has no cells: it was no notebook, had capture level 1, or has not "
+            "come to its end"
+        )
     sys.stdout.flush()
     sys.stdout.buffer.write(store.get_bytes(digest))
 

@@ -15,6 +15,7 @@ from instrument.cli.opening import Options, find_run, open_store, warn_if_unread
 from instrument.cli.output import emit_json, say, show, state_text, table, write_text
 from instrument.cli.run_results import (
     patch_of,
+    run_cells,
     run_metrics,
     run_packages,
     run_patch,
@@ -192,7 +193,7 @@ def diff_runs(options: Options, a: str, b: str, as_json: bool) -> None:
     show(differences_page(comparison))
 
 
-for _command in (run_calls, run_metrics, run_patch, run_packages):
+for _command in (run_calls, run_metrics, run_patch, run_cells, run_packages):
     runs.add_command(_command)
 
 

@@ -10,7 +10,7 @@ class CodeCaptured(Record, frozen=True, kw_only=True, tag="code_captured"):
     """The user's code at the start, before anything can change it.
 
     The first such record has what must be known at once; a second one, from the background, has
-    the rest and takes its place.
+    the rest and takes its place, and so does that of the end of a run in a notebook.
 
     Attributes:
         git: State of the repository, or None.
@@ -19,6 +19,8 @@ class CodeCaptured(Record, frozen=True, kw_only=True, tag="code_captured"):
         manifest: Digest of the object that lists each file that differs, with the digest of its
             bytes, and what was left out; None when nothing differs.
         script: Digest of the source of the running script, for code in no repository, or None.
+        cells: In IPython, digest of the sources of the cells that were executed up to the end of
+            the run, which a last such record has; empty before that, None elsewhere.
     """
 
     git: GitState | None
@@ -26,6 +28,7 @@ class CodeCaptured(Record, frozen=True, kw_only=True, tag="code_captured"):
     patch: str | None = None
     manifest: str | None = None
     script: str | None = None
+    cells: str | None = None
 
 
 class EnvironmentCaptured(Record, frozen=True, kw_only=True, tag="environment_captured"):
