@@ -19,8 +19,8 @@ from instrument.protocols import Clock, Recorder, Records, Store
 from instrument.records import CodeCaptured, EnvironmentCaptured
 from instrument.redaction.kept import redact_texts
 from instrument.settings import Settings
-
 from instrument.vocabulary import EnvironmentCaptureLevel
+
 if TYPE_CHECKING:
     from instrument.telemetry import Sampler
 
@@ -60,9 +60,9 @@ class Background:
         self.error: BaseException | None = None
         self._recording = recording
         self._settings = settings
-        self._code: CodeCaptured | None = None
         self._monitor_hardware = monitor_hardware
         self._reading: CodeReading | None = None
+        self._code: CodeCaptured | None = None
         self._unasked: Exception | None = None
         self._thread: threading.Thread | None = None
         self._sampler: Sampler | None = None
@@ -127,10 +127,10 @@ class Background:
                 "the store does not answer"
                 if records.spool
                 else f"not done {END_SECONDS:g} seconds after the end of the run"
-        with guard.protect("keep the cells of the notebook"):
-            self._keep_cells()
             )
             guard.problem("finish the capture of the environment", TimeoutError(reason))
+        with guard.protect("keep the cells of the notebook"):
+            self._keep_cells()
         if self._sampler is not None:
             with guard.protect("stop telemetry"):
                 self._sampler.stop(left_until(deadline))
