@@ -6,8 +6,8 @@ the program imports it, and the patches are taken out when the last run is close
 """
 
 from instrument.intercept.libraries import Library
-from instrument.intercept.patching import Around, Target
 from instrument.intercept.session import Destination
 from instrument.intercept.switch import complete, install, uninstall
+from instrument.intercept.targets import Around, Target
 
 __all__ = ["Around", "Destination", "Library", "Target", "complete", "install", "uninstall"]

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 
 def _begin(load: Load, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from instrument.intercept.chat_templates import last_template
 from instrument.intercept.generation import Act, random_state, tally_of
 from instrument.intercept.loads import error_text, problem
 from instrument.intercept.origins import origin_of
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _POSITIONS: Final = (
     "inputs",

@@ -10,7 +10,7 @@ from instrument.intercept import session
 from instrument.intercept.facts import digest_of_text, plain
 from instrument.intercept.loads import problem
 from instrument.intercept.origins import origin_of
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _MAX_KNOWN: Final = 1000
 _NO_OPTIONS: Final = frozenset(

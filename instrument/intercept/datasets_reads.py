@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, current_load, problem
-from instrument.intercept.patching import Target
 from instrument.intercept.reads import columns, read_all, read_of
+from instrument.intercept.targets import Target
 from instrument.intercept.wrapper import CallWrapper
 
 _ASKED: Final = ("data_dir", "data_files", "name", "revision", "split", "streaming")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall, current_load, problem
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _ASKED: Final = (
     "custom_pipeline",

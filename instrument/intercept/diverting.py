@@ -13,7 +13,7 @@ import sys
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
 from typing import Any, Final, cast
 
-from instrument.intercept.patching import Around
+from instrument.intercept.targets import Around
 
 _OTHER_KINDS: Final = (
     inspect.CO_GENERATOR

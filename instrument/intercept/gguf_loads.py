@@ -6,7 +6,7 @@ from typing import Any, Final
 from instrument.intercept.constructors import Constructor
 from instrument.intercept.facts import digest_of_text, known
 from instrument.intercept.loads import Load, LoadCall
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _SHARD: Final = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.gguf$")
 _TEMPLATE: Final = "tokenizer.chat_template"

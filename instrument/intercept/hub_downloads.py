@@ -10,8 +10,8 @@ from typing import Any, Final
 from instrument.intercept.diverting import caller
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall, current_group, current_load
-from instrument.intercept.patching import Target
 from instrument.intercept.reads import read_all
+from instrument.intercept.targets import Target
 from instrument.intercept.transformers_facts import commit_of, sees_file
 
 _ASKED: Final = ("allow_patterns", "filename", "ignore_patterns", "repo_type", "subfolder")

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 GROUP: Final = "instrument.interceptors"
 

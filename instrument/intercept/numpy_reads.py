@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from instrument.intercept.loads import Load
-from instrument.intercept.patching import Target
 from instrument.intercept.reads import columns, read_of, readers
+from instrument.intercept.targets import Target
 
 
 def _read(load: Load, result: Any) -> None:

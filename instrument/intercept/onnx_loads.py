@@ -8,7 +8,7 @@ from typing import Any, Final
 from instrument.intercept.constructors import Constructor
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _MAX_BYTES: Final = 64 << 20
 """A model with weights in other files is smaller: it holds its graph and their names."""

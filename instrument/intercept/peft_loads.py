@@ -8,7 +8,7 @@ from typing import Any, Final
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall
 from instrument.intercept.origins import origin_of
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _CONFIG: Final = "adapter_config.json"
 

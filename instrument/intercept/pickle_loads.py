@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall
-from instrument.intercept.patching import Target
 from instrument.intercept.reads import ReadCall
+from instrument.intercept.targets import Target
 
 
 def _loaded(load: Load, result: Any) -> None:

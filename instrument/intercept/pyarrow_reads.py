@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from instrument.intercept.constructors import Constructor
 from instrument.intercept.loads import Load
-from instrument.intercept.patching import Target
 from instrument.intercept.reads import columns, read_of
+from instrument.intercept.targets import Target
 
 
 def _read(load: Load, result: Any) -> None:

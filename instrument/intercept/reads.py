@@ -17,8 +17,8 @@ from instrument.intercept.content import MAX_FILES
 from instrument.intercept.diverting import caller
 from instrument.intercept.facts import MAX_TEXT
 from instrument.intercept.loads import Begin, End, Load, LoadCall, current_load, path_of
-from instrument.intercept.patching import Target
 from instrument.intercept.repeats import is_news
+from instrument.intercept.targets import Target
 
 MAX_COLUMNS: Final = 200
 _READERS: Final = "datasets."  # a stream of this library reads when it is iterated

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from instrument.intercept.facts import tensor_facts
 from instrument.intercept.loads import Load, LoadCall
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _FLAVOURS: Final = ("flax", "numpy", "torch")
 

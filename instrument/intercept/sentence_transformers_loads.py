@@ -6,7 +6,7 @@ from typing import Any, Final
 from instrument.intercept.constructors import Constructor
 from instrument.intercept.facts import known
 from instrument.intercept.loads import Load, LoadCall, current_load
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 from instrument.intercept.transformers_facts import commit_of
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from instrument.intercept.facts import known, tensor_facts
 from instrument.intercept.loads import Load, LoadCall
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 
 _HOLDERS: Final = ("state_dict", "model_state_dict", "model", "module")
 _ENDINGS: Final = frozenset({"weight", "bias"})

@@ -15,7 +15,7 @@ import msgspec
 from instrument.errors import UsageError
 from instrument.intercept import session, switch
 from instrument.intercept.libraries import LIBRARIES, Library
-from instrument.intercept.patching import Target
+from instrument.intercept.targets import Target
 from instrument.protocols import Recorder
 from instrument.records import EnvironmentCaptured
 from instrument.vocabulary import Health

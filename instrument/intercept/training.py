@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from instrument.capture.config import config_values
 from instrument.intercept import session
 from instrument.intercept.loads import problem
-from instrument.intercept.patching import Around, Target
+from instrument.intercept.targets import Around, Target
 from instrument.records import Params
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from instrument.intercept.loads import (
     group_of_loads,
     problem,
 )
-from instrument.intercept.patching import Around, Target
+from instrument.intercept.targets import Around, Target
 from instrument.intercept.transformers_facts import ADAPTER, describe, sees_file
 
 _ASKED: Final = (

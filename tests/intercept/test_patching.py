@@ -17,7 +17,8 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from instrument.intercept.patching import Around, Patches, Target
+from instrument.intercept.patching import Patches
+from instrument.intercept.targets import Around, Target
 
 _LIBRARY = '''
 class Base:
