@@ -15,6 +15,7 @@ import msgspec
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.guard import Guard, one_line
 from instrument.identity import Identity
+from instrument.overhead import Overhead
 from instrument.protocols import Clock, Recorder, Records, Store
 from instrument.records import CodeCaptured, EnvironmentCaptured
 from instrument.redaction.kept import redact_texts
@@ -38,6 +39,7 @@ class Recording(Recorder, Protocol):
     store: Store | None
     clock: Clock
     guard: Guard
+    overhead: Overhead
 
 
 class Background:
@@ -49,14 +51,10 @@ class Background:
         monitor_hardware: Whether telemetry is sampled.
 
     Attributes:
-        seconds: What the capture took.
-        telemetry_cpu_seconds: What telemetry took; None where nothing was sampled.
         error: What a strict run failed with, to be raised where the user waits for it.
     """
 
     def __init__(self, recording: Recording, settings: Settings, *, monitor_hardware: bool) -> None:
-        self.seconds = 0.0
-        self.telemetry_cpu_seconds: float | None = None
         self.error: BaseException | None = None
         self._recording = recording
         self._settings = settings
@@ -134,7 +132,6 @@ class Background:
         if self._sampler is not None:
             with guard.protect("stop telemetry"):
                 self._sampler.stop(left_until(deadline))
-                self.telemetry_cpu_seconds = self._sampler.cpu_seconds
 
     def _run(self, work: Callable[[], None], doing: str) -> None:
         self._thread = self._start(work, doing, "instrument-capture")
@@ -144,7 +141,8 @@ class Background:
 
         def run() -> None:
             try:
-                work()
+                with self._recording.overhead.span("capture"):
+                    work()
             except BaseException as error:  # whatever it is, it is not the user's
                 self._failed(doing, error)
 
@@ -169,7 +167,7 @@ class Background:
         return not thread.is_alive()
 
     def _capture(self, records: Records) -> None:
-        before, guard = time.perf_counter(), self._recording.guard
+        guard = self._recording.guard
         reading = self._reading
         code: threading.Thread | None = None
         with guard.protect("keep the code"):
@@ -184,7 +182,6 @@ class Background:
             self._watch()
         if code is not None:
             code.join()
-        self.seconds = time.perf_counter() - before
 
     def _keep_code(self) -> None:
         """Record what takes git longer, and store what differs from the commit."""
@@ -251,6 +248,7 @@ class Background:
                 recording.clock,
                 whole_node=is_first_on_node() if identity.is_rank else identity.owner,
                 budget_percent=self._settings.overhead_budget,
+                overhead=recording.overhead,
                 grid_gco2e_per_kwh=self._settings.grid_gco2e_per_kwh,
                 put=recording.store.put_bytes if recording.store is not None else None,
             )

@@ -31,6 +31,7 @@ from instrument.errors import UsageError
 from instrument.guard import one_line, say
 from instrument.identity import Identity
 from instrument.naming import check_given_run_id
+from instrument.overhead import costs
 from instrument.protocols import Store
 from instrument.recording import Recording, open_store
 from instrument.records import Params, Problem, RunFinished, RunStarted
@@ -266,6 +267,7 @@ class ExperimentContext(RunValues, RunArtifacts):
             self.id = ""
             raise
 
+    @costs("capture")
     def _start_recording(self) -> None:
         if self._settings.trace:
             from instrument.intercept.tracing import trace_functions

@@ -27,6 +27,7 @@ from instrument.errors import AuditError, InstrumentError, StoreError
 from instrument.guard import Guard, say
 from instrument.handover import Handover, Offer, own_board
 from instrument.identity import Identity
+from instrument.overhead import Overhead
 from instrument.protocols import Clock, Records, Store
 from instrument.records import ProcessFinished, Record, RunFinished
 from instrument.redaction.kept import redact_record
@@ -58,7 +59,7 @@ class Recording:
         self.store = store
         self.clock: Clock = SystemClock()
         self.guard = Guard(self._take_now, strict=settings.strict)
-        self.blocking_seconds = 0.0
+        self._account()
         self.data_limit_bytes = int(settings.hash_limit_gib * 2**30)
         self._settings = settings
         self._background = Background(self, settings, monitor_hardware=monitor_hardware)
@@ -86,8 +87,7 @@ class Recording:
             StoreError: The run is strict, or its audit required, and it cannot be recorded or not
                 be audited; it has not begun.
         """
-        before = time.perf_counter()
-        self._started_at = before
+        self._started_at = time.perf_counter()
         if self._owner:
             self._background.ask_git()
         try:
@@ -108,7 +108,6 @@ class Recording:
             self._background.watch()
         self._offer_to_children()
         _active.add(self)
-        self.blocking_seconds += time.perf_counter() - before
 
     def _open_journal(self) -> None:
         """Open this process's journal; what fails here is told and the run goes on.
@@ -169,14 +168,20 @@ class Recording:
         self._records = records
         self.take = records.take
 
+    def _account(self) -> None:
+        """From now on count what recording costs; who is asked at each call is bound here once."""
+        self.overhead = Overhead()
+        self.metrics_weights = self.overhead.metrics_weights
+
     # --- while it runs -------------------------------------------------------------------------
 
     def record(self, record: Record) -> None:
         """See `instrument.protocols.Recorder`."""
-        try:
-            self.take(redact_record(record), _now(UTC))
-        except Exception as error:
-            self.problem(f"record {type(record).__name__}", error)
+        with self.overhead.span("records"):
+            try:
+                self.take(redact_record(record), _now(UTC))
+            except Exception as error:
+                self.problem(f"record {type(record).__name__}", error)
 
     def problem(self, doing: str, error: BaseException) -> None:
         """See `instrument.protocols.Recorder`."""
@@ -200,7 +205,14 @@ class Recording:
         """
         if not self._finishing.acquire(blocking=False):
             return  # for good: a signal may come while the end is being written
-        before = time.perf_counter()
+        with self.overhead.span("end"):
+            self._end(end, last)
+        self._close()
+        self._finish_mirrors()
+        if failure := self._background.error or self._failure:
+            raise failure
+
+    def _end(self, end: RunFinished | None, last: Callable[[], None]) -> None:
         deadline = time.monotonic() + END_SECONDS
         _active.discard(self)
         with self._at_the_end("withdraw the run from child processes"):
@@ -222,11 +234,6 @@ class Recording:
         with self._at_the_end("record what became of the run"):
             if self._owner and end is not None:
                 self.record(end)
-        self.blocking_seconds += time.perf_counter() - before
-        self._close()
-        self._finish_mirrors()
-        if failure := self._background.error or self._failure:
-            raise failure
 
     @contextmanager
     def _at_the_end(self, doing: str) -> Iterator[None]:
@@ -248,12 +255,7 @@ class Recording:
 
     def _close(self) -> None:
         records = self._records
-        overhead = {
-            "blocking_seconds": self.blocking_seconds,
-            "background_seconds": self._background.seconds,
-        }
-        if self._background.telemetry_cpu_seconds is not None:
-            overhead["telemetry_cpu_seconds"] = self._background.telemetry_cpu_seconds
+        overhead = self.overhead.told(self.duration_seconds())
         with self._at_the_end("record the end of the process"):
             self.record(ProcessFinished(lost=records.lost, overhead=overhead))
         with self._at_the_end("close the journal"):
@@ -319,7 +321,8 @@ class Recording:
         self._background = Background(self, self._settings, monitor_hardware=False)
         self._offer = None
         self._followers = []
-        self.blocking_seconds = 0.0
+        self._account()
+        self._started_at = time.perf_counter()
         self._finishing = threading.Lock()
         self._failure = None
         unopened = OpenedOnUse(self.open_own_journal)

@@ -13,6 +13,7 @@ from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.given import Referring
 from instrument.guard import say
 from instrument.naming import check_artifact_name, checkpoint_name, parse_reference, versioned
+from instrument.overhead import costs
 from instrument.protocols import Store
 from instrument.recording import Recording
 from instrument.records import ArtifactLogged, ArtifactUsed, CheckpointSaved, Record
@@ -68,6 +69,7 @@ class RunArtifacts(ABC):
         """References of what the run has used so far, in order of first use."""
         return tuple(self._used)
 
+    @costs("artifacts")
     def log_artifact(  # noqa: PLR0913 - what an artifact consists of
         self,
         name: str,
@@ -102,6 +104,7 @@ class RunArtifacts(ABC):
         content = _Content(data, file_path, metadata, parent_artifacts, pickle)
         return self._log(name, str(type), content)
 
+    @costs("artifacts")
     def use_artifact(self, reference: Referring, version: int | str | None = None) -> "Artifact":
         """The artifact that `reference` means now, recorded as an input of the run.
 
@@ -159,6 +162,7 @@ class RunArtifacts(ABC):
         """
         return self.log_checkpoint(file_path=path, step=step, metrics=metrics)
 
+    @costs("artifacts")
     def log_checkpoint(  # noqa: PLR0913 - what a checkpoint consists of
         self,
         data: Any = None,

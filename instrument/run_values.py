@@ -9,12 +9,14 @@ from instrument.capture.config import given_values
 from instrument.errors import UsageError
 from instrument.given import MAX_STEP, metric_name, number, numbers_by_name, shown
 from instrument.guard import one_line, say
+from instrument.overhead import clocks, costs
 from instrument.recording import Recording
 from instrument.records import Metrics, Params, Record
 from instrument.redaction import redact_text
 from instrument.redaction.kept import redact_record
 
 _INFINITY = float("inf")
+_MINUS_INFINITY = -_INFINITY
 MAX_METRIC_NAMES = 50_000
 """Every name costs a line in each summary; a million would make the store slow for everybody."""
 _MOST_OF_NAME = 80
@@ -79,6 +81,7 @@ class RunValues:
         else:
             say(f"could not {doing}: {one_line(error)}")
 
+    @costs("records")
     def log_params(self, values: Mapping[str, Any] | object) -> None:
         """Record parameters; nested names become dotted, secrets are left out by name.
 
@@ -88,7 +91,9 @@ class RunValues:
         """
         self._record_params(Params(values=named_params(values), source="log_params"))
 
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log_metrics(  # noqa: C901 - the hot path, in one piece
+        self, metrics: Mapping[str, Any], step: int | None = None
+    ) -> None:
         """Record numbers at one step. On return they survive ``kill -9``.
 
         Args:
@@ -99,8 +104,11 @@ class RunValues:
         Raises:
             UsageError: A name, a value or the step is not usable; nothing is recorded.
         """
-        if self._recording is None:
+        recording = self._recording
+        if recording is None:
             return
+        weight = next(recording.metrics_weights)
+        began = clocks() if weight else None
         if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEP):
             step = given.step_of(metrics, step)
         if type(metrics) is not dict:
@@ -108,10 +116,10 @@ class RunValues:
         values: dict[str, float | str] = {}
         names = self._metric_names
         for name, value in metrics.items():
-            recorded = names.get(name) if type(name) is str else None
+            recorded = names.get(name)
             if recorded is None:
                 recorded = self._metric_name(name)
-            if type(value) is float and -_INFINITY < value < _INFINITY:
+            if type(value) is float and _MINUS_INFINITY < value < _INFINITY:
                 values[recorded] = value
             else:
                 values[recorded] = number(name, value)
@@ -120,9 +128,11 @@ class RunValues:
             if not values and metrics:
                 return
         try:
-            self._recording.take(Metrics(values=values, step=step), _now(UTC))
+            recording.take(Metrics(values=values, step=step), _now(UTC))
         except Exception as error:
             self.problem("log metrics", error)
+        if began is not None:
+            recording.overhead.estimate("records", weight, began)
 
     def _record_params(self, record: Params) -> None:
         """Record parameters; the last value counts, and one that was another before is told."""

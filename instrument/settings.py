@@ -11,7 +11,7 @@
 | strict          | INSTRUMENT_STRICT            | raise the recorder's own failures               |
 | session         | INSTRUMENT_SESSION           | the session a run belongs to                    |
 | git_commit      | INSTRUMENT_GIT_COMMIT        | the commit, where there is no ``.git``          |
-| overhead_budget | INSTRUMENT_OVERHEAD_BUDGET   | CPU time telemetry may take, % of one processor |
+| overhead_budget | INSTRUMENT_OVERHEAD_BUDGET   | what recording may take, % of the time          |
 | grid_gco2e_per_kwh | INSTRUMENT_GRID_GCO2E_PER_KWH | grams of CO2e that a kWh stands for        |
 | console         | INSTRUMENT_CONSOLE           | keep what is printed: on or off                 |
 | intercept       | INSTRUMENT_INTERCEPT         | models, data, numpy, pickle, or none            |

@@ -272,11 +272,25 @@ def _recording(run: RunSummary, lacking: str) -> "RenderableType":
         verdict = text("the run is still open", "cyan")
     else:
         verdict = text("not complete", "yellow")
-    costs = ", ".join(
-        f"{name.removesuffix('_seconds').replace('_', ' ')} {duration(seconds)}"
-        for name, seconds in recording.overhead.items()
-    )
-    lines = Text.assemble(verdict, f"; it cost: {costs}" if costs else "")
+    lines = Text.assemble(verdict, _costs(recording.overhead))
     for line in (*recording.problems, *(f"note: {note}" for note in recording.notes)):
         lines.append("\n").append_text(text(f"- {line}"))
     return lines
+
+
+def _costs(overhead: Mapping[str, float]) -> str:
+    """What recording cost: how long the user's code waited, CPU time, and the parts of the wait."""
+    if "blocking_seconds" not in overhead:
+        return ""
+    told = f"; it cost: blocking {duration(overhead['blocking_seconds'])}"
+    if "blocking_share" in overhead:
+        told += f" ({100 * overhead['blocking_share']:.1f} % of the time)"
+    if "cpu_seconds" in overhead:
+        told += f", CPU {duration(overhead['cpu_seconds'])}"
+    ending = "_blocking_seconds"
+    parts = sorted(
+        ((seconds, name) for name, seconds in overhead.items() if name.endswith(ending)),
+        reverse=True,
+    )
+    listed_parts = (f"{name.removesuffix(ending)} {duration(seconds)}" for seconds, name in parts)
+    return f"{told} [{', '.join(listed_parts)}]" if parts else told

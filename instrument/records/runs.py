@@ -130,9 +130,12 @@ class ProcessFinished(Record, frozen=True, kw_only=True, tag="process_finished")
 
     Attributes:
         lost: How many records of this journal were lost.
-        overhead: What recording cost this process: seconds that the user's thread waited
-            (``blocking_seconds``), seconds of work in the background (``background_seconds``),
-            CPU time of the telemetry (``telemetry_cpu_seconds``).
+        overhead: What recording cost this process until this record: seconds that threads of the
+            user's waited (``blocking_seconds``), CPU time of theirs meanwhile and of our own
+            threads (``cpu_seconds``), how long the process recorded (``duration_seconds``), and of
+            each part its ``<part>_blocking_seconds`` and ``<part>_cpu_seconds``. Parts are
+            ``capture``, ``records`` (with an estimate of the metrics, made from some of the
+            calls), ``artifacts``, ``telemetry`` and ``end``.
     """
 
     lost: int

@@ -72,6 +72,8 @@ class Life:
         overhead = self._summary.recording.overhead
         for name, seconds in record.overhead.items():
             overhead[name] = overhead.get(name, 0.0) + seconds
+        if duration := overhead.get("duration_seconds"):
+            overhead["blocking_share"] = overhead.get("blocking_seconds", 0.0) / duration
 
     def is_owner(self, writer: str) -> bool:
         """Whether the process with this journal starts and ends the run."""

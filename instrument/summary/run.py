@@ -15,7 +15,9 @@ class Recording(msgspec.Struct, kw_only=True):
         complete: True when the run ended in order and nothing was lost or failed.
         problems: What was lost or failed, and why, one line each.
         notes: What was left out on purpose, or may be missing, one line each.
-        overhead: Seconds that recording cost, summed over the processes.
+        overhead: Seconds that recording cost, summed over the processes (see
+            `ProcessFinished.overhead`); and ``blocking_share``, what ``blocking_seconds`` are of
+            ``duration_seconds``, where that is known.
     """
 
     complete: bool = False

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from instrument.overhead import Overhead
 from instrument.protocols import Clock, Recorder
 from instrument.readings import Readings
 from instrument.records import TelemetrySampled, TelemetrySummarised
@@ -34,7 +35,8 @@ class Sampler:
         clock: Says when.
         interval_seconds: Time between samples at first.
         whole_node: Whether to watch the host and its GPUs, or this process alone.
-        budget_percent: The most CPU time to take, in percent of the time that passes.
+        budget_percent: The most that recording may cost, in percent of the time that passes.
+        overhead: Counts what it costs; by default the sampling alone.
         grid_gco2e_per_kwh: Carbon intensity of the electricity, in grams; None for unknown.
         put: Stores bytes and gives their digest; without one no columns are kept.
     """
@@ -47,6 +49,7 @@ class Sampler:
         *,
         whole_node: bool = True,
         budget_percent: float = DEFAULT_BUDGET_PERCENT,
+        overhead: Overhead | None = None,
         grid_gco2e_per_kwh: float | None = None,
         put: Callable[[bytes], str] | None = None,
     ) -> None:
@@ -64,6 +67,7 @@ class Sampler:
         self._samples = 0
         self._elapsed_seconds = 0.0
         self._budget = Budget(budget_percent)
+        self._overhead = overhead or Overhead()
         self._notes: list[str] = []
         self._failure: BaseException | None = None
         self._pid = os.getpid()
@@ -106,14 +110,13 @@ class Sampler:
         from instrument.telemetry.energy import energy
 
         values = self._readings.summary()
-        shed = [self._budget.reason] if self._budget.reason is not None else []
         return TelemetrySummarised(
             values=values | self._usage.summary(),
             samples=self._samples,
             interval_seconds=self._interval,
             columns=self._columns(),
             energy=energy(values, self._elapsed_seconds, self._grid),
-            notes=(*self._notes, *shed),
+            notes=(*self._notes, *self._budget.notes),
         )
 
     def _columns(self) -> tuple[str, ...]:
@@ -133,10 +136,11 @@ class Sampler:
                 due = next_due(due, now, self._interval)
                 if self._stopping.wait(due - now):
                     break
-                self._sample(self._clock.monotonic_seconds() - began)
+                with self._overhead.span("telemetry"):
+                    self._sample(self._clock.monotonic_seconds() - began)
                 self.cpu_seconds = time.thread_time()
                 now = self._clock.monotonic_seconds() - began
-                self._budget.spent(self.cpu_seconds, now)
+                self._budget.spent(self.cpu_seconds, now, self._overhead.seconds())
         except BaseException as failure:
             self._failure = failure
         finally:

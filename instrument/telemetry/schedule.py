@@ -6,6 +6,7 @@ EASE_AFTER_SECONDS: Final = 300.0
 MAX_EASING: Final = 10.0
 JUDGED_SAMPLES: Final = 5
 MAX_SHEDDING: Final = 64.0
+LEAST_SHARE: Final = 0.1
 
 
 def interval_at(elapsed_seconds: float, first_interval: float) -> float:
@@ -25,43 +26,72 @@ def next_due(due: float, now: float, interval: float) -> float:
 
 
 class Budget:
-    """Widens the interval while sampling takes more of a processor than it may.
+    """Widens the interval while recording, telemetry included, costs more than it may.
 
     Judged are `JUDGED_SAMPLES` samples at a time. The first sample, which makes the probes, is
-    none of them.
+    none of them. Telemetry is all that can be shed: where it takes less than `LEAST_SHARE` of the
+    budget nothing is gained by that, and it is only told. When there is room for twice as many
+    samples again, they are taken.
 
     Args:
-        percent: The most CPU time that sampling may take, in percent of the time that passes.
+        percent: The most that recording may cost, in percent of the time that passes.
     """
 
     def __init__(self, percent: float) -> None:
         self._percent = percent
-        self._before: tuple[float, float] | None = None
+        self._before: tuple[float, float, float] | None = None
         self._samples = 0
+        self._worst = 0.0
+        self._excess: str | None = None
         self.widening = 1.0
         """How many times the interval is wider than it would be."""
         self.reason: str | None = None
-        """Why it is, for people; None while it is not."""
+        """Why it was, for people; None while it never was."""
 
-    def spent(self, cpu_seconds: float, elapsed_seconds: float) -> None:
+    @property
+    def notes(self) -> list[str]:
+        """What was shed, and what could not be, for people."""
+        return [note for note in (self.reason, self._excess) if note is not None]
+
+    def spent(
+        self, cpu_seconds: float, elapsed_seconds: float, whole_seconds: float | None = None
+    ) -> None:
         """Take account after a sample.
 
         Args:
             cpu_seconds: CPU time of all the sampling so far.
             elapsed_seconds: Time that has passed so far.
+            whole_seconds: What all recording cost so far (`instrument.overhead`); None: no more.
         """
-        if self._before is None:
-            self._before = cpu_seconds, elapsed_seconds
-            return
-        self._samples += 1
-        if self._samples < JUDGED_SAMPLES:
-            return
-        cpu, elapsed = cpu_seconds - self._before[0], elapsed_seconds - self._before[1]
-        if elapsed > 0 and 100 * cpu / elapsed > self._percent and self.widening < MAX_SHEDDING:
+        now = cpu_seconds, elapsed_seconds, cpu_seconds if whole_seconds is None else whole_seconds
+        before = self._before
+        self._samples += before is not None
+        if before is None:
+            self._before = now
+        elif self._samples >= JUDGED_SAMPLES and elapsed_seconds > before[1]:
+            self._judge(*(later - earlier for later, earlier in zip(now, before, strict=True)))
+            self._before, self._samples = now, 0
+
+    def _judge(self, cpu: float, elapsed: float, whole: float) -> None:
+        """What passed since the last time."""
+        telemetry, share = 100 * cpu / elapsed, 100 * max(whole, cpu) / elapsed
+        if share <= self._percent:
+            if 2 * share <= self._percent:
+                self.widening = max(self.widening / 2, 1.0)
+        elif telemetry < LEAST_SHARE * self._percent or self.widening >= MAX_SHEDDING:
+            self._tell_excess(share, elapsed)
+        else:
             self.widening *= 2
             self.reason = (
                 f"telemetry: the interval between samples was widened {self.widening:g} times: a "
-                f"sample took {cpu / self._samples:.3g} CPU seconds, and the overhead budget is "
-                f"{self._percent:g} %"
+                f"sample took {cpu / self._samples:.3g} CPU seconds, all recording {share:.3g} % "
+                f"of the time, and the overhead budget is {self._percent:g} %"
             )
-        self._before, self._samples = (cpu_seconds, elapsed_seconds), 0
+
+    def _tell_excess(self, share: float, elapsed: float) -> None:
+        if share > self._worst:
+            self._worst = share
+            self._excess = (
+                f"recording took {share:.3g} % of the time for {elapsed:.3g} seconds: the overhead "
+                f"budget is {self._percent:g} %, and there was nothing to leave out"
+            )

@@ -1,0 +1,175 @@
+"""What a run says that recording it cost, against what it cost seen from outside."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from instrument import ExperimentContext, registry
+from instrument.background import Background
+from instrument.overhead import OFTEN, SELDOM, Overhead, clocks, helping, weights
+from instrument_local import store as local
+
+SLOW_SECONDS = 0.2
+LEAST = 0.5
+"""So much of the time that was truly spent is told, however busy the machine is."""
+
+
+def overhead_of(run: ExperimentContext) -> dict[str, float]:
+    assert run.store is not None
+    return run.store.run(run.id).recording.overhead
+
+
+def slowly(work: Callable[..., Any]) -> Callable[..., Any]:
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(SLOW_SECONDS)
+        return work(*args, **kwargs)
+
+    return slow
+
+
+def slow_journal(run: Any) -> None:
+    run.recording.take = slowly(run.recording.take)
+
+
+def quiet(**options: Any) -> ExperimentContext:
+    return ExperimentContext(capture_level=1, monitor_hardware=False, **options)
+
+
+def test_many_metrics_are_told_by_an_estimate() -> None:
+    with quiet() as run:
+        recording: Any = run.recording
+        take = recording.take
+
+        def slow(*record: Any) -> None:
+            time.sleep(0.001)
+            take(*record)
+
+        recording.take = slow
+        began = time.perf_counter()
+        for step in range(6 * OFTEN):
+            run.log_metrics({"loss": 0.5}, step=step)
+        spent = time.perf_counter() - began
+        recording.take = take
+    told = overhead_of(run)["records_blocking_seconds"]
+    assert LEAST * spent < told < 1.1 * spent + SLOW_SECONDS
+
+
+def test_one_metric_that_is_slow_is_told() -> None:
+    with quiet() as run:
+        slow_journal(run)
+        run.log_metrics({"loss": 0.5})
+    assert overhead_of(run)["records_blocking_seconds"] >= SLOW_SECONDS
+
+
+def test_an_artifact_is_told_once_and_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    with quiet() as run:
+        assert run.recording is not None
+        assert run.store is not None
+        before = run.recording.overhead.told(1)["blocking_seconds"]
+        slow_journal(run)
+        monkeypatch.setattr(local.LocalStore, "put_file", slowly(local.LocalStore.put_file))
+        began = time.perf_counter()
+        run.log_artifact("weights", data={"a": 1})
+        spent = time.perf_counter() - began
+        told = run.recording.overhead.told(1)
+    assert 2 * SLOW_SECONDS <= told["artifacts_blocking_seconds"] <= spent
+    assert told["blocking_seconds"] - before <= spent
+
+
+@pytest.mark.parametrize("what", ["log_checkpoint", "use_artifact"])
+def test_checkpoints_and_inputs_are_told(what: str) -> None:
+    with quiet() as run:
+        run.log_artifact("data", data={"a": 1})
+        assert run.recording is not None
+        before = run.recording.overhead.told(1)["artifacts_blocking_seconds"]
+        slow_journal(run)
+        getattr(run, what)({"b": 2} if what == "log_checkpoint" else "data")
+        told = run.recording.overhead.told(1)
+    assert told["artifacts_blocking_seconds"] - before >= SLOW_SECONDS
+
+
+def test_start_and_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "open_store", slowly(registry.open_store))
+    monkeypatch.setattr(Background, "stop", slowly(Background.stop))
+    with quiet() as run:
+        pass
+    told = overhead_of(run)
+    assert told["capture_blocking_seconds"] >= SLOW_SECONDS
+    assert told["end_blocking_seconds"] >= SLOW_SECONDS
+
+
+def test_what_is_captured_beside_costs_cpu_and_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep, is_kept = Background._keep_snapshot, threading.Event()
+
+    def busy(self: Background, level: int) -> None:
+        keep(self, level)
+        before = time.thread_time()
+        while time.thread_time() < before + SLOW_SECONDS:
+            pass
+        is_kept.set()
+
+    monkeypatch.setattr(Background, "_keep_snapshot", busy)
+    with quiet() as run:
+        assert run.recording is not None
+        before = run.recording.overhead.told(1)["blocking_seconds"]
+        assert is_kept.wait(60)
+        while run.recording.overhead.seconds() < before + SLOW_SECONDS:
+            time.sleep(0.01)
+        assert run.recording.overhead.told(1)["blocking_seconds"] == before
+    assert overhead_of(run)["capture_cpu_seconds"] >= SLOW_SECONDS
+
+
+def test_the_whole_is_the_sum_of_its_parts_and_has_a_share() -> None:
+    with ExperimentContext(capture_level=1) as run:
+        run.log_metrics({"loss": 0.5})
+        run.log_artifact("data", data={"a": 1})
+        time.sleep(1.3)  # a sample is taken
+    told = overhead_of(run)
+    for kind in ("blocking_seconds", "cpu_seconds"):
+        parts = [seconds for name, seconds in told.items() if name.endswith(f"_{kind}")]
+        assert told[kind] == pytest.approx(sum(parts))
+        assert told[kind] > 0
+    assert told["telemetry_cpu_seconds"] > 0
+    assert "telemetry_blocking_seconds" not in told
+    assert told["duration_seconds"] >= 1.3
+    assert told["blocking_share"] == told["blocking_seconds"] / told["duration_seconds"]
+
+
+def test_weights_stand_for_all_calls() -> None:
+    weight = weights()
+    calls = 17 * OFTEN + 3 * SELDOM
+    given = [next(weight) for _ in range(calls)]
+    assert sum(given) == calls
+    assert given[:OFTEN] == [1] * OFTEN
+    assert len([one for one in given if one]) == OFTEN + 16 + 3
+
+
+def test_calls_that_stand_for_many_took_no_longer_than_the_time() -> None:
+    overhead = Overhead()
+    cpu, now = clocks()
+    time.sleep(0.01)
+    overhead.estimate("records", 1000, (cpu, now))
+    assert 0.01 <= overhead.told(1)["records_blocking_seconds"] < 1
+
+
+def test_a_block_in_a_block_is_a_part_of_it_and_helpers_count() -> None:
+    overhead = Overhead()
+
+    def work() -> None:
+        before = time.thread_time()
+        while time.thread_time() < before + 0.05:
+            pass
+
+    with overhead.span("artifacts"), overhead.span("records"):
+        helper = threading.Thread(target=helping(work))
+        helper.start()
+        helper.join()
+        overhead.estimate("records", 5, clocks())
+    told = overhead.told(1)
+    assert "records_blocking_seconds" not in told
+    assert told["artifacts_cpu_seconds"] >= 0.05
