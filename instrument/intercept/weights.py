@@ -63,8 +63,13 @@ def have_changed(before: Weights, now: Weights) -> bool:
 
 
 def _sample(torch: Any, parameter: Any) -> tuple[Any, str] | None:
-    """Of plain tensors alone: one that is spread over processes would make them wait."""
+    """Of plain tensors alone: one that is spread over processes would make them wait.
+
+    And not while a CUDA graph is captured: to read a number then would end the capture.
+    """
     if type(parameter) is not torch.nn.Parameter or parameter.is_meta or not parameter.numel():
+        return None
+    if parameter.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
     middle = tuple(size // 2 for size in parameter.shape)
     return parameter.dtype, str(parameter.detach()[middle].item())
