@@ -15,8 +15,8 @@ import enum
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence, Set as AbstractSet
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,13 @@ MAX_DEPTH: Final = 64
 _BYTES: Final = (bytes, bytearray, memoryview)
 
 _encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class _Ways(NamedTuple):
+    """How a part without a plain form is written, and how a float is."""
+
+    fallback: Any
+    number: Callable[[float], float | str]
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -51,6 +58,33 @@ def digest_of_bytes(data: bytes | memoryview) -> str:
     return f"{ALGORITHM}:{hashlib.sha256(data).hexdigest()}"
 
 
+def json_bytes(value: object) -> bytes:
+    """`canonical_bytes`, but NaN and the infinities stay numbers.
+
+    They stand as Python's `json` writes and reads them: ``NaN``, ``Infinity``, ``-Infinity``.
+    Without one the bytes are the canonical ones.
+
+    Raises:
+        UsageError: As `canonical_bytes`.
+    """
+    odd: list[float] = []
+
+    def number(value: float) -> float:
+        if not math.isfinite(value):
+            odd.append(value)
+        return value
+
+    plain = _plain(value, _Ways(None, number), "value", 0)
+    try:
+        if not odd:
+            return _encoder.encode(plain)
+        import json
+
+        return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"a text has no UTF-8 form: {error}") from None
+
+
 def to_plain(value: object, *, fallback: Any = None) -> Any:
     """`value` as dicts, lists, strings, numbers, booleans and None.
 
@@ -65,61 +99,58 @@ def to_plain(value: object, *, fallback: Any = None) -> Any:
     Raises:
         UsageError: A part has no plain form, or `value` nests deeper than `MAX_DEPTH`.
     """
-    return _plain(value, fallback, "value", 0)
+    return _plain(value, _Ways(fallback, plain_float), "value", 0)
 
 
-def _plain(value: Any, fallback: Any, path: str, depth: int) -> Any:
+def _plain(value: Any, ways: _Ways, path: str, depth: int) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value.value if isinstance(value, enum.Enum) else value
     if isinstance(value, enum.Enum):
-        return _plain(value.value, fallback, path, depth)
+        return _plain(value.value, ways, path, depth)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return plain_float(float(value))
+        return ways.number(float(value))
     if depth > MAX_DEPTH:
         raise UsageError(f"{path[:80]} nests deeper than {MAX_DEPTH} levels; flatten it")
     if isinstance(value, Mapping):
-        return _plain_mapping(value, fallback, path, depth)
+        return _plain_mapping(value, ways, path, depth)
     if isinstance(value, (AbstractSet, Sequence)) and not isinstance(
         value, (bytes, bytearray, memoryview)
     ):
         items = [
-            _plain(item, fallback, f"{path}[{index}]", depth + 1)
-            for index, item in enumerate(value)
+            _plain(item, ways, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)
         ]
         return sorted(items, key=_encoder.encode) if isinstance(value, AbstractSet) else items
-    return _plain_object(value, fallback, path, depth)
+    return _plain_object(value, ways, path, depth)
 
 
-def _plain_mapping(
-    value: Mapping[Any, Any], fallback: Any, path: str, depth: int
-) -> dict[str, Any]:
+def _plain_mapping(value: Mapping[Any, Any], ways: _Ways, path: str, depth: int) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, item in value.items():
         name = _key(key)
         if name in plain:
             raise UsageError(f"{path[:80]} has two keys that JSON writes as {name!r:.80}")
-        plain[name] = _plain(item, fallback, f"{path}.{name}", depth + 1)
+        plain[name] = _plain(item, ways, f"{path}.{name}", depth + 1)
     return plain
 
 
-def _plain_object(value: Any, fallback: Any, path: str, depth: int) -> Any:
+def _plain_object(value: Any, ways: _Ways, path: str, depth: int) -> Any:
     """The plain form of an object that is not of a basic type."""
     if isinstance(value, (datetime.datetime, datetime.date)):
         return value.isoformat()
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if is_dataclass(value):
-        return _plain(dataclass_fields(value), fallback, path, depth)
+        return _plain(dataclass_fields(value), ways, path, depth)
     if isinstance(value, msgspec.Struct):
-        return _plain(msgspec.structs.asdict(value), fallback, path, depth)
+        return _plain(msgspec.structs.asdict(value), ways, path, depth)
     for method in ("model_dump", "tolist", "item"):  # pydantic; numpy and torch; other scalars
         convert = getattr(type(value), method, None)
         if convert is not None:
-            return _plain(convert(value), fallback, path, depth + 1)
-    if fallback is not None:
-        return fallback(value)
+            return _plain(convert(value), ways, path, depth + 1)
+    if ways.fallback is not None:
+        return ways.fallback(value)
     raise UsageError(
         f"{path[:80]} is a {type(value).__name__}, which has no JSON form; "
         "pass a dict, a dataclass or a number, or log it as an artifact"

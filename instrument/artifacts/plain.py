@@ -5,14 +5,17 @@ from typing import Any
 
 import msgspec
 
-from instrument.canonical import canonical_bytes
+from instrument.canonical import json_bytes
 from instrument.errors import UsageError
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Canonical JSON: the file's digest is `instrument.canonical.digest` of the value."""
+    """Canonical JSON, in which NaN and the infinities stand as Python's `json` has them.
+
+    Without those the file's digest is `instrument.canonical.digest` of the value.
+    """
     try:
-        data = canonical_bytes(value)
+        data = json_bytes(value)
     except UsageError as error:
         reason = str(error).partition(";")[0]
         raise UsageError(
@@ -23,8 +26,14 @@ def write_json(value: Any, path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Plain values: tuples come back as lists, sets as sorted lists, NaN as the string."""
-    return msgspec.json.decode(path.read_bytes())
+    """Plain values: tuples and arrays come back as lists, sets as sorted lists, keys as texts."""
+    data = path.read_bytes()
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:  # there is a NaN, or it is damaged
+        import json
+
+        return json.loads(data)
 
 
 def write_text(value: str, path: Path) -> None:

@@ -75,9 +75,21 @@ class Config:
 
 
 def test_what_is_json_like_comes_back_plain(round_trip: Any) -> None:
-    value = {"config": Config(0.1, (2, 3)), "seen": {"b", "a"}, "loss": math.nan}
-    expected = {"config": {"lr": 0.1, "layers": [2, 3]}, "seen": ["a", "b"], "loss": "NaN"}
+    value = {"config": Config(0.1, (2, 3)), "seen": {"b", "a"}, 1: True}
+    expected = {"config": {"lr": 0.1, "layers": [2, 3]}, "seen": ["a", "b"], "1": True}
     assert round_trip(value).load() == expected
+
+
+def test_what_is_no_finite_number_is_one_when_it_comes_back(log: Any, store: Store) -> None:
+    value = {"z": [math.inf, -math.inf, 0.1], "é": "NaN", "loss": math.nan, "n": 2**80}
+    version = log(value)
+    again = use(store, version.ref).load()
+    assert math.isnan(again.pop("loss"))
+    assert again == {"z": [math.inf, -math.inf, 0.1], "é": "NaN", "n": 2**80}
+    assert log(dict(reversed(value.items()))) == version  # the order of keys makes no new version
+    assert log({**value, "loss": "NaN"}).digest != version.digest
+    numpy = pytest.importorskip("numpy")
+    assert math.isnan(use(store, log({"a": numpy.array([math.nan]), "b": 1}).ref).load()["a"][0])
 
 
 class Opaque:
