@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from instrument import given
+from instrument import given, settings
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.given import Referring
 from instrument.guard import say
@@ -301,6 +301,8 @@ class RunArtifacts(ABC):
         from instrument.artifacts.unstored import may_be_unstored
 
         if may_be_unstored(self._location, reference):
+            if self.recording is None and settings.is_disabled():
+                return "nothing is stored while INSTRUMENT_MODE=disabled; keep the value itself"
             return "it could not be stored when it was logged"
         if reference in self._stored or reference in self._used:
             return f"it is no longer in {store.location}"

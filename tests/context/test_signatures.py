@@ -4,7 +4,7 @@ import pytest
 
 import instrument
 from instrument import ExperimentContext
-from instrument.errors import NotFoundError, UsageError
+from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.testing import MemoryBackend
 
 
@@ -36,3 +36,11 @@ def test_a_version_is_asked_for_by_number_word_or_alias() -> None:
             run.use_artifact("data", version=9)
     [found] = store.runs()
     assert found.inputs == ["data:v2", "data:v1", "data:v3"]
+
+
+def test_disabled_it_is_told_why_there_is_nothing_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSTRUMENT_MODE", "disabled")
+    with ExperimentContext() as run:
+        used = run.use_artifact(run.log_artifact("n", data=[1]))
+        with pytest.raises(StoreError, match=r"^'n:unrecorded' .*INSTRUMENT_MODE=disabled; keep"):
+            used.load()
