@@ -109,17 +109,27 @@ class Life:
             who = f"process {process.pid} on {process.host}"
             if process.owner:
                 recording.problems.append(f"{who} ended without closing the run (journal {name})")
-                recording.notes += self._gone_on(process.attempt)
+                recording.notes += self._gone_on(process)
             else:
                 recording.notes.append(f"{who} was ended before it closed its journal {name}")
 
-    def _gone_on(self, attempt: int) -> list[str]:
-        """The command of an attempt that `instrument run` began and did not live to end."""
-        closed = (self._processes.get(name) for name in sorted(self._closed & self._presenting))
+    def _gone_on(self, owner: ProcessStarted) -> list[str]:
+        """The command of an attempt that `instrument run` began and did not live to end.
+
+        It is the process that says how the run presents itself, or else the first with the command
+        line that `owner` was to record: those that it forks have the same.
+        """
+        others = [
+            (process.process_start or 0, name, process)
+            for name, process in self._processes.items()
+            if not process.owner and process.attempt == owner.attempt
+        ]
+        same = (each for each in others if each[2].command == owner.command)
+        presenting = [each for each in sorted(others) if each[1] in self._presenting]
         return [
             f"process {process.pid} on {process.host}, the command, went on and ended in order"
-            for process in closed
-            if process is not None and not process.owner and process.attempt == attempt
+            for _, name, process in presenting or sorted(same)[:1]
+            if name in self._closed
         ]
 
     def _attempt(self, writer: str) -> int:
