@@ -26,13 +26,15 @@ class Source:
 
     Args:
         location: A path or a URL.
+        found_in: The working tree of the run, for the repositories inside that `location` lacks.
 
     Raises:
         NotFoundError: There is no repository at that path.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, found_in: str | None = None) -> None:
         self.location = location
+        self._found_in = found_in
         self.is_url = "://" in location or _is_scp(location)
         self._repository: Repository | None = None
         if not self.is_url:
@@ -105,10 +107,10 @@ class Source:
             return []
         if not place.path:
             return [repository.objects]
-        found = []
         path = os.fsdecode(path_bytes(place.path))
-        if repository.root is not None and (inside := repository_at(repository.root / path)):
-            found.append(inside.objects)
+        roots = [Path(root) for root in (repository.root, self._found_in) if root]
+        inside = (repository_at(root / path) for root in roots)
+        found = [each.objects for each in inside if each is not None]
         modules = repository.common_dir / "modules"
         if modules.is_dir():  # also of submodules that have gone from the tree, or moved
             found += sorted(
@@ -133,9 +135,10 @@ class Source:
 
     def _missing(self, place: Place) -> str:
         what = f"of {place.path!r} " if place.path else ""
+        to_clone = f", or clone it to {place.path!r} inside that one" if place.path else ""
         return (
             f"commit {str(place.commit)[:12]} {what}is not in {self.location} "
-            f"(removed, or never fetched); {_way_out(place)}"
+            f"(removed, or never fetched); {_way_out(place)}{to_clone}"
         )
 
 

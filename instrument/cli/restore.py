@@ -94,7 +94,7 @@ def _source(given: str | None, manifest: "Manifest", process: ProcessStarted | N
 
     place = manifest.repositories[0]
     if given is not None:
-        return Source(given)
+        return Source(given, manifest.directory)
     script = next((a for a in process.command[1:] if a.endswith(".py")), "") if process else ""
     began = process.directory if process and process.directory else "."
     tried: list[str] = []

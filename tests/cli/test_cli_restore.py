@@ -117,6 +117,26 @@ def test_a_repository_that_is_gone(cli: Cli, repository: Path, tmp_path: Path) -
     assert "is no git repository" in nowhere.err
 
 
+def test_a_repository_inside_comes_from_where_it_was_when_the_named_one_lacks_it(
+    cli: Cli, repository: Path, tmp_path: Path
+) -> None:
+    inside = make_repository(repository / "sub", {"b.txt": b"1\n"})
+    (inside / "b.txt").write_text("2\n")
+    before = tree(repository)
+    run(cli, repository / "train.py")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(repository), str(clone))
+    named = ("--repository", clone)
+    assert cli("env", "restore", "latest", tmp_path / "back", *named).code == 0
+    assert tree(tmp_path / "back") == before
+    shutil.move(repository, tmp_path / "elsewhere")
+    lost = cli("env", "restore", "latest", tmp_path / "again", *named)
+    assert lost.code == 2
+    assert "or clone it to 'sub' inside that one" in lost.err
+    git(clone, "clone", "--quiet", str(tmp_path / "elsewhere" / "sub"), "sub")
+    assert cli("env", "restore", "latest", tmp_path / "again", *named).code == 0
+
+
 @pytest.mark.parametrize("how", ["alone", "command"])
 def test_a_script_outside_git_comes_back(cli: Cli, tmp_path: Path, how: str) -> None:
     script = tmp_path / "plain" / "train.py"
