@@ -12,7 +12,9 @@ import msgspec
 from instrument import registry, settings
 from instrument.canonical import float_from_plain
 from instrument.clock import SystemClock
+from instrument.guard import say
 from instrument.protocols import Store
+from instrument.protocols.sealing import changes
 from instrument.query import in_order, parse, parse_order
 from instrument.records import Metrics
 from instrument.summary import RunSummary
@@ -74,6 +76,8 @@ def metric_history(
 ) -> dict[str, list[Point]]:
     """All values of each metric of a run, in the order in which they were logged.
 
+    That the journal was changed after the run was sealed is told on stderr.
+
     Args:
         selector: As for `run`.
         store: As for `runs`.
@@ -83,9 +87,17 @@ def metric_history(
         StoreError: The store cannot be read.
     """
     opened = _opened(store)
+    run_id = opened.run(selector).id
+    for change in changes(opened, run_id):
+        say(f"warning: {change}")
+    return history_of(opened, run_id)
+
+
+def history_of(store: Store, run_id: str) -> dict[str, list[Point]]:
+    """`metric_history`, of a run by its id; nothing is told on stderr."""
     logged = [
         (entry.at, entry.record)
-        for entry in opened.entries(opened.run(selector).id)
+        for entry in store.entries(run_id)
         if isinstance(entry.record, Metrics)
     ]
     history: dict[str, list[Point]] = {}

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from instrument.cli.console import process_name
-from instrument.cli.opening import Options, find_run, open_store
+from instrument.cli.opening import Options, open_store, read_run
 from instrument.cli.output import emit_json, say, show, table
 from instrument.cli.words import duration, short_digests, value_text, visible
 from instrument.protocols import Store
@@ -53,7 +53,7 @@ class Call(msgspec.Struct, kw_only=True):
 def run_calls(options: Options, run: str, as_json: bool) -> None:
     """Show the calls of decorated functions in a run: arguments, outcome, duration."""
     store = open_store(options)
-    summary = find_run(store, run)
+    summary = read_run(store, run)
     found = calls(store, summary.id)
     if as_json:
         emit_json(found)

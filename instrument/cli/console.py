@@ -7,7 +7,7 @@ from typing import Final
 import click
 import msgspec
 
-from instrument.cli.opening import Options, find_run, open_store
+from instrument.cli.opening import Options, open_store, read_run
 from instrument.cli.output import emit, emit_json, say
 from instrument.cli.words import visible
 from instrument.protocols import Store
@@ -42,7 +42,7 @@ class Printed(msgspec.Struct, frozen=True):
 def run_console(options: Options, run: str, stream: str | None, as_json: bool) -> None:
     """Print what a run printed, also of one that still goes on."""
     store = open_store(options)
-    summary = find_run(store, run)
+    summary = read_run(store, run)
     found = [part for part in printed(store, summary.id) if stream in (None, part.stream)]
     if as_json:
         emit_json(found)

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from instrument.cli.output import say
+from instrument.cli.words import visible
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.naming import LATEST, parse_reference
 from instrument.protocols import Store
@@ -88,6 +89,16 @@ def find_run(store: Store, selector: str) -> RunSummary:
         if "instrument runs list" in str(error) or selector == LATEST:
             raise
         raise NotFoundError(f"{error}; `instrument runs list` shows the runs") from None
+
+
+def read_run(store: Store, selector: str) -> RunSummary:
+    """`find_run`; what was changed in the run after it was sealed is told on stderr."""
+    from instrument.protocols.sealing import changes
+
+    found = find_run(store, selector)
+    for change in changes(store, found.id):
+        say(f"warning: {visible(change)}")
+    return found
 
 
 def warn_if_unreadable(store: Store) -> None:

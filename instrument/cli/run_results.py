@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from instrument.cli.opening import Options, find_run, open_store
+from instrument.cli.opening import Options, open_store, read_run
 from instrument.cli.output import emit, emit_json, say, show, table
 from instrument.cli.words import value_text, visible
 from instrument.errors import NotFoundError, UsageError
 from instrument.protocols import Store
-from instrument.records import CodeCaptured
+from instrument.records import CodeCaptured, RunStarted
+from instrument.vocabulary import EnvironmentCaptureLevel
 
 if TYPE_CHECKING:
     from instrument.cli.output import Table
@@ -32,14 +33,13 @@ def run_metrics(
     options: Options, run: str, names: tuple[str, ...], as_json: bool, as_csv: bool
 ) -> None:
     """Show how the metrics of a run went: all of them, or those of each NAME."""
-    from instrument.past import metric_history
+    from instrument.past import history_of
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other; use one")
     store = open_store(options)
-    summary = find_run(store, run)
-    warn_if_changed(store, summary.id)
-    history = _chosen(metric_history(summary.id, store=store), names, summary.id)
+    summary = read_run(store, run)
+    history = _chosen(history_of(store, summary.id), names, summary.id)
     if as_json:
         emit_json(history)
     elif as_csv:
@@ -56,10 +56,10 @@ def run_metrics(
 def run_patch(options: Options, run: str) -> None:
     """Print what the code of a run differed in from its commit, for `git apply`."""
     store = open_store(options)
-    summary = find_run(store, run)
+    summary = read_run(store, run)
     digest = patch_of(store, summary.id)
     if digest is None:
-        raise NotFoundError(f"run {summary.id} has no patch: its code was clean, or is not known")
+        raise NotFoundError(f"run {summary.id} has no patch: {_why_no_patch(store, summary.id)}")
     sys.stdout.flush()
     sys.stdout.buffer.write(store.get_bytes(digest))
 
@@ -70,7 +70,7 @@ def run_patch(options: Options, run: str) -> None:
 def run_cells(options: Options, run: str) -> None:
     """Print the cells that a notebook had executed when the run ended, without secrets."""
     store = open_store(options)
-    summary = find_run(store, run)
+    summary = read_run(store, run)
     digest = None
     for entry in store.entries(summary.id):
         if isinstance(entry.record, CodeCaptured):
@@ -91,7 +91,7 @@ def run_cells(options: Options, run: str) -> None:
 def run_packages(options: Options, run: str, as_json: bool) -> None:
     """Print the packages that a run had, as `name==version`."""
     store = open_store(options)
-    summary = find_run(store, run)
+    summary = read_run(store, run)
     if summary.environment is None:
         raise NotFoundError(f"run {summary.id} has no snapshot of its environment")
     snapshot = msgspec.json.decode(store.get_bytes(summary.environment))
@@ -103,16 +103,18 @@ def run_packages(options: Options, run: str, as_json: bool) -> None:
         emit(f"{visible(name)}=={visible(packages[name])}")
 
 
-def warn_if_changed(store: Store, run_id: str) -> None:
-    """Tell on stderr of what was changed in the run after it was sealed."""
-    from instrument.protocols.sealing import Sealing
-
-    if isinstance(store, Sealing):
-        for file in store.changed_files(run_id):
-            say(
-                f"warning: {visible(file)} is not as it was when the run was sealed: "
-                f"`instrument verify {run_id}`"
-            )
+def _why_no_patch(store: Store, run_id: str) -> str:
+    code = level = None
+    for entry in store.entries(run_id):
+        if isinstance(entry.record, CodeCaptured):
+            code = entry.record
+        elif isinstance(entry.record, RunStarted):
+            level = entry.record.capture_level
+    if code is None or code.git is None:
+        return "its code is not known"
+    if code.git.dirty and level == EnvironmentCaptureLevel.BASIC:
+        return "its code was changed, but at capture level 1 no patch is made"
+    return code.reason or "its code was clean"
 
 
 def patch_of(store: Store, run_id: str) -> str | None:

@@ -11,7 +11,7 @@ import msgspec
 from instrument.cli.calls import run_calls
 from instrument.cli.console import run_console
 from instrument.cli.deleting import delete_run
-from instrument.cli.opening import Options, find_run, open_store, warn_if_unreadable
+from instrument.cli.opening import Options, open_store, read_run, warn_if_unreadable
 from instrument.cli.output import emit_json, say, show, state_text, table, write_text
 from instrument.cli.run_results import (
     patch_of,
@@ -19,7 +19,6 @@ from instrument.cli.run_results import (
     run_metrics,
     run_packages,
     run_patch,
-    warn_if_changed,
 )
 from instrument.cli.words import ago, duration, json_text, moment, short_ids, value_text, visible
 from instrument.errors import UsageError
@@ -120,8 +119,7 @@ def _say_hints(store: Store, condition: "Condition") -> None:
 def show_run(options: Options, run: str, as_json: bool) -> None:
     """Show one run: what ran, on what, and what came out."""
     store = open_store(options)
-    summary = find_run(store, run)
-    warn_if_changed(store, summary.id)
+    summary = read_run(store, run)
     if as_json:
         from instrument.cli.checkpoints import checkpoints_of
 
@@ -162,7 +160,7 @@ def run_telemetry(
     from instrument.telemetry.columns import read_columns
 
     store = open_store(options)
-    summary = find_run(store, run)
+    summary = read_run(store, run)
     columns = read_columns(store, summary.id)
     if as_json or form:
         if form == "prometheus":
@@ -186,7 +184,7 @@ def diff_runs(options: Options, a: str, b: str, as_json: bool) -> None:
     from instrument.cli.differences import compare, differences_page
 
     store = open_store(options)
-    comparison = compare(store, find_run(store, a), find_run(store, b))
+    comparison = compare(store, read_run(store, a), read_run(store, b))
     if as_json:
         emit_json(comparison)
         return

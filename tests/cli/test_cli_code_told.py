@@ -138,3 +138,14 @@ def test_words_that_a_parameter_holds_keep_no_code_out(cli: Cli, tmp_path: Path)
     run_id = cli("runs", "list", "--json").json[0]["id"]
     assert "kept as a patch" in cli("runs", "show", run_id).out
     assert cli("runs", "show", run_id, "--json").json["params"] == {"auth": "[redacted]"}
+
+
+def test_why_a_run_has_no_patch_is_told(cli: Cli, tmp_path: Path) -> None:
+    script = make_repository(tmp_path / "r") / "train.py"
+    script.write_bytes(RUNS % b", capture_level=1")
+    subprocess.run([sys.executable, script.name], cwd=script.parent, check=True)
+    done = cli("runs", "patch", "latest")
+    assert done.code == 2
+    assert done.err.endswith(
+        "has no patch: its code was changed, but at capture level 1 no patch is made\n"
+    )

@@ -14,6 +14,7 @@ import pytest
 from cli.support import Result, call
 from ledger.making import RUNS, filled, forget
 
+import instrument
 from instrument_local.stamps import stamp
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/ledger.md").read_text(encoding="utf-8")
@@ -59,7 +60,9 @@ def test_the_verdict_decides_the_exit_code(store: Path) -> None:
     assert call("verify").code == 1
 
 
-def test_an_edited_number_shows_wherever_the_run_does(store: Path) -> None:
+def test_an_edited_number_shows_wherever_the_run_does(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ledger("verify")
     pages = [call("runs", command, RUNS[0]) for command in ("show", "metrics")]
     assert [page.err for page in pages] == ["", ""]
@@ -72,14 +75,21 @@ def test_an_edited_number_shows_wherever_the_run_does(store: Path) -> None:
     (problem,) = ledger("verify", "--json", code=1).json["problems"]
     assert problem["path"] == name
     assert journal.name in ledger("verify", code=1).out
-    for command in (("show",), ("show", "--json"), ("metrics",), ("metrics", "--csv")):
+    warning = (
+        f"warning: {name} is not as it was when the run was sealed: `instrument verify {RUNS[0]}`\n"
+    )
+    for command in (
+        ("show",), ("show", "--json"), ("metrics",), ("metrics", "--csv"), ("calls",), ("console",),
+        ("telemetry",),
+    ):  # fmt: skip
         done = call("runs", *command, RUNS[0])
         assert done.code == 0
-        assert done.err == (
-            f"warning: {name} is not as it was when the run was sealed: "
-            f"`instrument verify {RUNS[0]}`\n"
-        )
-        assert call("runs", *command, RUNS[1]).err == ""
+        assert done.err.startswith(warning)
+        assert "warning" not in call("runs", *command, RUNS[1]).err
+    assert call("runs", "diff", RUNS[1], RUNS[0]).err == warning
+    assert capsys.readouterr().err == ""
+    instrument.metric_history(RUNS[0])
+    assert capsys.readouterr().err == f"instrument: {warning}"
 
 
 def test_what_cannot_be_taken_in_is_incomplete(store: Path) -> None:
