@@ -33,6 +33,7 @@ class Overhead:
     Attributes:
         metrics_weights: Asked once for each call that logs metrics: how many such calls the time of
             this one stands for, 0 where it is not to be measured.
+        calls_weights: The same for each start and each end of a decorated function's call.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Overhead:
         self._estimated: dict[str, tuple[float, float]] = {}
         self._began = perf_counter()
         self.metrics_weights = weights()
+        self.calls_weights = weights()
 
     def span(self, part: str) -> "Span":
         """A block that is `part` of what recording costs."""

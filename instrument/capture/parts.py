@@ -9,6 +9,7 @@ import msgspec
 
 from instrument.canonical import to_plain
 from instrument.guard import one_line
+from instrument.overhead import helping
 from instrument.vocabulary import Health
 
 LIMIT_SECONDS: Final = 2.0
@@ -86,7 +87,7 @@ def _in_time(name: str, work: Callable[[], None], limit_seconds: float) -> _Answ
         return None, "skipped", "the time for the whole snapshot was used up"
     if name in _hanging and _hanging[name].is_alive():
         return None, "timed_out", "an earlier attempt still hangs"
-    thread = threading.Thread(target=work, name=f"instrument-{name}", daemon=True)
+    thread = threading.Thread(target=helping(work), name=f"instrument-{name}", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:  # no more threads, or the interpreter is going down

@@ -17,6 +17,7 @@ from instrument.decorators.target import Target
 from instrument.endings import exception_raised
 from instrument.errors import InstrumentError, NotFoundError, UsageError
 from instrument.guard import one_line, say
+from instrument.overhead import clocks
 from instrument.records import CallFinished, CallStarted, Params, Record
 
 _current: ContextVar["Call | None"] = ContextVar("instrument_call", default=None)
@@ -98,8 +99,12 @@ class Call:
             UsageError, NotFoundError: An aspect found an error of the user's.
         """
         try:
+            weight = self._weight()
+            began = clocks() if weight else None
             started = self._call_started(args, kwargs)
             self._record(started)
+            if began is not None:
+                self._tell_cost(weight, began)
             if self.owns and started.arguments:
                 self._record(Params(values=dotted(started.arguments), source="call"))
             for aspect in self.target.preparing:
@@ -176,7 +181,11 @@ class Call:
     def _end(self, outcome: str, ended: float, error: BaseException | None = None) -> None:
         """The user's part was over at `ended`; what we did since is no part of the duration."""
         seconds = ended - self._started
+        weight = self._weight()
+        began = clocks() if weight else None
         self._record(CallFinished(call_id=self.id, outcome=outcome, duration_seconds=seconds))
+        if began is not None:
+            self._tell_cost(weight, began)
         if self.owns:
             try:
                 self.run.finish_after(error)
@@ -193,6 +202,14 @@ class Call:
             arguments=target.parameters.summaries(args, kwargs),
             parent_call_id=outer.id if outer and outer.calls is self.calls else None,
         )
+
+    def _weight(self) -> int:
+        """How many records of calls the next one stands for, in what recording costs."""
+        return next(self._recording.overhead.calls_weights) if self._recording is not None else 0
+
+    def _tell_cost(self, weight: int, began: tuple[float, float]) -> None:
+        if self._recording is not None:
+            self._recording.overhead.estimate("calls", weight, began)
 
     def _record(self, record: Record) -> None:
         """As `ExperimentContext.record`, by the hot path."""

@@ -134,8 +134,9 @@ class ProcessFinished(Record, frozen=True, kw_only=True, tag="process_finished")
             user's waited (``blocking_seconds``), CPU time of theirs meanwhile and of our own
             threads (``cpu_seconds``), how long the process recorded (``duration_seconds``), and of
             each part its ``<part>_blocking_seconds`` and ``<part>_cpu_seconds``. Parts are
-            ``capture``, ``records`` (with an estimate of the metrics, made from some of the
-            calls), ``artifacts``, ``telemetry`` and ``end``.
+            ``capture``, ``records``, ``artifacts``, ``calls`` (of decorated functions),
+            ``telemetry`` and ``end``. Those of metrics and of decorated functions are estimates,
+            made from some of the calls.
     """
 
     lost: int

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from instrument import ExperimentContext, registry
+from instrument import ExperimentContext, registry, reproducible
 from instrument.background import Background
+from instrument.capture import snapshot
 from instrument.overhead import OFTEN, SELDOM, Overhead, clocks, helping, weights
 from instrument_local import store as local
 
@@ -91,6 +92,29 @@ def test_checkpoints_and_inputs_are_told(what: str) -> None:
     assert told["artifacts_blocking_seconds"] - before >= SLOW_SECONDS
 
 
+def test_calls_of_decorated_functions_are_told_without_what_they_do() -> None:
+    @reproducible
+    def step() -> None:
+        time.sleep(0.001)
+
+    with quiet() as run:
+        recording: Any = run.recording
+        take = recording.take
+
+        def slow(*record: Any) -> None:
+            time.sleep(0.001)
+            take(*record)
+
+        began = time.perf_counter()
+        recording.take = slow
+        for _ in range(3 * OFTEN):
+            step()
+        recording.take = take
+        spent = time.perf_counter() - began
+    told = overhead_of(run)["calls_blocking_seconds"]
+    assert LEAST * 6 * OFTEN * 0.001 < told < spent * 0.9
+
+
 def test_start_and_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "open_store", slowly(registry.open_store))
     monkeypatch.setattr(Background, "stop", slowly(Background.stop))
@@ -121,6 +145,22 @@ def test_what_is_captured_beside_costs_cpu_and_keeps_nobody_waiting(
         while run.recording.overhead.seconds() < before + SLOW_SECONDS:
             time.sleep(0.01)
         assert run.recording.overhead.told(1)["blocking_seconds"] == before
+    assert overhead_of(run)["capture_cpu_seconds"] >= SLOW_SECONDS
+
+
+def test_a_part_of_the_snapshot_that_is_busy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy() -> dict[str, str]:
+        before = time.thread_time()
+        while time.thread_time() < before + SLOW_SECONDS:
+            pass
+        return {"busy": "yes"}
+
+    part = snapshot.Part("busy", snapshot.BASIC, "busy:busy", static=False)
+    monkeypatch.setattr(snapshot, "_call", lambda *_: busy())
+    monkeypatch.setattr(snapshot, "PARTS", (part,))
+    monkeypatch.setattr(snapshot, "PLACE", ())
+    with quiet() as run:
+        pass
     assert overhead_of(run)["capture_cpu_seconds"] >= SLOW_SECONDS
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from instrument.clock import SystemClock
+from instrument.overhead import Overhead
 from instrument.readings import Trace
 from instrument.records import Record, TelemetrySampled, TelemetrySummarised
 from instrument.telemetry import HardwareMonitor, Sampler, is_first_on_node, roster as module
@@ -257,6 +258,36 @@ def test_a_budget_that_is_kept_changes_nothing() -> None:
     for sample in range(20):
         budget.spent(cpu_seconds=0.5 + sample * 0.009, elapsed_seconds=1 + sample)
     assert (budget.widening, budget.reason) == (1.0, None)
+
+
+def test_the_budget_counts_all_of_recording_and_the_interval_comes_back() -> None:
+    budget = Budget(percent=1.0)
+    for sample in range(6):  # telemetry takes 0.5 %, something else 1 %
+        budget.spent(sample * 0.005, sample, sample * 0.015)
+    assert budget.widening == 2
+    assert "all recording 1.5 %" in str(budget.reason)
+    for sample in range(6, 11):  # nothing else any more
+        budget.spent(sample * 0.005, 5 + (sample - 5) * 2, 0.05 + sample * 0.005)
+    assert budget.widening == 1
+
+
+def test_what_cannot_be_shed_is_told() -> None:
+    budget = Budget(percent=1.0)
+    for sample in range(6):
+        budget.spent(sample * 0.0005, sample, sample * 0.3)
+    assert (budget.widening, budget.reason) == (1.0, None)
+    assert "recording took 30 % of the time for 5 seconds" in budget.notes[0]
+
+
+def test_a_sampler_asks_what_all_recording_cost() -> None:
+    kept, overhead = Kept(), Overhead()
+    sampler = Sampler(kept, SystemClock(), 0.005, budget_percent=200, overhead=overhead)
+    sampler.start()
+    while len(kept.samples) < 12:
+        overhead.add("records", blocking=10.0, cpu=0.0)
+        time.sleep(0.01)
+    sampler.stop()
+    assert "the overhead budget is 200 %" in kept.summaries[0].notes[-1]
 
 
 def test_a_sampler_that_costs_too_much_samples_less() -> None:
