@@ -83,10 +83,21 @@ def gc(  # noqa: PLR0913 - one parameter for each option
         chosen = (*chosen, given)
     scope = Scope(policies=chosen, unreferenced=unreferenced)
     if grace is not None:
-        scope = msgspec.structs.replace(scope, grace_seconds=seconds(grace))
+        scope = msgspec.structs.replace(scope, grace_seconds=_grace(grace))
     if not (chosen or unreferenced):
         return _tell_what_there_is(store, as_json=as_json)
     return _collect(store.upkeep, scope, why, _How(dry_run, yes, as_json))
+
+
+def _grace(text: str) -> float:
+    """How old an object must be to go; with none, what is being stored now may go too."""
+    if text not in {"0", "0h"}:
+        return seconds(text)
+    say(
+        "warning: without a grace period what another process is storing right now may go too; "
+        "see that nobody records here"
+    )
+    return 0.0
 
 
 class _Kept(Store, HasUpkeep, Protocol):
@@ -107,6 +118,9 @@ def _collect(upkeep: Upkeep, scope: Scope, why: str | None, how: "_How") -> int:
         with Progress("removing", lambda: plan.size_bytes) as progress:
             plan = upkeep.collect(scope, why, progress.advance)
         say(f"removed {_amount(plan)}")
+    elif how.yes and not (how.as_json or how.dry_run):
+        young = f"; too young: {count(plan.young, 'object')}" if plan.young else ""
+        say(f"nothing goes{young}")
     if how.as_json:
         emit_json({"dry_run": how.dry_run, **msgspec.to_builtins(plan)})
     return 0

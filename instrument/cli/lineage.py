@@ -1,15 +1,17 @@
 """``instrument lineage``: what came from what."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
 
 from instrument.cli.opening import Options, find_subject, open_store
 from instrument.cli.output import emit, emit_json, facts, section, show, table, text
-from instrument.cli.words import count, safe_json
+from instrument.cli.words import count, listed, safe_json, visible
 from instrument.summary import RunSummary
 
 VALIDATE: Final = "validate"
+_MOST_MISSING: Final = 20
 
 
 @click.command()
@@ -67,7 +69,24 @@ def _validate(graph: Any, *, as_json: bool) -> int:
         show(
             table(["", "message"], [[each["type"], each["message"]] for each in verdict["issues"]])
         )
+    for line in _missing(verdict["issues"]):
+        emit(line)
     by_type = [(name, str(number)) for name, number in stats["artifacts_by_type"].items()]
     for part in section("artifacts by type", facts(by_type)) if by_type else ():
         show(part)
     return 0 if verdict["is_valid"] else 1
+
+
+def _missing(issues: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is referred to and not there, by name, with what to do."""
+    missing = [
+        f"{visible(node['id'])} is not there; {listed(node['referenced_by'], most=3)} refers to it"
+        for issue in issues
+        if issue["type"] == "missing_references"
+        for node in issue["details"]
+    ]
+    if not missing:
+        return []
+    more = [f"… and {len(missing) - _MOST_MISSING} more; --json shows all"]
+    way_out = "`instrument repair --from PATH` brings back what another store has"
+    return [*missing[:_MOST_MISSING], *(more if len(missing) > _MOST_MISSING else ()), way_out]

@@ -57,4 +57,7 @@ def test_validate_says_no(cli: Cli, writer: Writer) -> None:
     result = cli("lineage", "validate", "--json")
     assert result.code == 1
     assert [issue["type"] for issue in result.json["issues"]] == ["missing_references"]
-    assert cli("lineage", "validate").code == 1
+    told = cli("lineage", "validate")
+    assert told.code == 1
+    assert "run-that-is-gone is not there; data:v1 refers to it\n" in told.out
+    assert "`instrument repair --from PATH` brings back" in told.out

@@ -61,6 +61,20 @@ def test_where_nobody_can_answer_it_must_be_told_to_go_on(store: LocalStore, cli
     assert (event["why"], event["rule"], event["size_bytes"]) == ("disk full", " ".join(BEST), 27)
 
 
+def test_nothing_to_do_is_told_and_no_grace_is_allowed_with_a_warning(
+    store: LocalStore, cli: Cli
+) -> None:
+    digest = store.put_bytes(b"just stored")
+    done = cli("gc", "--unreferenced", "--yes")
+    assert (done.code, done.out, done.err) == (0, "", "nothing goes; too young: 1 object\n")
+    done = cli("gc", "--unreferenced", "--grace", "0", "--yes")
+    assert done.code == 0
+    assert done.err.startswith("warning: without a grace period what another process is storing")
+    assert store.path_of(digest) is None
+    assert len(there(store, store.artifacts())) == 4
+    assert cli("gc", "--unreferenced", "--yes").err == "nothing goes\n"
+
+
 @pytest.mark.parametrize(("answer", "left"), [("n", 4), ("y", 1)])
 def test_on_a_terminal_it_asks(store: LocalStore, answer: str, left: int) -> None:
     ours, theirs = pty.openpty()
