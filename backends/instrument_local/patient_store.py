@@ -53,9 +53,11 @@ class PatientStore(LocalStore):
         """See `instrument.protocols.Versions`."""
         return self._patience.call(CALL_SECONDS, super().resolve, reference)
 
-    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
+    def tag(
+        self, reference: Reference, alias: str, at: datetime, why: str | None = None
+    ) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
-        return self._patience.call(CALL_SECONDS, super().tag, reference, alias, at)
+        return self._patience.call(CALL_SECONDS, super().tag, reference, alias, at, why)
 
     def begin(  # type: ignore[override]  # both are what the protocol asks for
         self, process: ProcessStarted

@@ -102,9 +102,11 @@ class LocalStore:
         """See `instrument.protocols.Versions`."""
         return self._versions.resolve(reference)
 
-    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
+    def tag(
+        self, reference: Reference, alias: str, at: datetime, why: str | None = None
+    ) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
-        return self._versions.tag(reference, alias, at)
+        return self._versions.tag(reference, alias, at, why)
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
         """See `instrument.protocols.Versions`."""

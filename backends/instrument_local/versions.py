@@ -132,13 +132,15 @@ class LocalVersions:
                     pass
         raise self._not_found(reference, found, aliases)
 
-    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
+    def tag(
+        self, reference: Reference, alias: str, at: datetime, why: str | None = None
+    ) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
         check_alias(alias)
         version = self.resolve(reference)
         with store_errors(f"tag {reference}"):
             self._layout.create()
-            self._move(version, alias, at)
+            self._move(version, alias, at, why)
             return _with_aliases(version, self._now(version.name))
 
     def finish(self, move: "AliasMoved") -> None:
@@ -261,7 +263,9 @@ class LocalVersions:
                 aliases[alias] = fact.version
         return aliases
 
-    def _move(self, version: ArtifactVersion, alias: str, at: datetime) -> None:
+    def _move(
+        self, version: ArtifactVersion, alias: str, at: datetime, why: str | None = None
+    ) -> None:
         """Point `alias` at `version`; the ledger knows first, so that no move goes unseen."""
         from instrument.audit import AliasMoved
         from instrument_local.ledger.pending import note, this_user
@@ -271,6 +275,7 @@ class LocalVersions:
         event = AliasMoved(
             at=at,
             who=this_user(),
+            why=why,
             name=version.name,
             alias=alias,
             version=version.version or 0,

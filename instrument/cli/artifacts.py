@@ -11,6 +11,7 @@ import msgspec
 
 from instrument.cli.opening import Options, find_artifact, open_any_store, open_store
 from instrument.cli.output import emit, emit_json, say, show, table
+from instrument.cli.why import why_option
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
 from instrument.errors import StoreError, UsageError
 from instrument.naming import LATEST, Reference, check_alias, check_artifact_name
@@ -159,8 +160,9 @@ def _log(
 @artifacts.command("tag")
 @click.argument("ref")
 @click.argument("alias")
+@why_option()
 @click.pass_obj
-def tag_artifact(options: Options, ref: str, alias: str) -> None:
+def tag_artifact(options: Options, ref: str, alias: str, why: str | None) -> None:
     """Point ALIAS at the version that REF means; prints the version.
 
     A new fact: where the alias pointed before stays on the record.
@@ -168,24 +170,25 @@ def tag_artifact(options: Options, ref: str, alias: str) -> None:
     store = open_store(options)
     version = find_artifact(store, ref)
     check_alias(alias)
-    emit(_pointed(store, version, alias))
+    emit(_pointed(store, version, alias, why))
 
 
 @artifacts.command("rollback")
 @click.argument("name")
 @click.argument("version")
+@why_option()
 @click.pass_obj
-def rollback_artifact(options: Options, name: str, version: str) -> None:
+def rollback_artifact(options: Options, name: str, version: str, why: str | None) -> None:
     """Point `latest` of NAME at an earlier VERSION (N, vN or an alias). Later ones stay."""
     store = open_store(options)
     word = f"v{version}" if version.isdigit() else version
     found = find_artifact(store, f"{check_artifact_name(name)}:{word}")
-    emit(_pointed(store, found, LATEST))
+    emit(_pointed(store, found, LATEST, why))
 
 
-def _pointed(store: Store, version: ArtifactVersion, alias: str) -> str:
+def _pointed(store: Store, version: ArtifactVersion, alias: str, why: str | None) -> str:
     reference = Reference(version.name, version.version, None)
-    return store.tag(reference, alias, datetime.now(UTC)).ref
+    return store.tag(reference, alias, datetime.now(UTC), why).ref
 
 
 def _write_out(store: Store, version: ArtifactVersion) -> None:

@@ -177,11 +177,14 @@ class Versions(Protocol):
             NotFoundError: There is no such name, version or alias; the message lists what is there.
         """
 
-    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:
+    def tag(
+        self, reference: Reference, alias: str, at: datetime, why: str | None = None
+    ) -> ArtifactVersion:
         """Point `alias` (``latest`` included: a rollback) at the version `reference` means.
 
-        A new fact; earlier ones stay. Raises as `resolve`, and UsageError for a bad alias, or for a
-        semantic version (``v1.2.0``) that stands elsewhere: those never move.
+        A new fact; earlier ones stay. `why` goes into the ledger. Raises as `resolve`, and
+        UsageError for a bad alias, or for a semantic version (``v1.2.0``) that stands elsewhere:
+        those never move.
         """
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:

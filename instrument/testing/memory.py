@@ -172,7 +172,13 @@ class MemoryBackend:
             )
         return self._with_aliases(versions[number - 1])
 
-    def tag(self, reference: Reference, alias: str, at: datetime) -> ArtifactVersion:  # noqa: ARG002
+    def tag(
+        self,
+        reference: Reference,
+        alias: str,
+        at: datetime,  # noqa: ARG002 - it is not asked for
+        why: str | None = None,  # noqa: ARG002 - there is no ledger
+    ) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
         with self._lock:
             version = self.resolve(reference)

@@ -138,3 +138,14 @@ def test_get_puts_a_file_into_a_directory_that_is_named_as_one(
         done = cli("artifacts", "get", "clf", "-o", output)
         assert done.code == 0, done.err
         assert Path(output, "clf.bin").read_bytes() == b"weights"
+
+
+def test_why_an_alias_was_moved_is_in_the_ledger(cli: Cli, writer: Writer) -> None:
+    for content in (b"1", b"2"):
+        writer.artifact("model", content)
+    assert cli("artifacts", "tag", "model:v2", "prod", "--why", "password=change-me123").code == 0
+    assert cli("artifacts", "rollback", "model", "v1", "--why", "v2 drifts").code == 0
+    assert cli("artifacts", "tag", "model:v1", "old").code == 0
+    moves = [each for each in cli("ledger", "log", "--json").json if each["event"] == "alias_moved"]
+    assert [move["why"] for move in moves][1:] == ["v2 drifts", None]
+    assert "change-me123" not in moves[0]["why"]
