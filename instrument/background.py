@@ -196,9 +196,10 @@ class Background:
     def _record_code(self, code: CodeCaptured) -> None:
         is_basic = self._settings.capture_level < EnvironmentCaptureLevel.STANDARD
         if "IPython" in sys.modules and not is_basic:
-            from instrument.capture.cells import has_cells
+            with self._recording.guard.protect("look for the cells of a notebook"):
+                from instrument.capture.cells import has_cells
 
-            code = msgspec.structs.replace(code, cells="" if has_cells() else None)
+                code = msgspec.structs.replace(code, cells="" if has_cells() else None)
         self._code = code
         self._recording.record(code)
 

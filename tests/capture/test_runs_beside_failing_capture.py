@@ -2,10 +2,12 @@
 
 import ast
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +51,25 @@ def in_a_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("project")
     monkeypatch.setattr(snapshot, "_known", {})
     monkeypatch.setattr(parts, "_hanging", {})
+
+
+class Shell:
+    """As IPython's, in which cells have been executed."""
+
+    history_manager = SimpleNamespace(input_hist_raw=["", "x = 1", "run()"])
+
+    @classmethod
+    def initialized(cls) -> bool:
+        return True
+
+    instance = classmethod(lambda cls: cls())
+
+
+@pytest.fixture(autouse=True)
+def in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = SimpleNamespace(InteractiveShell=Shell)
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.core.interactiveshell", kernel)
 
 
 def replaced(monkeypatch: pytest.MonkeyPatch, where: str, name: str, bad: Any) -> None:
@@ -97,6 +118,8 @@ def test_what_raises(
     else:
         assert "injected" in told(records)
         assert state == "COMPLETED"
+    if where.endswith(".cells"):  # all else about the code is known
+        assert all(record.git for record in records if isinstance(record, CodeCaptured))
 
 
 @pytest.mark.parametrize("error", [SystemExit, UsageError, NotFoundError])
