@@ -112,7 +112,8 @@ def _check_package(requirement: str) -> str | None:
     try:
         wanted = Requirement(requirement)
     except InvalidRequirement as error:
-        raise UsageError(f"{requirement!r:.80} is not a requirement: {error}") from None
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"{requirement!r:.80} is not a requirement: {reason}") from None
     if wanted.marker is not None and not wanted.marker.evaluate():
         return None
     found = packages.get(name)

@@ -13,7 +13,7 @@ from instrument.cli.opening import Options, find_run, open_any_store, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table, text, write_text
 from instrument.cli.why import why_option
 from instrument.cli.words import moment, short_digests
-from instrument.errors import UsageError
+from instrument.errors import IntegrityError, UsageError
 from instrument.progress import Progress
 from instrument.protocols.ledger import Evidence, HasLedger, Ledger, LedgerVerification
 
@@ -136,7 +136,10 @@ def proof(options: Options, run: str, output: Path | None) -> None:
 def check_proof(options: Options, file: Path, keys: tuple[str, ...], as_json: bool) -> int:
     """Check the proof in FILE. Needs no store."""
     ledger = _of(open_any_store(Options(debug=options.debug)))  # read nothing, write nothing
-    result = ledger.check_proof(file.read_bytes(), tuple(map(public_key, keys)))
+    try:
+        result = ledger.check_proof(file.read_bytes(), tuple(map(public_key, keys)))
+    except IntegrityError as error:
+        raise IntegrityError(f"{file} proves nothing: {error}") from error
     signed = result.signed_by is not None
     if as_json:
         emit_json(result)

@@ -108,3 +108,10 @@ def test_errors_are_one_line_each() -> None:
         "not-there is not installed; >=1 is needed",
         "odd not-a-version is installed; >=1 is needed",
     ]
+
+
+def test_what_is_no_requirement_is_told_in_one_line() -> None:
+    with pytest.raises(UsageError) as caught:
+        ConfigCapture().validate_environment(required_packages=["torch>"])
+    assert str(caught.value).startswith("'torch>' is not a requirement: ")
+    assert "\n" not in str(caught.value)

@@ -118,7 +118,11 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
         done = ledger(*arguments, code=2)
         assert done.err.startswith("error: "), arguments
         assert done.err.count("\n") == 1, arguments
-    assert ledger("check-proof", tmp_path / "garbage", code=1).err.startswith("error: ")
+    garbage = tmp_path / "garbage"
+    told = ledger("check-proof", garbage, code=1).err
+    assert told.startswith(f"error: {garbage} proves nothing: ")
+    told = ledger("verify", "--since", "/nope", code=2).err
+    assert told.startswith("error: '/nope' is neither a file nor a checkpoint; use the line")
 
 
 def test_a_passphrase_comes_from_the_environment() -> None:

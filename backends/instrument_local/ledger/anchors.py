@@ -69,6 +69,7 @@ def given(since: str) -> Checkpoint:
     Raises:
         UsageError: There is none in it.
     """
+    is_file = False
     try:
         is_file = "\n" not in since and Path(since).is_file()
         data = read_file(Path(since)) if is_file else since.encode()
@@ -76,7 +77,8 @@ def given(since: str) -> Checkpoint:
             return parse_note(data).checkpoint
         return parse_line(data.decode())
     except (IntegrityError, UnicodeDecodeError, OSError, ValueError) as error:
+        reason = f"no checkpoint ({error})" if is_file else "neither a file nor a checkpoint"
         raise UsageError(
-            f"{since!r:.80} is no checkpoint ({error}); use the line or the file that "
+            f"{since!r:.80} is {reason}; use the line or the file that "
             "`instrument ledger checkpoint` gave"
         ) from error
