@@ -44,7 +44,8 @@ def executed_cells() -> Cells:
     while kept and room >= len(sources[kept - 1]):
         kept -= 1
         room -= len(sources[kept])
-    reasons = [f"the first {kept} cells of the notebook are not kept: too large"] if kept else []
+    limit = f"beyond {MAX_BYTES / 1e6:g} MB"
+    reasons = [f"cells of the notebook left out: the first {kept} ({limit})"] if kept else []
     content = b"".join(sources[kept:])
     parts = secret_parts(content)
     content = without(content, parts)

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 from capture.repositories import make_repository
 
+from instrument.capture.cells import executed_cells
 from instrument.clock import SystemClock
 from instrument.records import CodeCaptured
 from instrument.registry import open_store
@@ -84,6 +86,25 @@ def test_a_kernel_that_is_killed_leaves_a_run_that_says_what_it_lacks(kernel: Ke
     kernel.run("run = ExperimentContext(name='n').start()")
     kernel.kill()
     assert "cells of the notebook not kept" in shown("runs", "show", "n")
+
+
+def test_at_the_least_level_no_cells_are_kept(kernel: Kernel) -> None:
+    kernel.run("from instrument import ExperimentContext")
+    kernel.run("with ExperimentContext(name='n', capture_level=1): pass")
+    assert "cells" not in shown("runs", "show", "n")
+
+
+def test_of_too_many_cells_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shell:
+        history_manager = SimpleNamespace(input_hist_raw=["", "a" * 600_000, "b" * 600_000, "c"])
+        initialized = classmethod(lambda cls: True)
+        instance = classmethod(lambda cls: cls())
+
+    kernel = SimpleNamespace(InteractiveShell=Shell)
+    monkeypatch.setitem(sys.modules, "IPython.core.interactiveshell", kernel)
+    kept = executed_cells()
+    assert kept.content == b"# %% [2]\n" + b"b" * 600_000 + b"\n# %% [3]\nc\n"
+    assert kept.reason == "cells of the notebook left out: the first 1 (beyond 1 MB)"
 
 
 def shown(*command: str) -> str:
