@@ -220,11 +220,12 @@ class LocalStore:
         repairer = Repairer(self._layout, self.verify)
         return repairer.repair(dry_run=dry_run, why=why, sources=sources)
 
-    def pack(self, *, everything: bool = False) -> Packing:
+    def pack(self, *, everything: bool = False, why: str | None = None) -> Packing:
         """See `instrument.protocols.Packs`."""
         from instrument_local.packs.moving import Packer
 
-        return Packer(self._layout, self._markers, self._summaries).pack(everything=everything)
+        packer = Packer(self._layout, self._markers, self._summaries, why)
+        return packer.pack(everything=everything)
 
     def unreadable(self) -> list[str]:
         """See `instrument.protocols.packing.Packs`."""

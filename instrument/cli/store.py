@@ -8,6 +8,7 @@ import msgspec
 
 from instrument.cli.opening import Options, open_store
 from instrument.cli.output import emit_json, facts, say, show
+from instrument.cli.why import why_option
 from instrument.cli.words import count, size
 from instrument.errors import UsageError
 from instrument.protocols import Packing, Packs, Store, Usage
@@ -20,16 +21,17 @@ def store() -> None:
 
 @store.command()
 @click.option("--all", "everything", is_flag=True, help="Pack young runs, too, and few runs, too.")
+@why_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def pack(options: Options, everything: bool, as_json: bool) -> int:
+def pack(options: Options, everything: bool, why: str | None, as_json: bool) -> int:
     """Move runs that have ended into a few compressed files.
 
     They are listed, shown, compared and verified as before. Runs of the last 24 hours stay as they
     are, and what is left over when there are few; --all packs them, too. It may be interrupted at
     any moment, and called again.
     """
-    packing = _open(options).pack(everything=everything)
+    packing = _open(options).pack(everything=everything, why=why)
     if as_json:
         emit_json(packing)
     else:

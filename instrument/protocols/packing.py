@@ -58,7 +58,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 class Packs(Protocol):
     """A store that can be packed."""
 
-    def pack(self, *, everything: bool = False) -> Packing:
+    def pack(self, *, everything: bool = False, why: str | None = None) -> Packing:
         """Move the runs that are final into packs. Nobody notices but by the number of files.
 
         A run is final when it is sealed, when no process records for it, and when its journals were
@@ -67,6 +67,7 @@ class Packs(Protocol):
 
         Args:
             everything: Pack what became final just now, too, and few runs, too.
+            why: The reason, for the ledger.
 
         Raises:
             StoreError: Somebody else maintains the store, or it cannot be written.

@@ -3,6 +3,8 @@ from pathlib import Path
 
 from cli.support import Cli, Writer
 
+from instrument import ExperimentContext
+
 ARTIFACT_FIELDS = {
     "ref", "name", "version", "type", "digest", "size_bytes", "files", "run_id", "created_at",
     "aliases", "parents", "metadata",
@@ -149,3 +151,11 @@ def test_why_an_alias_was_moved_is_in_the_ledger(cli: Cli, writer: Writer) -> No
     moves = [each for each in cli("ledger", "log", "--json").json if each["event"] == "alias_moved"]
     assert [move["why"] for move in moves][1:] == ["v2 drifts", None]
     assert "change-me123" not in moves[0]["why"]
+
+
+def test_why_runs_were_packed_is_in_the_ledger(cli: Cli) -> None:
+    with ExperimentContext(name="packed", monitor_hardware=False):
+        pass
+    assert cli("store", "pack", "--all", "--why", "fewer files").code == 0
+    packed = [each for each in cli("ledger", "log", "--json").json if each["event"] == "packed"]
+    assert [event["why"] for event in packed] == ["fewer files"]

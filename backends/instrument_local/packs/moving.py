@@ -66,9 +66,13 @@ class Packer:
         layout: Where the store keeps things.
         markers: Who is recording.
         summaries: Its runs.
+        why: The reason, for the ledger.
     """
 
-    def __init__(self, layout: Layout, markers: Markers, summaries: Summaries) -> None:
+    def __init__(
+        self, layout: Layout, markers: Markers, summaries: Summaries, why: str | None = None
+    ) -> None:
+        self._why = why
         self._layout = layout
         self._markers = markers
         self._summaries = summaries
@@ -201,7 +205,7 @@ class Packer:
         digest = f"sha256:{name.removesuffix(ENDING)}"
         runs = len(self._layout.packs.pack(name).run_ids)
         now = datetime.now(UTC)
-        note(self._layout, Packed(at=now, who=this_user(), pack=digest, runs=runs))
+        note(self._layout, Packed(at=now, who=this_user(), why=self._why, pack=digest, runs=runs))
 
     def _remove(self, run: _Run) -> None:
         """Remove what is packed of the run. A new attempt may write new files meanwhile."""
