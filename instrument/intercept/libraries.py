@@ -163,6 +163,12 @@ LIBRARIES: Final = (
     ),
     Library("llama_cpp", (0, 3), (0, 4), _ours(gguf_loads=("llama_cpp.llama",))),
     Library(
+        "vllm",
+        (0, 11),
+        (1,),
+        _ours(vllm_loads=("vllm.v1.engine.async_llm", "vllm.v1.engine.llm_engine")),
+    ),
+    Library(
         "onnxruntime",
         (1, 17),
         (2,),
