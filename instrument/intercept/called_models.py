@@ -1,6 +1,5 @@
 """Models that are called: each that lives has a number, and is watched for changes."""
 
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any, Final
@@ -8,8 +7,6 @@ from typing import Any, Final
 from instrument.intercept.origins import origin_of
 from instrument.intercept.weights import Weights, have_changed, weights_of
 
-_SHARE: Final = 0.05
-"""Of the time that the calls of a model take: for looking whether it was changed."""
 _CHANGED: Final = "parameters were written to, added or replaced since the load"
 _UNKNOWN: Final = "whether it was changed since the load is not known"
 
@@ -21,18 +18,13 @@ class CalledModel:
         model: The model; not kept alive.
         number: Tells it from any other, also from one that gets its address later.
         gone: Called when the model is.
-
-    Attributes:
-        seconds: What its calls took.
     """
 
     def __init__(self, model: Any, number: int, gone: Callable[[object], None]) -> None:
         self.number = number
-        self.seconds = 0.0
         self._reference = weakref.ref(model, gone)
         self._class_name = type(model).__qualname__
         self._origin = origin_of(model)
-        self._looked_seconds = 0.0
         self._watched: Weights | None = self._origin.weights if self._origin is not None else None
         self._doubt = self._look_at(model)
         if self._origin is not None and self._watched is None:
@@ -41,10 +33,8 @@ class CalledModel:
             self._watched = None
 
     def is_surely(self, model: Any) -> bool:
-        """Whether it is `model`, and need not be looked at now."""
-        return self._reference() is model and (
-            self._watched is None or self._looked_seconds > _SHARE * self.seconds
-        )
+        """Whether it is `model`, and need not be looked at."""
+        return self._reference() is model and self._watched is None
 
     def is_still(self, model: Any) -> bool:
         """Whether it is `model`, with the same weights."""
@@ -72,8 +62,7 @@ class CalledModel:
         """What is in doubt of its weights, where they are watched; None: nothing."""
         if self._watched is None:
             return None
-        started = time.thread_time()
         now = weights_of(model)
-        changed = now is not None and have_changed(self._watched, now)
-        self._looked_seconds += time.thread_time() - started
-        return _CHANGED if changed else _UNKNOWN if now is None else None
+        if now is None:
+            return _UNKNOWN
+        return _CHANGED if have_changed(self._watched, now) else None

@@ -226,7 +226,6 @@ class Tally:
         act.model = act.recorder = None  # type: ignore[assignment]  # neither is kept alive
         with self._lock:
             self.last = act
-            act.called.seconds += act.seconds
             if way.count(act, now):
                 self._tell(way, recorder, now)
         _last_here.set((self, act))

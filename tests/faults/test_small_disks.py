@@ -162,7 +162,8 @@ def test_t19_a_disk_that_turns_read_only_under_a_run(tmp_path: Path) -> None:
         found = [each.record for each in store.entries(run_id)]
         steps = [record.step for record in found if isinstance(record, Metrics)]
         assert steps[:20] == list(range(20))
-        assert 0 < 40 - len(steps) <= int(told) <= 40
+        # Beside the metrics, capture and the end make a dozen records, some of them late.
+        assert 0 < 40 - len(steps) <= int(told) <= 40 + 20
         assert store.run(run_id).state is RunState.INTERRUPTED
         assert store.verify().ok
     finally:
