@@ -35,6 +35,9 @@ _FOR_BOTH: Final = (
     "trust_remote_code",
 )
 """Options of ``from_pretrained`` that say where model and tokenizer are."""
+_loading: Final = threading.Lock()
+"""transformers exchanges a method of its base class while it loads: two threads that do can leave the
+wrong one there, and tied weights of all later models without a value."""
 
 
 class _Loaded(NamedTuple):
@@ -200,7 +203,8 @@ class CleanModelLoader:
         shared = {name: self._options[name] for name in _FOR_BOTH if name in self._options}
         tokenizer = AutoTokenizer.from_pretrained(self._name, **shared)
         options = quantization_options(self._quantization) | self._options
-        model = AutoModelForCausalLM.from_pretrained(self._name, **options)
+        with _loading:
+            model = AutoModelForCausalLM.from_pretrained(self._name, **options)
         templates, controls = chat_templates(tokenizer), control_tokens(tokenizer)
         disable_template(tokenizer)
         provenance = self._measured(model, tokenizer)

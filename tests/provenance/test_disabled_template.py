@@ -95,7 +95,10 @@ def test_a_template_that_comes_back_is_found(shelf: Path, monkeypatch: pytest.Mo
 
 
 def test_threads_load_apart(shelf: Path) -> None:
+    from transformers import PreTrainedModel
+
     found: list[bool] = []
+    tie_weights = PreTrainedModel.tie_weights
 
     def work(name: str) -> None:
         loader = CleanModelLoader(str(shelf / name), sentinels=())
@@ -107,6 +110,7 @@ def test_threads_load_apart(shelf: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == [True] * 4
+    assert PreTrainedModel.tie_weights is tie_weights
 
 
 def test_the_template_that_was_taken_is_known_by_its_digest(shelf: Path) -> None:
