@@ -36,8 +36,8 @@ _FOR_BOTH: Final = (
 )
 """Options of ``from_pretrained`` that say where model and tokenizer are."""
 _loading: Final = threading.Lock()
-"""transformers exchanges a method of its base class while it loads: two threads that do can leave the
-wrong one there, and tied weights of all later models without a value."""
+"""transformers exchanges a method of its base class while it loads: two threads that do can leave
+the wrong one there, and tied weights of all later models without a value."""
 
 
 class _Loaded(NamedTuple):
