@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from instrument.artifacts.trees import listing
+from instrument.intercept.session import cost
 from instrument.intercept.worker import worker
 from instrument.protocols import Objects, Recorder
 from instrument.records import ContentIdentified
@@ -169,10 +170,12 @@ class Content:
 
     def _hash(self, path: Path, before: os.stat_result | None) -> None:
         if path in self._files and not self._told.is_set():
-            self._hashed[path] = _hash(self._objects, path, before)
+            with cost(self.recorder):
+                self._hashed[path] = _hash(self._objects, path, before)
 
     def _hash_bytes(self, path: Path, data: bytes) -> None:
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        with cost(self.recorder):
+            digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self._hashed[path] = _Hashed(len(data), digest, None, 0.0)
 
     def identified(self) -> ContentIdentified:

@@ -24,7 +24,7 @@ from instrument.intercept.facts import MAX_TEXT, plain
 from instrument.intercept.inputs import tell_inputs
 from instrument.intercept.origins import remember
 from instrument.intercept.repeats import is_news, tell_counts
-from instrument.intercept.session import Destination
+from instrument.intercept.session import Destination, cost, overhead_of
 from instrument.protocols import Recorder
 from instrument.records import DataRead, ModelLoaded
 from instrument.redaction import redact_text
@@ -138,11 +138,12 @@ class Load:
     def _finish(self, error: str | None) -> None:
         """Write the record; that of the content follows when it is known."""
         try:
-            group = _group.get()
-            if group is not None and self.outer is None:
-                group.give_to(self)
-            self._recorder.record(self._record(error))
-            self.content.finish(self.requested)
+            with cost(self._recorder):
+                group = _group.get()
+                if group is not None and self.outer is None:
+                    group.give_to(self)
+                self._recorder.record(self._record(error))
+                self.content.finish(self.requested)
         except Exception as failure:
             self._recorder.problem(f"record a load by {self.loader}", failure)
 
@@ -222,7 +223,9 @@ class LoadCall(msgspec.Struct, frozen=True):
     ) -> Any:
         """Make the call, as a load or as a part of one."""
         try:
-            load = self._start(instance, args, kwargs)
+            with cost() as span:
+                load = self._start(instance, args, kwargs)
+                span.overhead = overhead_of(load.content.recorder) if load is not None else None
         except Exception as error:
             load = None
             problem(f"record the load of a {self.kind}", error)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
+from instrument.overhead import Overhead, Span
 from instrument.protocols import Objects, Recorder, Versions
 
 
@@ -34,6 +35,16 @@ of_runs: Callable[[], Destination | None] = nowhere
 """Tells the run that the calling code belongs to."""
 own: Final[ContextVar[Destination | None]] = ContextVar("instrument_destination", default=None)
 """The destination of this thread or task, in place of its run's (`directed.py`)."""
+
+
+def overhead_of(recorder: Recorder) -> Overhead | None:
+    """What takes account of what the run of `recorder` costs, if anything does."""
+    return getattr(recorder, "overhead", None)
+
+
+def cost(recorder: Recorder | None = None) -> Span:
+    """A block that is a part of what interception costs the run of `recorder`."""
+    return Span("interception", overhead_of(recorder) if recorder is not None else None)
 
 
 def find() -> Destination | None:

@@ -1,8 +1,10 @@
 """What a run says that recording it cost, against what it cost seen from outside."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +175,20 @@ def test_a_part_of_the_snapshot_that_is_busy_is_told(monkeypatch: pytest.MonkeyP
     with quiet() as run:
         pass
     assert overhead_of(run)["capture_cpu_seconds"] >= SLOW_SECONDS
+
+
+def test_what_is_loaded_costs_the_cpu_time_of_its_digest(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "weights.pt"
+    torch.save({"weights": torch.zeros(16 << 20)}, path)
+    before = time.thread_time()
+    hashlib.sha256(path.read_bytes())
+    needed = time.thread_time() - before
+    with quiet() as run:
+        torch.load(path)
+    told = overhead_of(run)
+    assert told["interception_cpu_seconds"] >= LEAST * needed
+    assert 0 < told["interception_blocking_seconds"] < told["duration_seconds"]
 
 
 def test_the_whole_is_the_sum_of_its_parts_and_has_a_share() -> None:
