@@ -83,6 +83,7 @@ class Index:
         self._summaries = summaries
         self._fields: dict[str, int] = {}
         self._rows: list[tuple[Any, ...]] = []
+        self._missing: list[str] | None = None  # as of the last question
 
     def runs(self, where: Condition | None, limit: int | None) -> list[RunSummary]:
         """See `instrument.protocols.Catalogue`."""
@@ -96,8 +97,9 @@ class Index:
 
     def unreadable(self) -> list[str]:
         """See `instrument.protocols.packing.Packs`. Raises as `runs`."""
-        with store_errors(f"list the runs of {self._layout.root}"):
-            return self._ask(_select_missing)
+        if self._missing is None:
+            self.run_ids(".")
+        return self._missing or []
 
     def _ask(self, question: "Callable[[sqlite3.Connection], list[_T]]") -> list[_T]:
         """The answer of the index as the store is now; from memory where it can be kept nowhere."""
@@ -110,6 +112,7 @@ class Index:
             try:
                 with closing(self._open(attempt)) as database:
                     self._refresh(database)
+                    self._missing = _select_missing(database)
                     return question(database)
             except sqlite3.DatabaseError as error:
                 # Somebody else's long rebuild is no damage; anything else is.

@@ -74,7 +74,7 @@ class Packs(Protocol):
         """
 
     def unreadable(self) -> list[str]:
-        """Packs, and runs in packs, that cannot be read: lists of runs lack what is in them.
+        """Packs, and runs in packs, that cannot be read: the last list lacks what is in them.
 
         Raises:
             StoreError: The store cannot be read.
