@@ -28,7 +28,7 @@ _LEAKS: Final = Cells(None, "the cells of the notebook are not kept: they hold a
 def has_cells() -> bool:
     """Whether IPython has executed a cell in this process: code in no file."""
     try:
-        return bool(_sources(shell_of_ipython()))
+        return any(shell_of_ipython().history_manager.input_hist_raw[1:])
     except NotKnown:
         return False
 

@@ -34,7 +34,7 @@ def secret_parts(
 ) -> list[Part]:
     """What secrets stand on `lines` of `data`, or on all; they may begin before and end behind."""
     if lines is None:
-        return list(_parts(data, find_secrets(data)))
+        return list(_parts(data, find_secrets(data, is_settings=is_settings)))
     if not lines:
         return []
     starts = line_starts(data)

@@ -60,8 +60,7 @@ def run_patch(options: Options, run: str) -> None:
     digest = patch_of(store, summary.id)
     if digest is None:
         raise NotFoundError(f"run {summary.id} has no patch: {_why_no_patch(store, summary.id)}")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(store.get_bytes(digest))
+    _write_object(store, digest)
 
 
 @click.command("cells")
@@ -71,17 +70,13 @@ def run_cells(options: Options, run: str) -> None:
     """Print the cells that a notebook had executed when the run ended, without secrets."""
     store = open_store(options)
     summary = read_run(store, run)
-    digest = None
-    for entry in store.entries(summary.id):
-        if isinstance(entry.record, CodeCaptured):
-            digest = entry.record.cells or digest
+    digest = _kept_of_code(store, summary.id, "cells")
     if digest is None:
         raise NotFoundError(
             f"run {summary.id} has no cells: it was no notebook, had capture level 1, or has not "
             "come to its end"
         )
-    sys.stdout.flush()
-    sys.stdout.buffer.write(store.get_bytes(digest))
+    _write_object(store, digest)
 
 
 @click.command("packages")
@@ -119,11 +114,21 @@ def _why_no_patch(store: Store, run_id: str) -> str:
 
 def patch_of(store: Store, run_id: str) -> str | None:
     """The digest of the patch of a run's code, or None."""
+    return _kept_of_code(store, run_id, "patch")
+
+
+def _kept_of_code(store: Store, run_id: str, field: str) -> str | None:
+    """The digest that the records of a run's code have last in `field`, or None."""
     digest = None
     for entry in store.entries(run_id):
         if isinstance(entry.record, CodeCaptured):
-            digest = entry.record.patch or digest
+            digest = getattr(entry.record, field) or digest
     return digest
+
+
+def _write_object(store: Store, digest: str) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(store.get_bytes(digest))
 
 
 def _chosen(

@@ -135,8 +135,8 @@ class ProcessFinished(Record, frozen=True, kw_only=True, tag="process_finished")
             threads (``cpu_seconds``), how long the process recorded (``duration_seconds``), and of
             each part its ``<part>_blocking_seconds`` and ``<part>_cpu_seconds``. Parts are
             ``capture``, ``records``, ``artifacts``, ``calls`` (of decorated functions),
-            ``telemetry`` and ``end``. Those of metrics and of decorated functions are estimates,
-            made from some of the calls.
+            ``interception``, ``telemetry`` and ``end``. Those of metrics and of decorated functions
+            are estimates, made from some of the calls.
     """
 
     lost: int
