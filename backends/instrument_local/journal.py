@@ -9,6 +9,7 @@ import os
 import re
 import threading
 import time
+from binascii import hexlify
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from instrument.records import (
     Record,
     RecordsLost,
     RunFinished,
+    TelemetrySampled,
 )
 from instrument_local.files import NEW_FILE, write_all
 from instrument_local.flusher import flusher
@@ -39,6 +41,8 @@ from instrument_local.lines import (
 from instrument_local.liveness import RESERVE, Markers, drop
 
 RETRY_SECONDS: Final = 0.25
+SAMPLES_WAIT_SECONDS: Final = 10
+"""Samples of an idle run are synced together; anything else within a second, and they with it."""
 RESERVE_BYTES: Final = 64 * 1024
 MAX_SEGMENTS: Final = 10_000
 _LAST_WORDS: Final = (RunFinished, ProcessFinished, ExceptionRaised)
@@ -84,7 +88,7 @@ class Journal:
         self._to_sync: list[Path] = []
         self._retired: list[int] = []
         self._fd = -1
-        self._seq = self._synced = 0
+        self._seq = self._synced = self._tended = self._calm_seconds = 0
         self._chain = b""
         # Bound here once, for the hot path.
         self._line = Line(0, clock.now(), None)
@@ -134,7 +138,7 @@ class Journal:
                     sha256.update(data)
                     chain = sha256.digest()
                     data += MARK
-                    data += chain.hex().encode()
+                    data += hexlify(chain)
                     data += END
                     written = self._write(self._fd, data)
                     if written != len(data):
@@ -180,12 +184,23 @@ class Journal:
         with self._lock:
             self._busy = False  # nobody is inside `take`: this thread has the lock
             self._take_later()
-        self.sync()
+            can_wait = self._only_samples_wait()
+        if not can_wait:
+            self.sync()
         self._make_reserve()
         marker = self._marker
         if heartbeat and marker is not None:
             with suppress(OSError):
                 os.utime(marker)
+
+    def _only_samples_wait(self) -> bool:
+        """Whether all that is not synced are telemetry samples, and few; asked once a second."""
+        taken, self._tended = self._seq - self._tended, self._seq
+        is_calm = taken == 0 or (taken == 1 and type(self._line.record) is TelemetrySampled)
+        self._calm_seconds = self._calm_seconds + 1 if is_calm else 0
+        if self._seq == self._synced or self._fd < 0 or self._to_sync or self._retired:
+            return False
+        return self._calm_seconds % SAMPLES_WAIT_SECONDS != 0
 
     def close(self) -> None:
         """See `instrument.protocols.Records`."""

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from instrument.clock import SystemClock
-from instrument.testing.samples import record_run
+from instrument.records import Metrics, Record, TelemetrySampled
+from instrument.testing.samples import AT, process_started, record_run
 from instrument_local import LocalStore
 from instrument_local.files import Disk
+from instrument_local.flusher import flusher
+from instrument_local.journal import Journal
 
 
 def _synced(
@@ -87,3 +90,40 @@ def test_a_name_that_is_made_again_here_is_synced_whatever_number_and_time_say(
         os.utime(runs, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     assert f"{store_path.name}/runs" in _synced(store_path, "20260101-b", mkdir)
+
+
+def test_samples_of_an_idle_run_are_synced_together_and_all_else_within_a_second(
+    store_path: Path,
+) -> None:
+    disk, synced = Disk(), list[int]()
+
+    def note(fd: int) -> None:
+        synced.append(fd)
+        os.fdatasync(fd)
+
+    disk.fdatasync = note
+    store = LocalStore(store_path, SystemClock(), disk)
+    journal = store.begin(process_started("20260101-a"))
+    assert isinstance(journal, Journal)
+    flusher.forget(journal)  # this test is the thread that looks after it
+
+    def syncs_of_a_second(*records: Record) -> int:
+        synced.clear()
+        for record in records:
+            journal.take(record, AT)
+        journal.tend(heartbeat=False)
+        return len(synced)
+
+    sample = TelemetrySampled(values={"cpu": 1.0}, elapsed_seconds=1.0, whole=True)
+    metric = Metrics(values={"loss": 0.5}, step=1)
+    assert syncs_of_a_second(sample) == 1  # the journal is new
+    assert [syncs_of_a_second(sample) for _ in range(30)].count(1) == 3
+    assert syncs_of_a_second(metric) == 1
+    assert syncs_of_a_second(sample) == 0
+    assert syncs_of_a_second(sample, metric) == 1
+    assert syncs_of_a_second(metric, sample) == 1
+    assert syncs_of_a_second() == 0
+    synced.clear()
+    journal.take(sample, AT)
+    journal.close()
+    assert synced
