@@ -48,11 +48,12 @@ CREATE TABLE IF NOT EXISTS value (field INTEGER, run INTEGER, number REAL, truth
   text BLOB, list BLOB, PRIMARY KEY (field, run)) WITHOUT ROWID;
 """
 _MANY_ROWS: Final = 20_000
-_UNFINISHED: Final = "SELECT id FROM run WHERE final < 1"
+# Left to itself SQLite would rather read the whole of another index.
+_UNFINISHED: Final = "SELECT id FROM run INDEXED BY unfinished WHERE final < 1"
 # What lists lack. A run in no pack may only have begun just now.
 _MISSING: Final = """
 SELECT name FROM pack WHERE NOT readable UNION ALL
-SELECT id FROM run
+SELECT id FROM run INDEXED BY unfinished
 WHERE final < 1 AND final=? AND EXISTS (SELECT 1 FROM packed WHERE run=id)
 """
 _IN_PACK: Final = "FROM packed WHERE pack=(SELECT pack FROM pack WHERE name=?)"

@@ -1,5 +1,6 @@
 """The index is only a cache: always up to date, made again when lost, damaged or not possible."""
 
+import functools
 import json
 import os
 import sqlite3
@@ -8,6 +9,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from local import writer
@@ -87,6 +89,42 @@ def test_unchanged_months_are_not_listed_again(store: LocalStore, store_path: Pa
     assert len(_ids(store)) == 3
     os.utime(month)
     assert len(_ids(store)) == 4
+
+
+def test_the_newest_run_is_found_without_a_look_at_the_others(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in steps of SQLite's machine, once the index knows all runs."""
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    class Counted(sqlite3.Connection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.set_progress_handler(step, 1)
+
+    def steps_with(runs: int) -> int:
+        nonlocal steps
+        for number in range(runs):
+            record_run(store, f"20260101-{number}")
+            store.seal(f"20260101-{number}")
+        for month in store_path.glob("runs/*"):
+            os.utime(month, (runs, runs))  # long unchanged
+        store.runs(limit=1)
+        steps = 0
+        assert len(store.runs(limit=1)) == 1
+        return steps
+
+    connect = functools.partial(sqlite3.connect, factory=Counted)
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    store = open_store(store_path, SystemClock())
+    few = steps_with(4)
+    assert few > 0
+    assert steps_with(40) == few
 
 
 def test_a_run_that_was_removed_is_gone(store: LocalStore, store_path: Path) -> None:
