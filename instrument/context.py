@@ -287,11 +287,15 @@ class ExperimentContext(RunValues, RunArtifacts):
         self._recording.start(self._record_start)
         if which.open_elsewhere:
             self._tell_open_elsewhere()
-        intercept.install(_destination, (*self._settings.intercept, "trace"))
-        console.install(_console_log)
+        protect = self._recording.guard.protect
+        with protect("watch calls and loads"):
+            intercept.install(_destination, (*self._settings.intercept, "trace"))
+        with protect("listen to what is printed"):
+            console.install(_console_log)
         if which.owner:
             self._hook = TerminationHook(self._terminate)
-            self._hook.install()
+            with protect("close the run on SIGTERM"):
+                self._hook.install()
 
     def _terminate(self) -> None:
         """Close the run on SIGTERM; nobody could catch what fails."""
@@ -315,7 +319,7 @@ class ExperimentContext(RunValues, RunArtifacts):
         """How the run presents itself; its name by default is that of the script."""
         script = getattr(sys.modules.get("__main__"), "__file__", None)
         return RunStarted(
-            name=self._name or default_name or (Path(script).stem if script else "interactive"),
+            name=self._name or default_name or _stem(script) or "interactive",
             project=self._settings.project,
             tags=self._tags,
             function=None,
@@ -365,6 +369,11 @@ def _console_log() -> console.ConsoleLog | None:
     """Where goes what the calling code prints."""
     recording = getattr(stack.innermost(), "recording", None)
     return None if recording is None else recording.console
+
+
+def _stem(script: Any) -> str:
+    """The name of the script, which is what the program says it is: maybe no path at all."""
+    return Path(script).stem if isinstance(script, (str, os.PathLike)) else ""
 
 
 def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from instrument.capture.launch import process_start
+from instrument.guard import one_line, say
+from instrument.naming import check_run_id
 
 VARIABLE: Final = "INSTRUMENT_HANDOVER"
 Part: TypeAlias = Literal["adopt", "join"]
 _SEPARATOR: Final = "\n"
 _MANY: Final = "*"
+_MOST_DIGITS: Final = 18
 
 
 class Handover(NamedTuple):
@@ -71,6 +74,15 @@ class Board(NamedTuple):
 
 
 def received() -> Handover | None:
+    """What `look` finds; where it fails there is none, which is told."""
+    try:
+        return look()
+    except Exception as error:
+        say(f"could not look for the run of the parent process: {one_line(error)}")
+        return None
+
+
+def look() -> Handover | None:
     """The run that this process was given a part in and that is open now, or None.
 
     The one that it began in, until that ends; then what the process that it works for has open, if
@@ -109,21 +121,39 @@ def _employer() -> int:
 
 def _from_environment() -> Handover | None:
     """The run that this process began in."""
+    handed = _parsed(os.environ.get(VARIABLE, ""))
+    if handed is not None and handed.pid == os.getpid():  # its own: what had been there before it?
+        handed = _parsed(_before_own)
+    return handed if handed is not None and handed.pid != os.getpid() else None
+
+
+def unusable() -> list[str]:
+    """The variable with its value, where that is nothing that a `Handover` says."""
     text = os.environ.get(VARIABLE, "")
-    if _pid_in(text) == os.getpid():  # its own: what had been there before it?
-        text = _before_own
-    parts = text.split(":", 4)
-    if len(parts) < 4 or parts[3] not in {"adopt", "join"} or not parts[1].isdigit():  # noqa: PLR2004 - run, attempt, pid, part
-        return None
-    if not parts[2].isdigit() or int(parts[2]) == os.getpid():
-        return None
-    board = parts[4] if len(parts) > 4 else ""  # noqa: PLR2004 - the fifth
-    return Handover(parts[0], int(parts[1]), int(parts[2]), cast("Part", parts[3]), board)
+    return [f"{VARIABLE}={text!r:.80}"] if text and _parsed(text) is None else []
 
 
-def _pid_in(text: str) -> int:
-    pid = "".join(text.split(":")[2:3])
-    return int(pid) if pid.isdigit() else 0
+def _parsed(text: str) -> Handover | None:
+    """What a `Handover` says of itself; None for anything else."""
+    run_id, attempt, pid, part, board = (*text.split(":", 4), "", "", "", "", "")[:5]
+    if part not in {"adopt", "join"}:
+        return None
+    try:
+        known = check_run_id(run_id), _number(attempt), _number(pid)
+    except ValueError:  # `UsageError` is one
+        return None
+    return Handover(*known, cast("Part", part), board)
+
+
+def _number(text: str) -> int:
+    """The number that `text` is.
+
+    Raises:
+        ValueError: It is none that we write.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ValueError(f"{text!r:.80} is no number")
+    return int(text)
 
 
 # --- the board ---------------------------------------------------------------------------------
@@ -138,16 +168,33 @@ def _board_of(pid: int) -> str:
 def _read(path: str) -> Board | None:
     """What is on a board; None where nobody can tell: on another host, or of one that died."""
     try:
-        text = os.readlink(path)  # noqa: PTH115 - the hot path of a worker
+        return _board(os.readlink(path), path)  # noqa: PTH115 - the hot path of a worker
     except OSError:
-        pid, _, start = path.rpartition("/")[2].partition("-")
-        is_here = pid.isdigit() and str(process_start(int(pid)) or 0) == start
-        return Board(None, frozenset()) if is_here else None
+        return Board(None, frozenset()) if _lives_here(path) else None
+    except ValueError:  # some other link
+        return None
+
+
+def _lives_here(path: str) -> bool:
+    """Whether the process whose board would be at `path` is one of this host."""
+    pid, _, start = path.rpartition("/")[2].partition("-")
+    try:
+        return str(process_start(_number(pid)) or 0) == start
+    except ValueError:  # it is no path of a board
+        return False
+
+
+def _board(text: str, path: str) -> Board:
+    """What `text`, the board at `path`, says.
+
+    Raises:
+        ValueError: It is no board.
+    """
     present, ids, store = text.split(_SEPARATOR, 2)
     handed = None
     if present:
         run_id, attempt, pid = present.split(":")
-        handed = Handover(run_id, int(attempt), int(pid), "join", path, store)
+        handed = Handover(run_id, _number(attempt), _number(pid), "join", path, store)
     return Board(handed, frozenset(ids.split()))
 
 
@@ -244,7 +291,8 @@ class Offer:
         """Set the variables and the board."""
         global _before_own  # noqa: PLW0603 - what this process began in
         before = os.environ.get(VARIABLE, "")
-        if _pid_in(before) != os.getpid():
+        handed = _parsed(before)
+        if handed is None or handed.pid != os.getpid():
             _before_own = before
         for name, value in self._values.items():
             self._before[name] = os.environ.get(name)

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from instrument import stack
+from instrument import handover, stack
+from instrument.capture import launch as launches
 from instrument.capture.launch import Launch, launch, restarted_job, started_at
 from instrument.capture.process import this_command
 from instrument.errors import InstrumentError
-from instrument.handover import Handover, Part, received
+from instrument.handover import Handover, Part, look, received
 from instrument.naming import new_run_id
 from instrument.protocols import Catalogue
 from instrument.records import ProcessStarted, RunStarted
@@ -45,6 +46,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         lender: Who handed the run over to a worker, which may live longer than the run.
         open_elsewhere: Whether a living process that this one knows nothing of records the run.
         params: The parameters of the attempts before this one.
+        failure: Why it is a run of its own: which run it is could not be found out.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     lender: Handover | None = None
     open_elsewhere: bool = False
     params: dict[str, Any] = {}
+    failure: Exception | None = None
 
 
 def adopted(started: RunStarted) -> Identity | None:
@@ -97,7 +100,23 @@ def opened(
         default_run_id: The id that the settings give to the outermost run.
         store: Tells how often the run was tried before.
     """
-    outer, handed = stack.enclosing(), received()
+    try:
+        return _found(started, part, run_id, default_run_id, store)
+    except Exception as error:  # told when there is a journal
+        own = run_id or new_run_id(datetime.now(UTC))
+        return Identity(
+            run_id=own, attempt=1, owner=True, started=started, part=part, failure=error
+        )
+
+
+def _found(
+    started: RunStarted,
+    part: Part,
+    run_id: str | None,
+    default_run_id: str | None,
+    store: Catalogue | None,
+) -> Identity:
+    outer, handed = stack.enclosing(), look()
     parent = outer.id if outer is not None else handed.run_id if handed is not None else None
     named = run_id or (default_run_id if parent is None else None)
     ranks = launch() if parent is None or parent in _shared else None
@@ -121,6 +140,11 @@ def opened(
         open_elsewhere=ranks is None and before is not None and before.state is RunState.RUNNING,
         params=before.params if before is not None and before.attempts < which[1] else {},
     )
+
+
+def misunderstood() -> str:
+    """What the environment says of runs and launches that cannot be so; empty for nothing."""
+    return ", ".join((*launches.unusable(), *handover.unusable()))
 
 
 def _named(run_id: str, ranks: Launch | None, before: RunSummary | None) -> tuple[str, int]:

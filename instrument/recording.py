@@ -24,12 +24,12 @@ from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.console import ConsoleLog
 from instrument.errors import AuditError, InstrumentError, StoreError
-from instrument.guard import Guard, say
+from instrument.guard import Guard, one_line, say
 from instrument.handover import Handover, Offer, own_board
-from instrument.identity import Identity
+from instrument.identity import Identity, misunderstood
 from instrument.overhead import Overhead
 from instrument.protocols import Clock, Records, Store
-from instrument.records import ProcessFinished, Record, RunFinished
+from instrument.records import Problem, ProcessFinished, Record, RunFinished
 from instrument.redaction.kept import redact_record
 from instrument.settings import Settings
 from instrument.stand_ins import Ended, Lent, Nowhere, OpenedOnUse
@@ -99,6 +99,8 @@ class Recording:
             raise
         if self.identity.started is not None:
             self.record(self.identity.started)
+            with self.guard.protect("tell what is odd around this process"):
+                self._tell_surroundings()
         with self.guard.protect("record the parameters"):
             first()
         if self._owner:
@@ -106,7 +108,8 @@ class Recording:
             self._start_mirrors()
         elif self.identity.started is not None:
             self._background.watch()
-        self._offer_to_children()
+        with self.guard.protect("hand the run to child processes"):
+            self._offer_to_children()
         _active.add(self)
 
     def _open_journal(self) -> None:
@@ -114,8 +117,11 @@ class Recording:
 
         Raises:
             StoreError: It cannot be written, and the run is strict or its audit required.
+            Exception: The run is strict, and which one it is could not be found out.
         """
         identity = self.identity
+        if identity.failure is not None and self._settings.strict:
+            raise identity.failure
         with self.guard.protect("open the journal"):
             process = process_started(
                 run_id=identity.run_id,
@@ -132,6 +138,15 @@ class Recording:
             raise StoreError(f"{why}; {kind} does not start without its record")
         if self._records.lost:
             say(f"the store {self._where()} cannot be written: this run is not recorded")
+
+    def _tell_surroundings(self) -> None:
+        """What around this process did not tell which run it is."""
+        if self.identity.failure is not None:
+            self.problem("find out which run this is", self.identity.failure)
+        if odd := misunderstood():  # nothing of ours: no reason to raise in a strict run
+            message = f"taken for not set, since it cannot be so: {odd}"
+            self.record(Problem(doing="read the environment", error="ValueError", message=message))
+            say(message)
 
     def _start_mirrors(self) -> None:
         names = [name for name in self._settings.backends if name != "local"]
@@ -293,9 +308,9 @@ class Recording:
                 store.seal(run_id)
         except AuditError as error:
             self._failure = self._failure or error
-        except InstrumentError as error:
+        except Exception as error:
             if not quiet:
-                say(f"the run is recorded but not sealed: {error}")
+                say(f"the run is recorded but not sealed: {one_line(error)}")
 
     def _finish_mirrors(self) -> None:
         for follower in self._followers:

@@ -220,8 +220,8 @@ def _read_file_cached(path: Path, modified_ns: int) -> _File:  # noqa: ARG001 - 
     import tomllib
 
     try:
-        table = tomllib.loads(data.decode()).get("tool", {}).get("instrument", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = dict(tomllib.loads(data.decode()).get("tool", {}).get("instrument", {}))
+    except (AttributeError, TypeError, ValueError) as error:
         raise UsageError(f"{path} does not parse: {error}") from None
     known = {
         name: _parse(name, value, f"{path.name}: {name}")
@@ -283,6 +283,6 @@ def _nearest(start: Path, name: str) -> Path | None:
     """The nearest `name` in `start` or a directory above it."""
     for directory in (start, *start.parents):
         candidate = directory / name
-        if candidate.exists():
+        if os.path.exists(candidate):  # noqa: PTH110 - that of pathlib raises where it may not look
             return candidate
     return None

@@ -26,7 +26,9 @@ _JOB: Final = (
     "SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "LSB_JOBINDEX", "JOB_ID",
     "SGE_TASK_ID",
 )  # fmt: skip
+_RESTARTS: Final = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
 _MPI: Final = ("PMIX_NAMESPACE", "PMI_JOBID", "OMPI_MCA_ess_base_jobid")
+_MOST: Final = 2**31
 _START_TIME_FIELD: Final = 19  # of /proc/PID/stat, counted after the command's name (proc(5): 22)
 
 
@@ -67,12 +69,20 @@ class Launch(NamedTuple):
 
 def place() -> Place:
     """Where this process stands as its launcher says; rank 0 of 1 when there is no launcher."""
-    for rank_name, size_name, local_name in _RANKS:
-        numbers = _numbers((rank_name, size_name))
-        if numbers is not None and 0 <= numbers[0] < numbers[1]:
-            local = _numbers((local_name,))
-            return Place(numbers[0], numbers[1], local[0] if local else None)
-    return Place(0, 1)
+    return next(filter(None, map(_place, _RANKS)), Place(0, 1))
+
+
+def unusable() -> list[str]:
+    """What launchers put into the environment that cannot be so, such as ``RANK='x'``."""
+    odd = [
+        name
+        for rank_name, size_name, local_name in _RANKS
+        if os.environ.get(rank_name) and os.environ.get(size_name)
+        if _place((rank_name, size_name, local_name)) is None
+        for name in (rank_name, size_name)
+    ]
+    odd += [name for name in _RESTARTS if os.environ.get(name) and _numbers((name,)) is None]
+    return [f"{name}={os.environ[name]!r:.80}" for name in odd]
 
 
 def launch() -> Launch | None:
@@ -124,6 +134,14 @@ def boot_id() -> str | None:
         return None
 
 
+def _place(names: tuple[str, str, str]) -> Place | None:
+    """What one launcher says, where it does."""
+    numbers, local = _numbers(names[:2]), _numbers(names[2:])
+    if numbers is None or numbers[0] >= numbers[1]:
+        return None
+    return Place(numbers[0], numbers[1], local[0] if local else None)
+
+
 def _step() -> tuple[str, ...] | None:
     """The step of a SLURM job: each ``srun`` has a number of its own."""
     step = os.environ.get("SLURM_STEP_ID")
@@ -155,12 +173,14 @@ def _job() -> tuple[str, ...]:
 
 
 def _restarts() -> int:
-    counts = _numbers(("SLURM_RESTART_COUNT",)), _numbers(("TORCHELASTIC_RESTART_COUNT",))
-    return sum(max(count[0], 0) for count in counts if count)
+    counts = [_numbers((name,)) for name in _RESTARTS]
+    return sum(count[0] for count in counts if count)
 
 
 def _numbers(names: Iterable[str]) -> list[int] | None:
+    """What they say; None where one is not set, or is no number of processes or starts."""
     try:
-        return [int(os.environ[name]) for name in names]
+        numbers = [int(os.environ[name]) for name in names]
     except (KeyError, ValueError):
         return None
+    return numbers if all(0 <= number < _MOST for number in numbers) else None
