@@ -99,6 +99,19 @@ class AliasMoved(Event, frozen=True, kw_only=True, tag="alias_moved"):
     move: str | None = None
 
 
+class VersionsMade(Event, frozen=True, kw_only=True, tag="versions_made"):
+    """Versions of artifacts were made that no run's seal covers: without a run, or by an import.
+
+    Attributes:
+        versions: The ``check`` of each version's file by its reference, at most 1 000 an event.
+        late: Whether it was not noted when they were made, but found later: until then what was
+            done to them could go unseen, and who made them is not known.
+    """
+
+    versions: dict[str, str]
+    late: bool = False
+
+
 class Exported(Event, frozen=True, kw_only=True, tag="exported"):
     """A bundle was written.
 
@@ -225,6 +238,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = {
         RunSealed,
         GapFound,
         AliasMoved,
+        VersionsMade,
         Exported,
         Imported,
         ObjectsDropped,

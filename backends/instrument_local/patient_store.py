@@ -45,9 +45,9 @@ class PatientStore(LocalStore):
         """See `instrument.protocols.Objects`."""
         return self._patience.call(_seconds_for_files(paths), super().put_files, paths, told)
 
-    def claim(self, draft: Draft) -> ArtifactVersion:
+    def claim(self, draft: Draft, why: str | None = None) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
-        return self._patience.call(CALL_SECONDS, super().claim, draft)
+        return self._patience.call(CALL_SECONDS, super().claim, draft, why)
 
     def resolve(self, reference: Reference) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""

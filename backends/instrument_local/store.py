@@ -94,9 +94,9 @@ class LocalStore:
         """See `instrument.protocols.Objects`."""
         return self._objects.path_of(digest)
 
-    def claim(self, draft: Draft) -> ArtifactVersion:
+    def claim(self, draft: Draft, why: str | None = None) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
-        return self._versions.claim(draft)
+        return self._versions.claim(draft, why)
 
     def resolve(self, reference: Reference) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""

@@ -115,11 +115,14 @@ class Verifier:
         Raises:
             NotFoundError: There is no such version.
         """
+        from instrument_local.ledger.check import LedgerChecker
+
         version = self._versions.resolve(parse_reference(reference))
         directory = self._layout.artifacts / version.name
         check_files(self._layout, self._findings, directory)
         self._check_version(version_path(directory, version.version or 0))
         self._check_aliases(version.name)
+        LedgerChecker(self._layout, self._findings).check_version(version.ref)
         self._check_wanted()
 
     def _check_root(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from instrument.canonical import canonical_bytes
-from instrument.errors import IntegrityError, NotFoundError, UsageError
+from instrument.errors import IntegrityError, NotFoundError, StoreError, UsageError
 from instrument.naming import (
     LATEST,
     Reference,
@@ -43,7 +43,7 @@ _SHOWN: Final = 20
 # How the file of a version begins. The listing of a large tree follows; it need not be read to
 # know whether the version holds some content.
 _HEAD: Final = re.compile(
-    rb'\{"version":[0-9]+,"name":"[^"\\]*","type":"[^"\\]*","digest":"(sha256:[0-9a-f]{64})"'
+    rb'\{"version":[0-9]+,(?:"in_ledger":true,)?"name":"[^"\\]*","type":"[^"\\]*","digest":"(sha256:[0-9a-f]{64})"'
 )
 _HEAD_BYTES: Final = 1024
 T = TypeVar("T")
@@ -88,25 +88,31 @@ class LocalVersions:
         self._layout = layout
         self._digests: dict[str, dict[int, str]] = {}  # what is known never changes
 
-    def claim(self, draft: Draft) -> ArtifactVersion:
+    def claim(self, draft: Draft, why: str | None = None) -> ArtifactVersion:
         """See `instrument.protocols.Versions`."""
         content = self._content(draft)
         with store_errors(f"store a version of {draft.name}"):
             self._layout.create()
             self._layout.files.make_durable_directory(self._directory(draft.name))
             version, made = self._claim_number(draft, content)
+            if made and draft.run_id is None:
+                self._note(version, why)
             if not made:  # whoever made it may not have come so far
                 self._layout.files.sync_directory(self._directory(draft.name))
             if not made and self._now(draft.name).get(LATEST) != version.version:
                 self._move(version, LATEST, draft.created_at)
             return _with_aliases(version, self._now(draft.name))
 
-    def adopt(self, draft: Draft) -> ArtifactVersion:
-        """As `claim`, for what another store brings: content that is there moves no alias."""
+    def adopt(self, draft: Draft) -> tuple[ArtifactVersion, bool]:
+        """As `claim`, for what another store brings: content that is there moves no alias.
+
+        Returns:
+            The version, and whether it was made here; then the caller tells the ledger.
+        """
         content = self._content(draft)
         with store_errors(f"store a version of {draft.name}"):
             self._layout.files.make_durable_directory(self._directory(draft.name))
-            return self._claim_number(draft, content)[0]
+            return self._claim_number(draft, content)
 
     def hold_latest(self, name: str, more: int, at: datetime) -> None:
         """Let ``latest`` stay where it is while `more` versions are made.
@@ -196,7 +202,9 @@ class LocalVersions:
             )
         for parent in draft.parents:
             self.resolve(parse_reference(parent))
-        content: dict[str, Any] = msgspec.structs.asdict(draft)
+        is_sealed = draft.run_id is not None and draft.origin is None
+        content: dict[str, Any] = {} if is_sealed else {"in_ledger": True}
+        content |= msgspec.structs.asdict(draft)
         content["metadata"] = msgspec.Raw(canonical_bytes(draft.metadata))
         return content
 
@@ -214,6 +222,13 @@ class LocalVersions:
                 known[number] = draft.digest
                 return msgspec.json.decode(data, type=ArtifactVersion), True
             known[number] = self._digest_of(draft.name, number)
+
+    def _note(self, version: ArtifactVersion, why: str | None) -> None:
+        """Tell the ledger of a version that no run tells of; else it is found later."""
+        from instrument_local.ledger.made import note_versions
+
+        with suppress(StoreError):
+            note_versions(self._layout, {version.ref: str(version.check)}, why)
 
     def _holding(self, draft: Draft, known: dict[int, str]) -> ArtifactVersion | None:
         """The first of the `known` versions that holds the draft's content, and is whole."""

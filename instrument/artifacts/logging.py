@@ -45,6 +45,7 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
     run_id: str | None = None,
     clock: Clock,
     pickle: bool = False,
+    why: str | None = None,
 ) -> ArtifactVersion:
     """Store a value, a file or a directory, and the version of `name` that holds it.
 
@@ -63,6 +64,7 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
         run_id: The run that logs it.
         clock: Tells when the version was made.
         pickle: Take pickle for a value that has no other form.
+        why: The reason, for the ledger, which hears of a version that no run logs.
 
     Raises:
         UsageError: Not exactly one of `data` and `file_path`, or the name, the type, the value, the
@@ -86,7 +88,8 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
             created_at=clock.now(),
             parents=pinned,
             metadata=about,
-        )
+        ),
+        why,
     )
 
 

@@ -106,17 +106,24 @@ def get_artifact(options: Options, ref: str, output: str | None) -> None:
     "--type", "kind", default="other", show_default=True, help="Such as dataset or model."
 )
 @click.option("--parent", "parents", multiple=True, metavar="REF", help="What it was made from.")
+@why_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def log_artifact(  # noqa: PLR0913 - one parameter for each option
-    options: Options, name: str, path: Path, kind: str, parents: tuple[str, ...], as_json: bool
+    options: Options,
+    name: str,
+    path: Path,
+    kind: str,
+    parents: tuple[str, ...],
+    why: str | None,
+    as_json: bool,
 ) -> None:
     """Store the file or directory PATH as a version of the artifact NAME.
 
     Content that NAME already has keeps its version. Prints the reference. Inside `instrument run`
     the artifact belongs to that run.
     """
-    version = _log(options, name, kind, path, parents)
+    version = _log(options, name, kind, path, parents, why)
     if as_json:
         emit_json(artifact_json(version))
     else:
@@ -124,8 +131,8 @@ def log_artifact(  # noqa: PLR0913 - one parameter for each option
         say(f"{size(version.size_bytes)}, {short_digest(version.digest)}")
 
 
-def _log(
-    options: Options, name: str, kind: str, path: Path, parents: tuple[str, ...]
+def _log(  # noqa: PLR0913 - as the command
+    options: Options, name: str, kind: str, path: Path, parents: tuple[str, ...], why: str | None
 ) -> ArtifactVersion:
     """Log a path: for the run that this command was started in, if any, else by hand."""
     from instrument.handover import received
@@ -140,6 +147,8 @@ def _log(
             )
             if version.version is None:
                 raise StoreError(f"{name} is not recorded: the store could not take it")
+            if why is not None:
+                say("--why is not kept: a run's versions are in the ledger with the run")
             return version
     from instrument.artifacts import log_value
     from instrument.clock import SystemClock
@@ -154,6 +163,7 @@ def _log(
         parents=parents,
         run_id=None,
         clock=SystemClock(),
+        why=why,
     )
 
 

@@ -17,6 +17,7 @@ from instrument.audit import (
     RunDropped,
     RunSealed,
     UnknownEvent,
+    VersionsMade,
 )
 from instrument.cli.words import count, last_day, listed, short_digest, size
 
@@ -33,6 +34,9 @@ def what_happened(event: Event) -> str:
         case AliasMoved():
             before = f", before v{event.before}" if event.before else ""
             return f"{event.name}:{event.alias} is v{event.version}{before}"
+        case VersionsMade():
+            made = listed(list(event.versions), most=3)
+            return f"gap: {made} made before, which was not noted" if event.late else f"{made} made"
         case Exported():
             return f"{_runs(event.runs)} exported as {short_digest(event.bundle)}"
         case Imported():

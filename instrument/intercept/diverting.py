@@ -39,26 +39,38 @@ class Diversion:
         self._around = around
         self._original = _twin(function)
         self._code = _leading_to(self, function.__code__)
-        self._signed = False
+        self._added: set[str] = set()
 
     def begin(self) -> None:
         """Lead calls here."""
-        function: Any = self._function
-        if not vars(function).keys() & {"__signature__", "__wrapped__"}:
-            function.__signature__ = inspect.signature(function)
-            self._signed = True
-        function.__code__ = self._code
+        if "__wrapped__" not in vars(self._function):
+            self._add("__signature__", inspect.signature(self._function))
+        self.keep_out_of_graphs()
+        self._function.__code__ = self._code
+
+    def keep_out_of_graphs(self) -> None:
+        """Have ``torch.compile``, if it is there, call what it cannot look into."""
+        skip = getattr(sys.modules.get("torch._dynamo.eval_frame"), "skip_code", None)
+        if skip is not None:
+            skip(self._code)
+            self._add("_torchdynamo_disable", True)
 
     def end(self) -> None:
         """Give the function back what is still ours. Calls that are under way go on."""
         if self._function.__code__ is self._code:
             self._function.__code__ = self._original.__code__
-        if self._signed:
-            vars(self._function).pop("__signature__", None)
+        for name in self._added:
+            vars(self._function).pop(name, None)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Part of the code that stands in."""
         return self._around(self._original, None, args, kwargs)
+
+    def _add(self, name: str, value: Any) -> None:
+        """An attribute of the function for the while, unless it has one."""
+        if name not in vars(self._function):
+            vars(self._function)[name] = value
+            self._added.add(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Where the function is pickled by value: what it was, and nothing of ours."""

@@ -98,6 +98,11 @@ class Patches:
         """Wrap functions also where a module has bound them before."""
         self._exchange({key: wrapper for key, (_, wrapper) in self._functions.items()})
 
+    def keep_out_of_graphs(self) -> None:
+        """The compiler of torch was imported after functions were diverted."""
+        for diversion in self._diversions:
+            diversion.keep_out_of_graphs()
+
     def remove(self) -> None:
         """Put everything back that is still as we left it."""
         for method in reversed(self._methods):

@@ -19,6 +19,7 @@ from instrument.protocols import Recorder
 from instrument.records import EnvironmentCaptured
 from instrument.vocabulary import Health
 
+_COMPILER: Final = "torch._dynamo"
 _lock = threading.RLock()
 _patches: Final = Patches()
 _libraries: Final[dict[str, Library]] = {}
@@ -26,6 +27,7 @@ _parts: Final[set[str]] = set()
 _told: Final[set[tuple[str, str]]] = set()
 _depth = 0
 _asked_strangers = False
+_is_kept_out = False
 
 
 def install(
@@ -44,7 +46,7 @@ def install(
         news = _depth == 1 or not _parts.issuperset(parts)
         _parts.update(parts)
     if news:
-        _watch.add(_hooks(filter(_is_asked_for, LIBRARIES)))
+        _watch.add({_COMPILER: _keep_out_of_graphs} | _hooks(filter(_is_asked_for, LIBRARIES)))
         _watch.start()
         _wrap_what_is_there()
     if not _asked_strangers:
@@ -92,6 +94,8 @@ def watch_library(library: Library) -> None:
 
 def _wrap_what_is_there() -> None:
     """What was imported before it was watched."""
+    if _COMPILER in sys.modules:
+        _keep_out_of_graphs(sys.modules[_COMPILER])
     for name, library in list(_libraries.items()):
         module = sys.modules.get(name)
         if module is not None:
@@ -154,6 +158,19 @@ def _wrap(name: str, library: Library, module: ModuleType) -> None:
         except Exception as error:
             reason = f"{target.module}.{target.name} cannot be wrapped: {error}"
             _tell(library.name, "failed", reason)
+
+
+def _keep_out_of_graphs(compiler: ModuleType) -> None:
+    """Have ``torch.compile`` run what is ours as it is. Never raises, as above."""
+    global _is_kept_out  # noqa: PLW0603 - once in a process
+    try:
+        with _lock:
+            _patches.keep_out_of_graphs()
+            if not _is_kept_out:
+                compiler.trace_rules.add(__name__.partition(".")[0])
+                _is_kept_out = True
+    except Exception as error:
+        _tell("torch.compile", "failed", f"it may look into code of ours: {error}")
 
 
 def _tell(library: str, status: str, reason: str) -> None:

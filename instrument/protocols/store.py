@@ -158,11 +158,12 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 class Versions(Protocol):
     """Names for content. A version, once there, never changes and never goes."""
 
-    def claim(self, draft: Draft) -> ArtifactVersion:
+    def claim(self, draft: Draft, why: str | None = None) -> ArtifactVersion:
         """The version of `draft`'s name that holds its content, made if there is none.
 
         Versions count 1, 2, 3 … without a gap, across all processes and hosts at once. Content
         that the name already has (same digest) keeps its version, and ``latest`` moves there.
+        One that is made without a run is told to the ledger, with `why`.
 
         Raises:
             UsageError: The name or type is not usable, or metadata has no JSON form.

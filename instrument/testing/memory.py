@@ -142,7 +142,7 @@ class MemoryBackend:
         """None: nothing here is a file."""
         return None
 
-    def claim(self, draft: Draft) -> ArtifactVersion:
+    def claim(self, draft: Draft, why: str | None = None) -> ArtifactVersion:  # noqa: ARG002 - no ledger
         """See `instrument.protocols.Versions`."""
         check_artifact_name(draft.name)
         with self._lock:

@@ -153,6 +153,20 @@ def test_why_an_alias_was_moved_is_in_the_ledger(cli: Cli, writer: Writer) -> No
     assert "change-me123" not in moves[0]["why"]
 
 
+def test_why_a_version_was_made_without_a_run_is_in_the_ledger(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("1,2\n")
+    why = "from the lab, token=hunter2hunter2"
+    assert cli("artifacts", "log", "rows", tmp_path / "rows.csv", "--why", why).code == 0
+    check = cli("artifacts", "show", "rows", "--json").json["check"]
+    (event,) = cli("ledger", "log", "--json").json
+    assert (event["event"], event["versions"]) == ("versions_made", {"rows:v1": check})
+    assert event["why"].startswith("from the lab, ")
+    assert "hunter2" not in event["why"]
+    page = cli("ledger", "log").out
+    assert "rows:v1 made" in page
+    assert "from the lab" in page
+
+
 def test_why_runs_were_packed_is_in_the_ledger(cli: Cli) -> None:
     with ExperimentContext(name="packed", monitor_hardware=False):
         pass

@@ -28,7 +28,7 @@ def filled(path: Path) -> LocalStore:
     for run_id in RUNS:
         add_run(store, run_id)
     store.put_bytes(b"weights")
-    store.claim(draft("model", b"weights"))
+    store.claim(draft("model", b"weights", run_id=RUNS[1]))
     store.tag(parse_reference("model:v1"), "best", AT)
     return store
 

@@ -40,7 +40,8 @@ def _where(store: LocalStore, alias: str) -> int | None:
 
 
 def test_nothing_moves_that_cannot_be_noted(store: LocalStore, store_path: Path) -> None:
-    blocked = store_path / "ledger"
+    blocked, aside = store_path / "ledger", store_path / "aside"
+    blocked.rename(aside)
     blocked.write_text("in the way")
     with pytest.raises(StoreError, match="cannot note the event alias_moved"):
         store.tag(parse_reference("model:v1"), "latest", AT)
@@ -48,6 +49,7 @@ def test_nothing_moves_that_cannot_be_noted(store: LocalStore, store_path: Path)
         store.claim(draft("model", b"a"))
     assert _where(store, "latest") == 2
     blocked.unlink()
+    aside.rename(blocked)
     store.tag(parse_reference("model:v1"), "latest", AT)
     store.ledger.integrate()
     assert _moves(store) == [("latest", 1, 2)]

@@ -65,7 +65,8 @@ def test_what_a_version_says_cannot_change_under_the_run_that_made_it(
 def test_records_of_before_still_say_type_size_and_parents(store_path: Path) -> None:
     store = open_store(store_path, SystemClock())
     store.put_bytes(b"weights")
-    made = msgspec.structs.replace(store.claim(draft("model", b"weights")), check=None)
+    claimed = store.claim(draft("model", b"weights", run_id=RUN))
+    made = msgspec.structs.replace(claimed, check=None)
     record_run(store, RUN, _logged(made, "output"))
     store.seal(RUN)
     assert store.verify().problems == ()

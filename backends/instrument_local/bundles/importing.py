@@ -31,6 +31,7 @@ from instrument_local.imported import Imported
 from instrument_local.ingest import Ingest, make_read_only
 from instrument_local.layout import Layout
 from instrument_local.ledger.local import LocalLedger
+from instrument_local.ledger.made import note_versions
 from instrument_local.ledger.pending import note, this_user
 from instrument_local.maintenance import maintenance
 from instrument_local.packs.contents import Member
@@ -123,8 +124,13 @@ class Importer:
             if not self._is_theirs(name):
                 self._versions.hold_latest(name, more, now)
         names = {each.run.id: each.run.here for each in plan.runs}
+        made: dict[str, str] = {}
         for version in in_order(self._checked.versions):
-            names[version.ref] = self._versions.adopt(self._draft(version, names)).ref
+            here, is_new = self._versions.adopt(self._draft(version, names))
+            names[version.ref] = here.ref
+            if is_new:
+                made[here.ref] = str(here.check)
+        note_versions(self._layout, made, self._why)
         return {there: here for there, here in names.items() if there != here}
 
     def _is_theirs(self, name: str) -> bool:

@@ -16,9 +16,11 @@ from instrument.audit import (
     RunBegan,
     RunDropped,
     RunSealed,
+    VersionsMade,
     decode_event,
 )
-from instrument.errors import IntegrityError
+from instrument.errors import IntegrityError, UsageError
+from instrument.naming import parse_reference
 from instrument_local.findings import Findings
 from instrument_local.layout import Layout
 from instrument_local.ledger import pending
@@ -27,7 +29,13 @@ from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import unstamp
 from instrument_local.verify_runs import RunChecker
-from instrument_local.versions import LocalVersions, fact_path, load_fact
+from instrument_local.versions import (
+    LocalVersions,
+    fact_path,
+    load_fact,
+    load_version,
+    version_path,
+)
 
 REDACTION: Final = "redaction"
 
@@ -66,6 +74,7 @@ class LedgerChecker:
         self._log = Log(layout)
         self._seals: dict[str, dict[str, str]] = {}
         self._moves: dict[tuple[str, str], AliasMoved] = {}
+        self._made: dict[str, str] = {}
         self.tree = Range()
         self.roots: dict[int, bytes] = {0: self.tree.root()}
         self.rotations: list[tuple[int, KeyRotated]] = []
@@ -87,16 +96,27 @@ class LedgerChecker:
         self._check_seals()
         self._check_open_runs()
         self._check_aliases()
+        self._check_versions()
 
     def check_run(self, run_id: str) -> None:
         """Check the seals of one run against what the ledger says of them, and nothing else."""
-        name = f'"{run_id}"'.encode()
+        self._take_those_with(run_id)
+        self._check_seals()
+
+    def check_version(self, ref: str) -> None:
+        """Check one version against what the ledger says of it, and nothing else."""
+        self._take_those_with(ref)
+        self._made = {each: check for each, check in self._made.items() if each == ref}
+        self._check_versions()
+
+    def _take_those_with(self, word: str) -> None:
+        """Take in the entries that say `word`, as a string of its own."""
+        name = f'"{word}"'.encode()
         with self._findings.reading("ledger_damaged", self._log.entries):
             for lines in self._log.read():
                 for line in lines:
                     if name in line:
                         self._take(-1, line, self._log.entries)
-        self._check_seals()
 
     def _check_pending(self) -> set[bytes]:
         """The entries of the events that wait."""
@@ -197,6 +217,9 @@ class LedgerChecker:
                 self.dropped_objects.update(digests)
             case AliasMoved(name=name, alias=alias):
                 self._moves[name, alias] = event
+            case VersionsMade(versions=versions):
+                for ref, check in versions.items():
+                    self._made.setdefault(ref, check)  # what was said first holds
             case KeyRotated():
                 self.rotations.append((index, event))
 
@@ -280,6 +303,31 @@ class LedgerChecker:
                 expected = f"{alias} at v{move.version}, as the ledger says"
                 path = fact_path(directory, alias, last + 1)
                 self._findings.add("alias_missing", path, expected, "nothing")
+
+    def _check_versions(self) -> None:
+        """Of every version that the ledger heard of the file must be there, as it was made."""
+        for ref, check in self._made.items():
+            try:
+                name, number, _ = parse_reference(ref)
+            except UsageError as error:
+                found = str(error)
+                self._findings.add("ledger_entry_damaged", self._log.entries, "a version", found)
+            else:
+                self._check_version(version_path(self._layout.artifacts / name, number or 0), check)
+
+    def _check_version(self, path: Path, check: str) -> None:
+        expected = f"check {check}, as the ledger says"
+        try:
+            found = load_version(path).check
+        except FileNotFoundError:
+            self._findings.add("version_missing", path, expected, "nothing")
+        except (IntegrityError, OSError):
+            if self._runs is not None:  # else it was told already
+                with self._findings.reading("version_damaged", path):
+                    raise
+        else:
+            if found != check:
+                self._findings.add("version_changed", path, expected, f"check {found}")
 
     def _is_as_closed(self, seal: RunFile, digest: str) -> bool:
         """Whether the seal is the one that the ledger names; if not, that is told."""

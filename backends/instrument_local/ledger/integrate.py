@@ -6,7 +6,7 @@ the last block, so that a look there tells. Nothing is entered twice, nothing is
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from instrument_local.imported import Origins
 from instrument_local.layout import Layout
 from instrument_local.ledger import pending
 from instrument_local.ledger.log import WIDTH, Log
+from instrument_local.ledger.made import note_versions, refs_in, unnoted
 from instrument_local.ledger.queue import PENDING, note_seal, seal_entry
 from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.maintenance import Maintenance
@@ -101,16 +102,18 @@ class _Unnoted(NamedTuple):
 
 
 def sweep(layout: Layout) -> None:
-    """Put on the list what is sealed and stands neither there nor in the ledger.
+    """Put on the list what is sealed, or made, and stands neither there nor in the ledger.
 
     Before that the ledger hears that it did not hear of them when they were closed.
     """
-    with store_errors("look for seals that are not in the ledger"):
-        known = sealed_in(Log(layout))
-        found = _unnoted(layout, layout.run_ids(), known)
-        if found:
-            time.sleep(_MOMENT_SECONDS)  # what is sealed just now gets onto the list by itself
+    with store_errors("look for what is not in the ledger"):
+        known = known_to(Log(layout))
+        found, made = _unnoted(layout, layout.run_ids(), known), unnoted(layout, known)
+        if found or made:
+            time.sleep(_MOMENT_SECONDS)  # what is closed just now gets onto the list by itself
             found = _unnoted(layout, sorted({each.run_id for each in found}), known)
+            still = unnoted(layout, known).items() if made else ()
+            note_versions(layout, {ref: c for ref, c in still if ref in made}, late=True)
         _note_gap(layout, sorted({each.run_id for each in found if not each.is_imported}))
         for each in found:
             _put_on_list(layout, each.seal, each.entry)
@@ -138,23 +141,34 @@ def _note_gap(layout: Layout, run_ids: Sequence[str]) -> None:
         pending.note(layout, gap)
 
 
-def sealed_in(log: Log) -> set[str]:
-    """What the seals are known by that are in the ledger, or that a crash left behind its head.
+def known_to(log: Log) -> set[str]:
+    """What seals and versions in the ledger are known by, or in what a crash left behind its head.
 
     Raises:
         IntegrityError: The entries are not those that the head tells of.
     """
     head, tree = log.tree(), Range()
-    found = set(map(_identity, log.beyond(head.size)))
+    found = set(_told(log.beyond(head.size)))
     for lines in log.read(0, head.size):
         tree.extend(map(leaf_hash, lines))
-        found.update(_identity(line) for line in lines if line.startswith(_PREFIX))
+        found.update(_told(lines))
     if tree.peaks != head.peaks:
         raise IntegrityError(
             f"the entries in {log.entries} are not what the head says; nothing is added before "
             "somebody has looked: `instrument ledger verify` tells more"
         )
-    return {known for known in found if isinstance(known, str)}
+    return found
+
+
+def _told(lines: Iterable[bytes]) -> Iterator[str]:
+    """What the seals and versions are known by that the entries `lines` tell of."""
+    for line in lines:
+        if line.startswith(_PREFIX):
+            known = _identity(line)
+            if isinstance(known, str):
+                yield known
+        else:
+            yield from refs_in(line)
 
 
 def _put_on_list(layout: Layout, seal: RunFile, entry: Path) -> None:

@@ -11,7 +11,7 @@ from instrument.audit import RunBegan
 from instrument.errors import NotFoundError
 from instrument_local.files import store_errors
 from instrument_local.layout import Layout
-from instrument_local.ledger.integrate import integrate, sealed_in
+from instrument_local.ledger.integrate import integrate, known_to
 from instrument_local.ledger.log import Log
 from instrument_local.ledger.pending import note, this_user
 from instrument_local.ledger.queue import PENDING, seal_entry
@@ -35,7 +35,7 @@ def enter_seal(layout: Layout, run_id: str) -> None:
         waiting = layout.root / PENDING / name
         if waiting.exists():
             layout.files.sync_directory(waiting.parent)
-        elif name not in sealed_in(Log(layout)):
+        elif name not in known_to(Log(layout)):
             layout.files.make_durable_directory(waiting.parent)
             layout.files.publish(waiting, seals[-1].read())
     _take_in(layout)
