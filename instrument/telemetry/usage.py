@@ -15,14 +15,15 @@ class Usage:
         self._children = _cpu_seconds(resource.RUSAGE_CHILDREN)
 
     def readings(self) -> dict[str, float]:
-        """CPU seconds of this process and of its ended children, and the peak of its memory."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
+        """CPU seconds of this process, and of its ended children if any; the peak of its memory."""
+        ended = _cpu_seconds(resource.RUSAGE_CHILDREN) - self._children
+        of_children = {"process.ended_children_cpu_seconds": round(ended, 6)} if ended else {}
         return {
-            "process.cpu_seconds": _cpu_seconds(resource.RUSAGE_SELF) - self._own,
-            "process.ended_children_cpu_seconds": (
-                _cpu_seconds(resource.RUSAGE_CHILDREN) - self._children
+            "process.cpu_seconds": round(_cpu_seconds(resource.RUSAGE_SELF) - self._own, 6),
+            **of_children,
+            "process.memory_peak_bytes": (
+                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
             ),
-            "process.memory_peak_bytes": peak,
         }
 
     def summary(self) -> dict[str, dict[str, float]]:
