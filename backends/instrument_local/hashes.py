@@ -90,18 +90,15 @@ class HashCache:
 
 
 def _ask(database: "sqlite3.Connection", keys: Sequence[Key], found: dict[Key, str]) -> None:
-    """Put the digests of files on, mostly, one device into `found`."""
+    """Put what is known of the inodes of files on, mostly, one device into `found`."""
     for device in {key[0] for key in keys}:
-        by_inode = {key[1]: key for key in keys if key[0] == device}
-        marks = ",".join("?" * len(by_inode))
+        inodes = [key[1] for key in keys if key[0] == device]
+        marks = ",".join("?" * len(inodes))
         rows = database.execute(
             f"SELECT * FROM hash WHERE device=? AND inode IN ({marks})",  # noqa: S608 - marks only
-            [device, *by_inode],
+            [device, *inodes],
         )
-        for row in rows:
-            key = by_inode[row[1]]
-            if row[:5] == key:
-                found[key] = row[5]
+        found.update({row[:5]: row[5] for row in rows})
 
 
 def _connect() -> "sqlite3.Connection":
