@@ -44,7 +44,7 @@ class Diversion:
     def begin(self) -> None:
         """Lead calls here."""
         if "__wrapped__" not in vars(self._function):
-            self._add("__signature__", inspect.signature(self._function))
+            self._add(__signature__=inspect.signature(self._function))
         self.keep_out_of_graphs()
         self._function.__code__ = self._code
 
@@ -53,7 +53,8 @@ class Diversion:
         skip = getattr(sys.modules.get("torch._dynamo.eval_frame"), "skip_code", None)
         if skip is not None:
             skip(self._code)
-            self._add("_torchdynamo_disable", True)
+            why = "instrument records its calls"
+            self._add(_torchdynamo_disable=True, _torchdynamo_disable_msg=why)
 
     def end(self) -> None:
         """Give the function back what is still ours. Calls that are under way go on."""
@@ -66,11 +67,11 @@ class Diversion:
         """Part of the code that stands in."""
         return self._around(self._original, None, args, kwargs)
 
-    def _add(self, name: str, value: Any) -> None:
-        """An attribute of the function for the while, unless it has one."""
-        if name not in vars(self._function):
-            vars(self._function)[name] = value
-            self._added.add(name)
+    def _add(self, **attributes: Any) -> None:
+        """Attributes of the function for the while, unless it has them."""
+        news = attributes.keys() - vars(self._function).keys()
+        vars(self._function).update({name: attributes[name] for name in news})
+        self._added |= news
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Where the function is pickled by value: what it was, and nothing of ours."""

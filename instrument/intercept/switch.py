@@ -25,6 +25,7 @@ _patches: Final = Patches()
 _libraries: Final[dict[str, Library]] = {}
 _parts: Final[set[str]] = set()
 _told: Final[set[tuple[str, str]]] = set()
+_untold: Final[dict[tuple[str, str], Health]] = {}
 _depth = 0
 _asked_strangers = False
 _is_kept_out = False
@@ -74,6 +75,7 @@ def complete(recorder: Recorder, seconds: float = 10.0) -> None:
         recorder: The run that is about to end.
         seconds: How long to wait at most.
     """
+    _tell_rest(recorder)
     loads = sys.modules.get("instrument.intercept.loads")
     if loads is not None and hasattr(loads, "complete"):  # else it is about to be imported
         loads.complete(recorder, seconds)
@@ -170,22 +172,34 @@ def _keep_out_of_graphs(compiler: ModuleType) -> None:
                 compiler.trace_rules.add(__name__.partition(".")[0])
                 _is_kept_out = True
     except Exception as error:
-        _tell("torch.compile", "failed", f"it may look into code of ours: {error}")
+        _tell("torch.compile", "skipped", f"it may look into our own code: {error}")
 
 
 def _tell(library: str, status: str, reason: str) -> None:
-    """On the record of the run, once."""
-    found = session.find()
-    if found is None or (library, reason) in _told:
+    """On the record of the run, once; at its end where it has just begun to open."""
+    if (library, reason) in _told:
         return
     _told.add((library, reason))
-    health = Health(part=f"interception of {library}", status=status, reason=reason)
-    found.recorder.record(EnvironmentCaptured(level=1, snapshot=None, health=(health,)))
+    _untold[library, reason] = Health(
+        part=f"interception of {library}", status=status, reason=reason
+    )
+    found = session.find()
+    if found is not None:
+        _tell_rest(found.recorder)
+
+
+def _tell_rest(recorder: Recorder) -> None:
+    with _lock:
+        health = tuple(_untold.values())
+        _untold.clear()
+    if health:
+        recorder.record(EnvironmentCaptured(level=1, snapshot=None, health=health))
 
 
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 - a thread that is not here may hold it
     _lock = threading.RLock()
+    _untold.clear()  # the parent tells
 
 
 _watch: Final = Watch({})

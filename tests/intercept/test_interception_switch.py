@@ -115,10 +115,12 @@ def old_library(tmp_path: Path) -> Path:
     return package.parent
 
 
-def test_a_version_outside_the_range_is_left_alone_and_noted(old_library: Path) -> None:
+@pytest.mark.parametrize("order", ["before", "inside"])
+def test_a_version_outside_the_range_is_left_alone_and_noted(order: str, old_library: Path) -> None:
     found = run(
         _RECORDS
-        + """
+        + f"""
+{"import safetensors" if order == "before" else ""}
 with ExperimentContext(monitor_hardware=False) as run:
     import safetensors
     safetensors.safe_open("x")
