@@ -34,6 +34,7 @@ class Overhead:
         metrics_weights: Asked once for each call that logs metrics: how many such calls the time of
             this one stands for, 0 where it is not to be measured.
         calls_weights: The same for each start and each end of a decorated function's call.
+        models_weights: The same for each call of a model.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Overhead:
         self._began = perf_counter()
         self.metrics_weights = weights()
         self.calls_weights = weights()
+        self.models_weights = weights()
 
     def span(self, part: str) -> "Span":
         """A block that is `part` of what recording costs."""
@@ -137,6 +139,28 @@ class Span:
     def helped(self, cpu: float) -> None:
         """Another thread worked `cpu` seconds for this block."""
         self._cpu -= cpu
+
+
+class Sample(Span):
+    """A block that stands for `weight` of them, as `Overhead.estimate` takes account of it.
+
+    Args:
+        part: Which part.
+        weight: As one of the `weights` gave it.
+        overhead: What takes account of it.
+    """
+
+    __slots__ = ("_weight",)
+
+    def __init__(self, part: str, weight: int, overhead: Overhead) -> None:
+        super().__init__(part, overhead)
+        self._weight = weight
+
+    def __exit__(self, *_: object) -> None:
+        if _here.span is self:
+            _here.span = None
+            if self.overhead is not None:
+                self.overhead.estimate(self._part, self._weight, (self._cpu, self._began))
 
 
 class _Here(threading.local):

@@ -55,7 +55,7 @@ def _generate(
     if found is None:
         return wrapped(*args, **kwargs)
     act = Act(instance, _name_of_call, found.recorder)
-    _prepare(act, args, kwargs)
+    (_measured(_prepare) if act.weight else _prepare)(act, args, kwargs)
     token = _now.set(act)
     try:
         result = wrapped(*args, **kwargs)
@@ -64,8 +64,18 @@ def _generate(
         _end(act, None, error)
         raise
     _now.reset(token)
-    _end(act, result)
+    (_measured(_end) if act.weight else _end)(act, result)
     return result
+
+
+def _measured(work: Callable[..., None]) -> Callable[..., None]:
+    """`work` at a call of a model, whose time stands for that of other calls too."""
+
+    def run(act: Act, *args: Any) -> None:
+        with session.sample(act.recorder, act.weight):
+            work(act, *args)
+
+    return run
 
 
 def _name_of_call(model: Any) -> str:
@@ -116,7 +126,7 @@ def _settings(
     act = _now.get()
     if act is not None and act.model is instance and act.pattern is None:
         try:
-            _resolve(act, resolved[0])
+            (_measured(_resolve) if act.weight else _resolve)(act, resolved[0])
         except Exception as error:
             problem("read the settings of generate", error)
     return resolved
@@ -143,14 +153,13 @@ def _lengths(
         default = None
     result = wrapped(*args, **kwargs)
     try:
-        _measure(act, kwargs, default, result.max_length)
-        tally_of(act.recorder).begin(act)
+        (_measured(_begin) if act.weight else _begin)(act, kwargs, default, result.max_length)
     except Exception as error:
         problem("read the prompts of generate", error)
     return result
 
 
-def _measure(act: Act, kwargs: dict[str, Any], default: int | None, limit: int | None) -> None:
+def _begin(act: Act, kwargs: dict[str, Any], default: int | None, limit: int | None) -> None:
     """The prompts; and the limit in new tokens, where that is what the library makes of it."""
     act.prompt_length = kwargs["input_ids_length"]
     shape = kwargs["inputs_tensor"].shape
@@ -158,12 +167,12 @@ def _measure(act: Act, kwargs: dict[str, Any], default: int | None, limit: int |
     if kwargs["model_input_name"] in _COUNTED_INPUTS:
         act.prompt_tokens = shape[0] * shape[1]
     values = act.values
-    if values is None:
-        return
-    if values.get("max_new_tokens") is not None:
-        values.pop("max_length", None)
-    elif default is not None and limit is not None and limit > default:
-        values["max_new_tokens"] = values.pop("max_length")
+    if values is not None:
+        if values.get("max_new_tokens") is not None:
+            values.pop("max_length", None)
+        elif default is not None and limit is not None and limit > default:
+            values["max_new_tokens"] = values.pop("max_length")
+    tally_of(act.recorder).begin(act)
 
 
 def _end(act: Act, result: Any, error: BaseException | None = None) -> None:
@@ -205,8 +214,13 @@ def _forward(
     finally:
         _pipeline.reset(token)
         if not pipeline.generates:
-            _count_inputs(act, args[0] if args else kwargs.get("model_inputs"))
-            _end(act, None, error)
+            inputs = args[0] if args else kwargs.get("model_inputs")
+            (_measured(_end_batch) if act.weight else _end_batch)(act, inputs, error)
+
+
+def _end_batch(act: Act, inputs: Any, error: BaseException | None) -> None:
+    _count_inputs(act, inputs)
+    _end(act, None, error)
 
 
 def _count_inputs(act: Act, inputs: Any) -> None:

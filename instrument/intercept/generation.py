@@ -89,6 +89,7 @@ class Act:
         prompt_length: How much of each returned sequence is the prompt.
         pattern: What it is like; known when its settings are.
         called: The model, as it is known.
+        weight: How many calls stand for what recording this one costs; 0: it is not measured.
     """
 
     values: dict[str, Any] | None = None
@@ -102,10 +103,14 @@ class Act:
     pattern: "Pattern | None" = None
     called: CalledModel
 
-    def __init__(self, model: Any, call: Callable[[Any], str], recorder: Recorder) -> None:
+    def __init__(self, model: Any, call: Callable[[Any], str], recorder: Any) -> None:
         self.model = model
         self.call = call
-        self.recorder = recorder
+        self.recorder: Recorder = recorder
+        try:
+            self.weight: int = next(recorder.models_weights)
+        except AttributeError:  # it takes no account
+            self.weight = 0
         self.started = time.perf_counter()
 
 

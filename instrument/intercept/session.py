@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
-from instrument.overhead import Overhead, Span
+from instrument.overhead import Overhead, Sample, Span
 from instrument.protocols import Objects, Recorder, Versions
 
 
@@ -45,6 +45,12 @@ def overhead_of(recorder: Recorder) -> Overhead | None:
 def cost(recorder: Recorder | None = None) -> Span:
     """A block that is a part of what interception costs the run of `recorder`."""
     return Span("interception", overhead_of(recorder) if recorder is not None else None)
+
+
+def sample(recorder: Recorder, weight: int) -> Span:
+    """The same of a block that stands for `weight` of them; see `Overhead.models_weights`."""
+    overhead = overhead_of(recorder)
+    return Sample("interception", weight, overhead) if overhead is not None else cost()
 
 
 def find() -> Destination | None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import pytest
 
 from instrument import ExperimentContext
 from instrument.capture.random_states import random_states
-from instrument.intercept import generation as machine
+from instrument.intercept import calls, generation as machine
 from instrument.records import GenerationCalled, GenerationsCounted, ModelLoaded, Problem
 
 torch = pytest.importorskip("torch", reason="torch is not installed: nothing generates")
@@ -299,6 +300,56 @@ def test_a_pipeline_that_does_not_generate_is_counted_too(models: Path) -> None:
     assert [way.call for way in told.ways] == ["transformers.FeatureExtractionPipeline"]
     assert (told.counts[1].calls, told.counts[1].prompts) == (3, 3)
     assert told.counts[1].prompt_tokens > 0
+
+
+STEPS = ("_prepare", "_resolve", "_begin", "_end")
+
+
+def slowly(work: Callable[..., None], seconds: float) -> Callable[..., None]:
+    def slow(*args: Any) -> None:
+        time.sleep(seconds)
+        work(*args)
+
+    return slow
+
+
+def test_what_a_call_costs_is_told_without_what_the_model_does(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step of ours is slow; the third call of the model is slow in itself."""
+    model, slept = llama(models), [0.0]
+
+    def works(_: Any, scores: Any) -> Any:
+        time.sleep(0.03)
+        slept[0] += 0.03
+        return scores
+
+    for step in STEPS:
+        monkeypatch.setattr(calls, step, slowly(getattr(calls, step), 0.01))
+    with ExperimentContext(name="calls", monitor_hardware=False, capture_level=1) as run:
+        assert run.recording is not None
+        told = run.recording.overhead.told
+        for _ in range(2):
+            model.generate(prompts(1), **QUIET)
+        before = told(1)["interception_blocking_seconds"]
+        assert before >= 2 * 0.01 * len(STEPS)
+        began = time.perf_counter()
+        model.generate(prompts(1), logits_processor=[works], **QUIET)
+        spent = time.perf_counter() - began
+    assert slept[0] > 0
+    cost = told(1)["interception_blocking_seconds"] - before
+    assert 0.01 * len(STEPS) <= cost <= spent - slept[0]
+
+
+def test_a_batch_of_a_pipeline_is_told_what_it_costs(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = transformers.pipeline("feature-extraction", model=str(models / "llama"))
+    monkeypatch.setattr(calls, "_count_inputs", slowly(calls._count_inputs, 0.05))
+    with ExperimentContext(name="calls", monitor_hardware=False, capture_level=1) as run:
+        assert run.recording is not None
+        pipe("the quick fox")
+        assert run.recording.overhead.told(1)["interception_blocking_seconds"] >= 0.05
 
 
 def test_ways_without_end_stay_bounded(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
