@@ -38,7 +38,7 @@ test-again: $(DEV)  ## Run the tests that failed, one after another
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m 'not slow and not gpu'
 
 test-faults: $(DEV)  ## Kill processes and inject faults, at full length
-	$(PYTEST) -m faults
+	$(PYTEST) --dist worksteal -m faults
 
 test-all: $(DEV)  ## Run all tests that need no GPU
 	$(PYTEST) -m 'not gpu'
