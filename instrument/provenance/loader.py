@@ -22,7 +22,13 @@ from instrument.provenance.quantization import (
 from instrument.provenance.sentinels import NEW_TOKENS, SENTINELS, Sentinel, run_sentinels
 from instrument.provenance.templates import disable_template, template_is_disabled
 from instrument.provenance.version import loader_version
-from instrument.provenance.watching import Identified, identified, last_settings, watched
+from instrument.provenance.watching import (
+    Identified,
+    identified,
+    last_settings,
+    was_changed,
+    watched,
+)
 from instrument.records import ModelChecked
 
 _FOR_BOTH: Final = (
@@ -110,6 +116,7 @@ class CleanModelLoader:
                     loaded = self._load()
                     self._check(loaded)
                 self._loaded = loaded
+            self._look_at_weights(self._loaded)
             return self._loaded.model, self._loaded.tokenizer, self._loaded.provenance
 
     def tokenize_clean(self, text: str | list[str], **options: Any) -> Any:
@@ -169,6 +176,7 @@ class CleanModelLoader:
             raise UsageError("a prompt is empty; give at least one token to continue")
         if settings.get("stop_strings"):
             settings = {"tokenizer": loaded.tokenizer, **settings}
+        self._look_at_weights(loaded)
         with watched() as recorder, seeded(seed):
             rows = continuations(loaded.model, loaded.tokenizer, ids, settings)
             self._here.settings = last_settings(recorder) | (
@@ -263,6 +271,13 @@ class CleanModelLoader:
     def _tokens(self, tokenizer: Any, text: str | list[str], **options: Any) -> Any:
         """The one place where text becomes tokens."""
         return tokenizer(text, add_special_tokens=self._add_special_tokens, **options)
+
+    def _look_at_weights(self, loaded: _Loaded) -> None:
+        """A model that was changed since is not told by the digest of its load."""
+        digest = loaded.provenance["model_digest"]
+        if digest is not None and was_changed(loaded.model):
+            reason = f"its weights were changed since the load, by which it was {digest}"
+            loaded.provenance.update(model_digest=None, model_digest_reason=reason)
 
     def _look_at(self, loaded: _Loaded, text: str, ids: list[int]) -> None:
         """Tell of control tokens in `text`; of the same ones once."""

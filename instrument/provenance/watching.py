@@ -10,6 +10,7 @@ from instrument.guard import one_line, say
 from instrument.intercept import session
 from instrument.intercept.directed import directed
 from instrument.intercept.origins import origin_of
+from instrument.intercept.weights import have_changed, weights_of
 from instrument.protocols import Recorder
 from instrument.records import Record
 
@@ -65,6 +66,15 @@ def identified(loaded: object) -> Identified:
     if not origin.content.wait(MAX_WAIT_SECONDS):
         return Identified(None, f"not hashed after {MAX_WAIT_SECONDS:g} seconds", origin.load_id)
     return Identified(origin.content.digest, origin.content.reason, origin.load_id)
+
+
+def was_changed(model: object) -> bool:
+    """Whether its weights are no longer those of its load, as far as that can be seen."""
+    origin = origin_of(model)
+    if origin is None or origin.weights is None:
+        return False
+    now = weights_of(model)
+    return now is not None and have_changed(origin.weights, now)
 
 
 def last_settings(recorder: Recorder) -> dict[str, Any]:

@@ -69,6 +69,25 @@ def test_a_model_with_an_adapter_is_not_taken_for_its_base(shelf: Path, tmp_path
     )
 
 
+@pytest.mark.parametrize("ask", ["generate", "load"])
+def test_a_model_that_was_trained_is_not_taken_for_what_was_loaded(shelf: Path, ask: str) -> None:
+    import torch
+
+    loader = CleanModelLoader(str(shelf / "llama"), sentinels=())
+    model, _, provenance = loader.load()
+    loader.generate("a", **GREEDY)
+    loaded = provenance["model_digest"]
+    model.to(torch.float64)
+    assert loader.load()[2]["model_digest"] == loaded is not None
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    loader.load() if ask == "load" else loader.generate("a", **GREEDY)
+    assert provenance["model_digest"] is None
+    assert provenance["model_digest_reason"] == (
+        f"its weights were changed since the load, by which it was {loaded}"
+    )
+
+
 def test_the_version_is_that_of_the_source_and_its_commit(shelf: Path) -> None:
     source = Path(str(instrument.__file__)).parent / "provenance"
     version = CleanModelLoader(str(shelf / "gpt2"), sentinels=()).load()[2]["loader_version"]
@@ -405,6 +424,7 @@ def test_a_quantised_load_is_seen_to_be_one(shelf: Path, name: str) -> None:
         _, _, provenance = loader.load()
         assert loader.generate("a", **GREEDY)
     assert provenance["quantization"] == name
+    assert loader.load()[2]["model_digest"] is not None
 
 
 def test_misuse_is_told_in_one_line(shelf: Path) -> None:
