@@ -538,7 +538,7 @@ CONTRADICTIONS: list[tuple[Edit, str]] = [
     (stamped(DATA_PATH, parents=["model:v1"]), "made from itself"),
     (said(runs=[]), "does not hold the runs"),
     (said(runs=[RUN, "20260304-more"]), "does not hold the runs"),
-    (changed(PROOF, b"index 0", b"index 1"), "no entry 1 in a tree"),
+    (changed(PROOF, b"index 1", b"index 2"), "no entry 2 in a tree"),
     (said(origin="another"), "about something else"),
 ]
 

@@ -25,7 +25,6 @@ HARMLESS = {
     ("cut line", "runs/202603/20260303-open/*.jsonl"): "no seal: what was cut off cannot be known",
     ("delete", "runs/202603/20260303-open/*.jsonl"): "as above",
     ("delete line", "runs/202603/20260303-open/*.jsonl"): "the last line: as above",
-    ("delete", "artifacts/unused/v1.json"): "the last version, and nothing refers to it",
     ("delete", "objects/??/*"): "nothing refers to it",
     ("delete", "ledger/checkpoints/*.note"): "whoever keeps a copy outside can tell",
 }

@@ -87,9 +87,9 @@ class Result(NamedTuple):
         if self.verdict == "tampered":
             return f"The ledger of {entries} does not hold: see what was found."
         return (
-            f"The ledger has {entries}; each byte of them, their order, and the seal and journals "
-            "of every run that they close were checked. What those refer to, artifacts and the "
-            "environment, `instrument verify` checks."
+            f"The ledger has {entries}; each byte of them, their order, the seal and journals of "
+            "every run that they close, and the file of every version that they name were checked. "
+            "What those refer to, content and the environment, `instrument verify` checks."
         )
 
     def _dropped(self) -> str:
