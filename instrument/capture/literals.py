@@ -26,6 +26,11 @@ _SETTINGS: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+_COMMANDS: Final = (
+    "!", "%env ", "%set_env ", "export ", "set -Ux ", "set -gx ", "set -x ", "setenv ", "setx ",
+)  # fmt: skip
+"""What sets a variable, with or without an equals sign: of IPython, of shells."""
+
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"
 _EDGE: Final = r"(?:(?<![A-Za-z0-9_\\-])|(?<=\\[nrt]))"
 """Where a name begins: also behind an escape, in a notebook whose cells are one text each."""
@@ -102,9 +107,18 @@ def _in_chunk(text: str, is_settings: bool) -> Iterator[Secret]:
     for default in (match for pattern in _defaults() for match in pattern.finditer(text)):
         if is_secret_literal(default["name"], default["literal"]):
             yield Secret(*default.span("literal"), BY_NAME)
+    yield from _set_by_commands(text)
     for setting in _setting().finditer(text) if is_settings else ():
         if is_password(setting["name"], setting["value"]):
             yield Secret(*setting.span("value"), BY_NAME)
+
+
+def _set_by_commands(text: str) -> Iterator[Secret]:
+    for mark in (mark for mark in _COMMANDS if mark in text):
+        for command in _command(mark).finditer(text):
+            name, value = command["name"], command["value"]
+            if is_secret_literal(name, value) or is_password(name, value):
+                yield Secret(*command.span("value"), BY_NAME)
 
 
 def _merged(secrets: list[Secret]) -> list[Secret]:
@@ -150,6 +164,14 @@ def _defaults() -> tuple[re.Pattern[str], ...]:
             rf"\b(?:get|getenv|setdefault|setenv|putenv)\(\s{{0,99}}"
             rf"{_QUOTE}(?P<name>{_NAME}){_QUOTE},\s{{0,99}}(?:default=)?{_LITERAL}"
         ),
+    )
+
+
+@cache
+def _command(mark: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"{re.escape(mark)}[ \t]{{0,9}}(?P<name>{_NAME})(?:[ \t]{{0,9}}=|[ \t])[ \t]{{0,9}}"
+        rf"(?:{_QUOTE})?(?P<value>[^\s\"'$<>{{}}()\[\],;|&`\\]{{6,400}})"
     )
 
 

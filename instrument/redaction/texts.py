@@ -86,6 +86,8 @@ def _redact_named(text: str) -> str:
         text = patterns["bearer"].sub(rf"\1 {REDACTED}", text)
     if "=" in text or ":" in text:
         text = _redact_assignments(text)
+    if "env " in text or "setx " in text or "set -" in text:
+        text = patterns["command"].sub(_redact_set, text)
     if "-" in text and " " in text:
         text = patterns["user"].sub(rf"\1{REDACTED}", text)
         text = patterns["flag"].sub(_redact_flag, text)
@@ -202,6 +204,12 @@ def _redact_flag(match: re.Match[str]) -> str:
     return f"{flag}{match['gap']}{REDACTED}" if _names_secret(flag) else match[0]
 
 
+def _redact_set(match: re.Match[str]) -> str:
+    is_switch = _patterns()["no_secret"].fullmatch(match["value"])
+    is_secret = is_secret_name(match["name"]) and not is_switch
+    return f"{match['set']}{REDACTED}" if is_secret else match[0]
+
+
 def _redact_query(match: re.Match[str]) -> str:
     names = re.findall(r"(?:^|&)([^=&]+)=", match["query"][:_MAX_QUERY])
     words = (word for name in names for word in words_of(name))
@@ -248,6 +256,12 @@ def _patterns() -> dict[str, re.Pattern[str]]:
             r"(?<![A-Za-z0-9_-])(?P<flag>--?[A-Za-z][A-Za-z0-9_-]{0,99})(?P<gap>[ \t]+)"
             r"(?!--|\[redacted)(?:\"[^\"]*\"|'[^']*'|[^\s\"']+)"
         ),
+        # What sets a variable with a blank for an equals sign, such as IPython's ``%env``.
+        "command": re.compile(
+            r"(?P<set>(?<![A-Za-z0-9_])(?:%(?:set_)?env|setenv|setx|set[ \t]{1,9}-[A-Za-z]{1,4})"
+            r"[ \t]{1,9}(?P<name>[A-Za-z_][A-Za-z0-9_-]{0,99})[ \t]{1,9})"
+            r"(?![=$]|\{|\[redacted)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'\\]+)"
+        ),
         "short_password": re.compile(
             r"((?<![A-Za-z0-9_-])(?:mysql(?:dump|admin|import)?|mariadb(?:-dump)?|sshpass)\b"
             r"(?: [^\s|;&]{1,200}){0,10}? -p)(?!\[redacted)[^\s\"']+"
@@ -258,7 +272,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         ),
         "login": re.compile(r"^([^\s:/]{1,200}:)(?!//|[0-9]+$|\[redacted).+", re.DOTALL),
         "assigned": re.compile(
-            r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_-][A-Za-z0-9_-]{0,99})\\?[\"']?\s*[=:]\s*\\?"
+            r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z_-][A-Za-z0-9_-]{0,99})\\?[\"']?\]?\s*[=:]\s*\\?"
         ),
         "value": re.compile(
             r"(?![\"']?(?:\[redacted|Bearer|Basic|[(<]))"

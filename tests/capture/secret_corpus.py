@@ -160,6 +160,12 @@ IN_CONTEXT = {
     "netrc": ("machine api.example.org login me password {}", _made_up(20, _WORD, "t")),
     "pgpass": ("db.example.org:5432:x:me:{}", _made_up(20, _WORD, "u")),
     "bearer": ("Authorization: Bearer {}", _made_up(40, _WORD, "v")),
+    "magic": ("%env API_KEY {}", _made_up(20, _WORD, "x1")),
+    "other magic": ("%set_env DB_PASSWORD '{}'", _made_up(20, _WORD, "x2")),
+    "setx": ('setx HF_TOKEN "{}" /M', _made_up(20, _WORD, "x3")),
+    "setenv": ("setenv HF_TOKEN {}; make", _made_up(20, _WORD, "x4")),
+    "fish": ("set -gx API_KEY {}", _made_up(20, _WORD, "x5")),
+    "environment": ('os.environ["API_KEY"] = "{}"', _made_up(20, _WORD, "x6")),
     "basic": ("Authorization: Basic {}=", _made_up(31, _WORD, "w")),
     "assignment": ("export COHERE_API_KEY={}", _made_up(40, _WORD, "x")),
     "JSON": ('{{"auths": {{"r": {{"auth": "{}"}}}}}}', _made_up(40, _WORD, "y")),
@@ -201,7 +207,10 @@ BY_VALUE = {
 """Secrets without a form, known because a variable of this name holds them."""
 
 BENIGN_TEXTS = (
-    "gpt2", "bert-base-uncased", "meta-llama/Llama-3.1-8B-Instruct",
+    "%env CUDA_VISIBLE_DEVICES 0", "%set_env TOKENIZERS_PARALLELISM false", "%env API_KEY",
+    "%env API_KEY $key", "%env API_KEY {key}", "%env USE_TOKEN true", "setx PATH C:\\bin",
+    'os.environ["OMP_NUM_THREADS"] = "8"', "gpt2", "bert-base-uncased",
+    "meta-llama/Llama-3.1-8B-Instruct",
     "sentence-transformers/all-MiniLM-L6-v2",
     "google/flan-t5-base", "facebook/opt-1.3b", "mistralai/Mixtral-8x7B-Instruct-v0.1",
     "Qwen/Qwen2.5-7B",
@@ -244,6 +253,7 @@ HOSTILE = (
     "sk-",
     "SG.aaaaaaaaaaaaaaaaaaaa", "login password ", "login a password ", " ", "\n", "-a ", "-u a:",
     "wandb ", "wandb key ", "mysql a ", "mysql -p", "sig=", "?a=1&", ".atlasv1.", "8Q~", "-us1",
+    "%env ", "%env token ", "setx a ", "!token ", "!a=",
     "Private-Lines: 1\n", " -p ", "://a@", "x:5432:", "\x1b[", '\\"', "password = ",
 )  # fmt: skip
 """What a slow pattern would stumble over, again and again."""

@@ -176,7 +176,53 @@ def test_what_only_sounds_like_a_secret_is_none_in_a_notebook_either(line: str) 
         assert not holds_secret(json.dumps({"cells": cells}, indent=1).encode()), written
 
 
+COMMANDS = (
+    "%env API_KEY {}",
+    "%set_env API_KEY {}",
+    "%env API_KEY = {}",
+    "%env API_KEY '{}'",
+    "!API_KEY={} python train.py",
+    "!export API_KEY={} && python train.py",
+    "export API_KEY={}; python train.py",
+    "setenv API_KEY {}",
+    "set -gx API_KEY {}",
+    'setx API_KEY "{}" /M',
+    'os.environ["API_KEY"] = "{}"',
+    "os.putenv('API_KEY', '{}')",
+)
+
+
+@pytest.mark.parametrize("form", COMMANDS)
+def test_what_sets_a_variable_is_found_without_an_equals_sign_too(form: str) -> None:
+    value = "q8f5f167f44f4964" + "e6c998dee8271"
+    text = f"x = 1\n{form.format(value)}\ny = 2\n"
+    [found] = find_secrets(text.encode())
+    assert text[found.start : found.end] == value
+    assert not holds_secret(form.format("YOUR_API_KEY_HERE").encode())
+    assert not holds_secret(form.replace("API_KEY", "RUN_ID").format(value).encode())
+    assert not holds_secret(form.format("[redacted]").encode())
+
+
+@pytest.mark.parametrize("form", ["%env DB_PASSWORD {}", "!export DB_PASSWORD={} && train"])
+def test_a_password_that_a_command_sets_needs_no_quotes(form: str) -> None:
+    assert holds_secret(form.format("hunter2").encode())
+    for benign in ("$SECRET_2", "{password2}", "$(cat pw2)", "secret", ""):
+        assert not holds_secret(form.format(benign).encode()), benign
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["%env CUDA_VISIBLE_DEVICES 0", "%env API_KEY", "if (!token instanceof Token2Factory1) {",
+     "if x!=token1: reset -x token", "export const apiKeyOf1 = readKeyFromVault2(name)"],
+)  # fmt: skip
+def test_what_sets_no_secret_is_none(line: str) -> None:
+    assert not holds_secret(f"x\n{line}\n".encode())
+
+
 IN_NOTEBOOKS = (
+    "%env API_KEY {}",
+    '%set_env API_KEY "{}"',
+    "!API_KEY={} python train.py",
     'api_key = "{}"',
     "api_key = '{}'",
     'x = {{"api_key": "{}"}}',
