@@ -91,7 +91,7 @@ class Overhead:
             return sum(self._blocking.values()) + self._beside
 
     def told(self, duration_seconds: float) -> dict[str, float]:
-        """As `instrument.records.ProcessFinished.overhead`.
+        """As `instrument.records.ProcessFinished.overhead`, to the microsecond.
 
         Args:
             duration_seconds: How long this process has recorded.
@@ -106,7 +106,7 @@ class Overhead:
                 if part in self._blocking:
                     told[f"{part}_blocking_seconds"] = self._blocking[part]
                 told[f"{part}_cpu_seconds"] = self._cpu[part]
-        return told
+        return {name: round(seconds, 6) for name, seconds in told.items()}
 
 
 class Span:

@@ -266,8 +266,8 @@ class Recording:
         return isinstance(self._records, Ended) or self.is_over()
 
     def duration_seconds(self) -> float:
-        """Since the start, by a monotonic clock."""
-        return time.perf_counter() - self._started_at
+        """Since the start, by a monotonic clock, to the microsecond."""
+        return round(time.perf_counter() - self._started_at, 6)
 
     def _close(self) -> None:
         records = self._records
