@@ -31,6 +31,14 @@ _COMMANDS: Final = (
 )  # fmt: skip
 """What sets a variable, with or without an equals sign: of IPython, of shells."""
 
+_WIDE: Final = {
+    b"\xff\xfe\0\0": "utf-32-le",  # before that of UTF-16, which it begins with
+    b"\0\0\xfe\xff": "utf-32-be",
+    b"\xff\xfe": "utf-16-le",
+    b"\xfe\xff": "utf-16-be",
+}
+"""Byte order marks (Unicode 23.8), and what they say."""
+
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]{0,99}"
 _EDGE: Final = r"(?:(?<![A-Za-z0-9_\\-])|(?<=\\[nrt]))"
 """Where a name begins: also behind an escape, in a notebook whose cells are one text each."""
@@ -58,8 +66,16 @@ def has_settings(path: bytes) -> bool:
     return _SETTINGS.fullmatch(path) is not None
 
 
+def is_wide(data: bytes) -> bool:
+    """Whether `data` begins with the mark of a text in UTF-16 or UTF-32."""
+    return data.startswith(tuple(_WIDE))
+
+
 def holds_secret(data: bytes, *, is_settings: bool = False) -> bool:
-    """Whether `data` holds any of what `find_secrets` finds."""
+    """Whether `data` holds any of what `find_secrets` finds, also where it `is_wide`."""
+    encoding = next((_WIDE[mark] for mark in _WIDE if data.startswith(mark)), None)
+    if encoding is not None:
+        data = data.decode(encoding, "replace").encode()
     return bool(find_secrets(data, is_settings=is_settings))
 
 

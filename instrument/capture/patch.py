@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from instrument.capture.changes import Difference, Large, Tree, shown
-from instrument.capture.literals import holds_secret
+from instrument.capture.literals import has_settings, holds_secret, is_wide
 from instrument.capture.manifest import (
     EXECUTABLE,
     LINK,
@@ -327,7 +327,8 @@ class _Work:
         """`section` without secrets."""
         path = section.path
         mode, new = after.get(path, (None, b""))
-        if (section.is_binary or mode == LINK) and holds_secret(new):
+        is_whole = section.is_binary or mode == LINK or is_wide(new)
+        if is_whole and holds_secret(new, is_settings=has_settings(path)):
             self._drop(path)
             return b""
         cleared = clear(section, old.get(path, b""), new)

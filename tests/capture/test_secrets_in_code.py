@@ -116,6 +116,38 @@ def test_t34_what_was_added_is_kept_without_the_secret(tmp_path: Path, secret: b
     assert f"secrets removed from the patch: {removed}" in reason
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_secret_in_a_wide_text_is_found(tmp_path: Path, encoding: str) -> None:
+    """As other programs write them, with a mark in front; a text that holds none comes back."""
+
+    def wide(*rows: bytes) -> bytes:
+        return "\r\n".join(["\ufeff\u4e2d\u6587", *(row.decode() for row in rows)]).encode(encoding)
+
+    before = {name: wide(b"old") for name in ("changed.txt", "deleted.txt", "kept.txt")}
+    before["deleted.txt"] = wide(TOKEN)
+    repository = make_repository(tmp_path / "r", before)
+    password = b"hunter" + b"22"
+    (repository / "deleted.txt").unlink()
+    (repository / "changed.txt").write_bytes(wide(b"old", b"token: " + TOKEN))
+    (repository / "settings.ini").write_bytes(wide(b"password = " + password))
+    (repository / "cut off.txt").write_bytes(wide(TOKEN) + b"\0")
+    late = "\ufeff" + "\u4e2d" * 5000 + TOKEN.decode()  # to git a text: it begins without a zero
+    (repository / "late.txt").write_bytes(late.encode(encoding))
+    (repository / "kept.txt").write_bytes(wide(b"new", b"password = os.environ"))
+    (repository / "new.txt").write_bytes(wide(b"new"))
+    found = kept(repository)
+    for secret in (TOKEN, password):
+        assert wide(secret)[-2 * len(secret) :] not in all_kept(found)
+    manifest = read_manifest(found.objects["manifest"])
+    left_out = {each.path for each in manifest.left_out}
+    assert left_out == {"changed.txt", "settings.ini", "cut off.txt", "late.txt"}
+    expected = tree(repository)
+    expected["changed.txt"] = ("file", before["changed.txt"])
+    for name in ("settings.ini", "cut off.txt", "late.txt"):
+        del expected[name]
+    assert restored(found, repository, tmp_path / "back") == expected
+
+
 def test_no_digest_tells_what_was_removed(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "r", {"a.py": b"1\n"})
     content = b"password = 'sesame" + b"-1'\n"
