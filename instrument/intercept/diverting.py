@@ -53,8 +53,8 @@ class Diversion:
         skip = getattr(sys.modules.get("torch._dynamo.eval_frame"), "skip_code", None)
         if skip is not None:
             skip(self._code)
-            why = "instrument records its calls"
-            self._add(_torchdynamo_disable=True, _torchdynamo_disable_msg=why)
+            why = _Here("instrument records its calls")
+            self._add(_torchdynamo_disable=why, _torchdynamo_disable_msg=why)
 
     def end(self) -> None:
         """Give the function back what is still ours. Calls that are under way go on."""
@@ -76,6 +76,15 @@ class Diversion:
     def __reduce__(self) -> tuple[Any, ...]:
         """Where the function is pickled by value: what it was, and nothing of ours."""
         return SimpleNamespace, (), {"call": self._original}
+
+
+class _Here(str):
+    """A text that stays in this process: nothing is left of it where a function goes by value."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, ()
 
 
 def can_be_diverted(value: object) -> bool:

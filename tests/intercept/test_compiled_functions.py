@@ -26,7 +26,7 @@ MODULE = """
         return half(x) + 3
 """
 PROGRAM = """
-    import functools, json, sys, warnings
+    import copy, functools, json, sys, warnings
     import torch
     import own_code
     from instrument import ExperimentContext, reproducible
@@ -57,6 +57,8 @@ PROGRAM = """
         with ExperimentContext(monitor_hardware=False, capture_level=1) as run:
             made = made or {name: make() for name, make in FUNCTIONS.items()}
             values = {name: function(torch.ones(1)).item() for name, function in made.items()}
+            assert not any(copy.copy(mark) for name, mark in vars(own_code.half).items()
+                           if name.startswith("_torchdynamo"))  # where it goes by value
         calls = [
             entry.record.function.partition(":")[2]
             for entry in run.store.entries(run.id)

@@ -19,7 +19,7 @@ from intercept.loading import digest, loads_of
 ENGINE = """
 import subprocess, sys
 
-READ = "import sys; from safetensors.torch import load_file; load_file(sys.argv[1])"
+READ = "import sys; from safetensors.numpy import load_file; load_file(sys.argv[1])"
 
 
 class {name}:
