@@ -95,6 +95,7 @@ def test_the_newest_run_is_found_without_a_look_at_the_others(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted in steps of SQLite's machine, once the index knows all runs."""
+    store = open_store(store_path, SystemClock())
     steps = 0
 
     def step() -> int:
@@ -121,7 +122,6 @@ def test_the_newest_run_is_found_without_a_look_at_the_others(
 
     connect = functools.partial(sqlite3.connect, factory=Counted)
     monkeypatch.setattr(sqlite3, "connect", connect)
-    store = open_store(store_path, SystemClock())
     few = steps_with(4)
     assert few > 0
     assert steps_with(40) == few
