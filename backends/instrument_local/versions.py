@@ -225,7 +225,7 @@ class LocalVersions:
 
     def _note(self, version: ArtifactVersion, why: str | None) -> None:
         """Tell the ledger of a version that no run tells of; else it is found later."""
-        from instrument_local.ledger.made import note_versions
+        from instrument_local.ledger.pending import note_versions
 
         with suppress(StoreError):
             note_versions(self._layout, {version.ref: str(version.check)}, why)

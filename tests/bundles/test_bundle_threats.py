@@ -573,8 +573,11 @@ def test_t09_another_magic_is_another_format(
     good: Path, theirs: LocalStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.bundle"
-    path.write_bytes(good.read_bytes().replace(MAGIC, b"instrument bundle 2\n", 1))
-    refused(theirs, path, "install a newer instrument-ml", StoreVersionError)
+    for magic in (b"instrument bundle 2\n", b"instrument bundle 10"):
+        path.write_bytes(good.read_bytes().replace(MAGIC, magic, 1))
+        refused(theirs, path, "install a newer instrument-ml", StoreVersionError)
+    path.write_bytes(good.read_bytes().replace(MAGIC, b"instrument bundle 1\x80", 1))
+    refused(theirs, path, "it begins with")
 
 
 def test_t09_what_a_newer_writer_adds_is_passed_over(good: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from instrument.audit import VersionsMade
 from instrument.protocols.store import Damage
 from instrument.testing.samples import draft
 from instrument_local import LocalStore
-from instrument_local.ledger import made
+from instrument_local.ledger import pending
 from instrument_local.stamps import stamp
 
 
@@ -86,7 +86,7 @@ def test_what_the_ledger_said_first_holds(store_path: Path) -> None:
     store.ledger.integrate()
     _forge(store_path / "artifacts/model/v1.json")
     forged = json.loads((store_path / "artifacts/model/v1.json").read_bytes())["check"]
-    made.note_versions(store._layout, {"model:v1": forged})
+    pending.note_versions(store._layout, {"model:v1": forged})
     assert kinds(verify(store)) == {"version_changed"}
 
 
@@ -104,7 +104,7 @@ def test_a_version_whose_event_a_kill_cut_off_is_entered_as_late(
 ) -> None:
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr(made, "note_versions", lambda *_, **__: os._exit(9))
+        monkeypatch.setattr(pending, "note_versions", lambda *_, **__: os._exit(9))
         _with_versions(store_path)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
@@ -185,6 +185,6 @@ def _interrupted(*_: object) -> None:
 def test_an_entry_about_no_version_is_told(store_path: Path) -> None:
     store = _with_versions(store_path)
     wrong = ["../model:v1", "model\0:v1", "", "model", "model:latest"]
-    made.note_versions(store._layout, dict.fromkeys(wrong, "0" * 64))
+    pending.note_versions(store._layout, dict.fromkeys(wrong, "0" * 64))
     found = [each.kind for each in verify(store).problems]
     assert sorted(found) == ["ledger_entry_damaged"] * 3 + ["version_missing"] * 2

@@ -159,7 +159,7 @@ def check_magic(start: bytes) -> None:
     """
     if start == MAGIC:
         return
-    if _ANY_MAGIC.match(start):
+    if _ANY_MAGIC.fullmatch(start):
         raise StoreVersionError(
             f"it is {start[:30].decode().strip()!r}, and this version knows format {FORMAT}; "
             "install a newer instrument-ml"

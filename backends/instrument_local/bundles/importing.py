@@ -31,8 +31,7 @@ from instrument_local.imported import Imported
 from instrument_local.ingest import Ingest, make_read_only
 from instrument_local.layout import Layout
 from instrument_local.ledger.local import LocalLedger
-from instrument_local.ledger.made import note_versions
-from instrument_local.ledger.pending import note, this_user
+from instrument_local.ledger.pending import note, note_versions, this_user
 from instrument_local.maintenance import maintenance
 from instrument_local.packs.contents import Member
 from instrument_local.packs.writing import Packable, write_pack

@@ -21,7 +21,7 @@ from instrument_local.imported import Origins
 from instrument_local.layout import Layout
 from instrument_local.ledger import pending
 from instrument_local.ledger.log import WIDTH, Log
-from instrument_local.ledger.made import note_versions, refs_in, unnoted
+from instrument_local.ledger.made import refs_in, unnoted
 from instrument_local.ledger.queue import PENDING, note_seal, seal_entry
 from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.maintenance import Maintenance
@@ -113,7 +113,7 @@ def sweep(layout: Layout) -> None:
             time.sleep(_MOMENT_SECONDS)  # what is closed just now gets onto the list by itself
             found = _unnoted(layout, sorted({each.run_id for each in found}), known)
             still = unnoted(layout, known).items() if made else ()
-            note_versions(layout, {ref: c for ref, c in still if ref in made}, late=True)
+            pending.note_versions(layout, {ref: c for ref, c in still if ref in made}, late=True)
         _note_gap(layout, sorted({each.run_id for each in found if not each.is_imported}))
         for each in found:
             _put_on_list(layout, each.seal, each.entry)

@@ -6,15 +6,13 @@ file and stops nothing: what a crash or an unwritable ledger kept out is entered
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from instrument.audit import VersionsMade
 from instrument.errors import IntegrityError
 from instrument_local.files import READ
 from instrument_local.layout import Layout
@@ -24,33 +22,12 @@ from instrument_local.versions import LocalVersions, load_version, version_path
 _PREFIX: Final = b'{"event":"versions_made"'
 _MARKED: Final = re.compile(rb'\{"version":[0-9]+,"in_ledger":true,')
 _HEAD_BYTES: Final = 64
-_MOST: Final = 1000
 
 
 class _Made(msgspec.Struct):
     """What tells which versions an entry is about."""
 
     versions: dict[str, str]
-
-
-def note_versions(
-    layout: Layout, checks: Mapping[str, str], why: str | None = None, *, late: bool = False
-) -> None:
-    """Note that versions were made: `checks` has the check of each by its reference.
-
-    Raises:
-        StoreError: It cannot be written.
-    """
-    refs = sorted(checks)
-    for start in range(0, len(refs), _MOST):
-        event = VersionsMade(
-            at=datetime.now(UTC),
-            who=pending.this_user(),
-            why=why,
-            versions={ref: checks[ref] for ref in refs[start : start + _MOST]},
-            late=late,
-        )
-        pending.note(layout, event)
 
 
 def unnoted(layout: Layout, known: Collection[str]) -> dict[str, str]:

@@ -10,20 +10,22 @@ import hashlib
 import os
 import pwd
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-from instrument.audit import Event, RunSealed, Who, decode_event
+from instrument.audit import Event, RunSealed, VersionsMade, Who, decode_event
 from instrument.errors import IntegrityError
 from instrument_local.files import read_file, store_errors
 from instrument_local.layout import Layout, seal_number
 from instrument_local.ledger.queue import PENDING
 from instrument_local.stamps import stamp, unstamp
+
+_MOST_VERSIONS: Final = 1000
 
 
 class _SealHead(msgspec.Struct):
@@ -69,6 +71,26 @@ def note(layout: Layout, event: Event) -> Path:
         name = f"{event.at:%Y%m%dT%H%M%S.%fZ}~{secrets.token_hex(8)}.json"
         layout.files.publish(directory / name, stamp(msgspec.json.encode(event)))
         return directory / name
+
+
+def note_versions(
+    layout: Layout, checks: Mapping[str, str], why: str | None = None, *, late: bool = False
+) -> None:
+    """Note that versions were made: `checks` has the check of each by its reference.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    refs = sorted(checks)
+    for start in range(0, len(refs), _MOST_VERSIONS):
+        event = VersionsMade(
+            at=datetime.now(UTC),
+            who=this_user(),
+            why=why,
+            versions={ref: checks[ref] for ref in refs[start : start + _MOST_VERSIONS]},
+            late=late,
+        )
+        note(layout, event)
 
 
 def this_user() -> Who:
