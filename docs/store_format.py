@@ -19,7 +19,7 @@ import msgspec
 
 from instrument import audit, records, summary, vocabulary
 from instrument.capture import manifest
-from instrument_local import imported, summaries, versions
+from instrument_local import imported, summaries, version_files
 from instrument_local.bundles import contents as bundle
 from instrument_local.ledger import log
 from instrument_local.packs import contents
@@ -63,7 +63,7 @@ def store_format() -> str:
             )
         ),
         "version": field_table(vocabulary.ArtifactVersion, leave_out=("aliases",)),
-        "alias": field_table(versions.AliasFact),
+        "alias": field_table(version_files.AliasFact),
         "journal": field_table(summaries.SealedJournal),
         "summary": field_table(summary.RunSummary),
         "recording": field_table(summary.Recording),

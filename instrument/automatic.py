@@ -9,11 +9,11 @@ import msgspec
 from instrument import given, handover, settings, stack
 from instrument.context import ExperimentContext
 from instrument.current import TakingPart, current_run
+from instrument.exits import at_process_end
 from instrument.guard import one_line, say
 from instrument.handover import Handover
 from instrument.identity import Identity
 from instrument.protocols import Store
-from instrument.recording import at_process_end
 from instrument.records import EnvironmentCaptured
 from instrument.vocabulary import Health
 

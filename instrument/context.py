@@ -96,7 +96,7 @@ class ExperimentContext(RunValues, RunArtifacts):
         self._settings = settings.resolve(
             project=project,
             capture_level=given.capture_level(capture_level),
-            mode=_mode(offline),
+            mode=given.mode(offline),
             backends=backends,
             store=given.directory(store),
             strict=given.flag("strict", strict),
@@ -385,15 +385,6 @@ def _split_backend(backend: Any) -> tuple[Store | None, tuple[str, ...] | None]:
     if isinstance(backend, Store):
         return backend, None
     return None, given.texts("backend", backend)
-
-
-def _mode(offline: Any) -> str | None:
-    """The mode that the argument asks for; what is disabled stays so."""
-    if given.flag("offline", offline) is None:
-        return None
-    if os.environ.get("INSTRUMENT_MODE") == "disabled":
-        return None
-    return "offline" if offline else "online"
 
 
 def _check_mirrors(names: Iterable[str], *, installed: bool) -> None:

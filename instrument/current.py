@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from instrument import handover, settings, stack
 from instrument.context import ExperimentContext
 from instrument.errors import UsageError
+from instrument.exits import at_process_end
 from instrument.given import Referring
 from instrument.guard import say
 from instrument.handover import Handover, received
 from instrument.identity import Identity, part_of
 from instrument.protocols import Store
-from instrument.recording import at_process_end
 from instrument.vocabulary import ArtifactVersion, RunState
 
 if TYPE_CHECKING:

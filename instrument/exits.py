@@ -1,14 +1,17 @@
-"""`sys.exit` in a program whose run is closed only at its end, where nobody sees what ended it.
+"""The end of a process: what is to be done there, and whether `sys.exit` brought it about.
 
-An interpreter tells `atexit` functions nothing of a `SystemExit`. So while such a run is open,
-`sys.exit` gives each exception that it raises a mark, and what becomes of the mark tells the rest:
-it dies with the exception, inside some frame if the exception was caught, under none at all when
-the interpreter itself took it to end the process. ``raise SystemExit`` is not seen.
+In a program whose run is closed only at its end nobody sees what ended it: an interpreter tells
+`atexit` functions nothing of a `SystemExit`. So while such a run is open, `sys.exit` gives each
+exception that it raises a mark, and what becomes of the mark tells the rest: it dies with the
+exception, inside some frame if the exception was caught, under none at all when the interpreter
+itself took it to end the process. ``raise SystemExit`` is not seen.
 """
 
+import atexit
 import functools
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 _exit: Final = sys.exit
@@ -56,3 +59,12 @@ def unwatch() -> None:
 def ended_by() -> SystemExit | None:
     """What ended this process, where `sys.exit` did: for functions of `atexit`."""
     return _ended_by
+
+
+def at_process_end(close: Callable[[], None]) -> None:
+    """Call `close` when the process ends, also where multiprocessing ends it without atexit."""
+    atexit.register(close)
+    if "multiprocessing" in sys.modules:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, close, exitpriority=10)

@@ -239,6 +239,13 @@ def flag(option: str, value: Any) -> bool | None:
     return value
 
 
+def mode(offline: Any) -> str | None:
+    """The mode that ``offline=`` asks for; what is disabled stays so. Raises as `flag`."""
+    if flag("offline", offline) is None or os.environ.get("INSTRUMENT_MODE") == "disabled":
+        return None
+    return "offline" if offline else "online"
+
+
 def seed(value: Any) -> int | None:
     """`value`, if it can be set as a seed.
 

@@ -24,6 +24,7 @@ from instrument.capture.process import process_started
 from instrument.clock import SystemClock
 from instrument.console import ConsoleLog
 from instrument.errors import AuditError, InstrumentError, StoreError
+from instrument.exits import at_process_end
 from instrument.guard import Guard, one_line, say
 from instrument.handover import Handover, Offer, own_board
 from instrument.identity import Identity, misunderstood
@@ -390,18 +391,6 @@ def _audit_of(
     from instrument.required_audit import RequiredAudit
 
     return RequiredAudit(store, identity.run_id, identity.attempt)
-
-
-def at_process_end(close: Callable[[], None]) -> None:
-    """Call `close` when the process ends, also where multiprocessing ends it without atexit."""
-    import atexit
-    import sys
-
-    atexit.register(close)
-    if "multiprocessing" in sys.modules:
-        from multiprocessing.util import Finalize
-
-        Finalize(None, close, exitpriority=10)
 
 
 _active: weakref.WeakSet[Recording] = weakref.WeakSet()

@@ -28,13 +28,8 @@ from instrument_local.stamps import unstamp
 from instrument_local.verify_files import check_files
 from instrument_local.verify_objects import Hashed, hash_objects
 from instrument_local.verify_runs import Referrer, RunChecker
-from instrument_local.versions import (
-    LocalVersions,
-    fact_path,
-    load_fact,
-    load_version,
-    version_path,
-)
+from instrument_local.version_files import fact_path, load_fact, load_version, version_path
+from instrument_local.versions import LocalVersions
 
 
 class Verifier:

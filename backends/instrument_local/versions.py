@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -28,9 +28,16 @@ from instrument.naming import (
 )
 from instrument.protocols import Draft
 from instrument.vocabulary import ArtifactVersion
-from instrument_local.files import READ, read_file, store_errors
+from instrument_local.files import READ, store_errors
 from instrument_local.layout import Layout
-from instrument_local.stamps import stamp, unstamp
+from instrument_local.stamps import stamp
+from instrument_local.version_files import (
+    AliasFact,
+    fact_path,
+    load_fact,
+    load_version,
+    version_path,
+)
 
 if TYPE_CHECKING:
     from instrument.audit import AliasMoved
@@ -46,27 +53,6 @@ _HEAD: Final = re.compile(
     rb'\{"version":[0-9]+,(?:"in_ledger":true,)?"name":"[^"\\]*","type":"[^"\\]*","digest":"(sha256:[0-9a-f]{64})"'
 )
 _HEAD_BYTES: Final = 1024
-T = TypeVar("T")
-
-
-class AliasFact(msgspec.Struct):
-    """Content of an alias file.
-
-    Attributes:
-        name: Name of the artifact.
-        alias: The alias.
-        version: The version it points at from now on.
-        highest: The highest version there was.
-        at: When, UTC.
-        move: The ``move`` of the event that tells of it; None in files of before, and of an import.
-    """
-
-    name: str
-    alias: str
-    version: int
-    highest: int
-    at: datetime
-    move: str | None = None
 
 
 class Listing(msgspec.Struct):
@@ -360,46 +346,6 @@ class LocalVersions:
 def _with_aliases(version: ArtifactVersion, aliases: dict[str, int]) -> ArtifactVersion:
     here = tuple(sorted(alias for alias, number in aliases.items() if number == version.version))
     return msgspec.structs.replace(version, aliases=here)
-
-
-def version_path(directory: Path, number: int) -> Path:
-    """The file of version `number` of the artifact that `directory` holds."""
-    return directory / f"v{number}.json"
-
-
-def fact_path(directory: Path, alias: str, number: int) -> Path:
-    """The file of fact `number` about `alias`."""
-    return directory / f"{alias}@{number}.json"
-
-
-def load_version(path: Path) -> ArtifactVersion:
-    """The version in the file `path`.
-
-    Raises:
-        IntegrityError: The file is damaged.
-        OSError: It cannot be read.
-    """
-    version = _load(path, ArtifactVersion)
-    if path != version_path(path.parent, version.version or 0) or path.parent.name != version.name:
-        raise IntegrityError(f"{path} holds {version.ref}; it was moved")
-    return version
-
-
-def load_fact(path: Path) -> AliasFact:
-    """The fact in the file `path`. Raises as `load_version`."""
-    fact = _load(path, AliasFact)
-    if path.name.rpartition("@")[0] != fact.alias or path.parent.name != fact.name:
-        raise IntegrityError(f"{path} holds a fact about {fact.name}:{fact.alias}; it was moved")
-    return fact
-
-
-def _load(path: Path, kind: type[T]) -> T:
-    try:
-        data = read_file(path)
-        unstamp(data)  # its check is right, and becomes a field where the kind has one
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, RecursionError, IntegrityError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"{path} is damaged: {error}") from error
 
 
 def _some(names: list[str]) -> str:

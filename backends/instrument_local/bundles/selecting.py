@@ -14,7 +14,8 @@ from instrument_local.layout import Layout, RunFiles
 from instrument_local.references import objects_of
 from instrument_local.run_files import LooseFile, MemoryFile, RunFile
 from instrument_local.summaries import Seal, Summaries, load_seal
-from instrument_local.versions import LocalVersions, version_path
+from instrument_local.version_files import version_path
+from instrument_local.versions import LocalVersions
 
 _UNRECORDED: Final = ":unrecorded"
 

@@ -29,13 +29,8 @@ from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import unstamp
 from instrument_local.verify_runs import RunChecker
-from instrument_local.versions import (
-    LocalVersions,
-    fact_path,
-    load_fact,
-    load_version,
-    version_path,
-)
+from instrument_local.version_files import fact_path, load_fact, load_version, version_path
+from instrument_local.versions import LocalVersions
 
 REDACTION: Final = "redaction"
 

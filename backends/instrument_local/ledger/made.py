@@ -17,7 +17,8 @@ from instrument.errors import IntegrityError
 from instrument_local.files import READ
 from instrument_local.layout import Layout
 from instrument_local.ledger import pending
-from instrument_local.versions import LocalVersions, load_version, version_path
+from instrument_local.version_files import load_version, version_path
+from instrument_local.versions import LocalVersions
 
 _PREFIX: Final = b'{"event":"versions_made"'
 _MARKED: Final = re.compile(rb'\{"version":[0-9]+,"in_ledger":true,')

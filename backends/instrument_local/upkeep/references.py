@@ -22,7 +22,8 @@ from instrument_local.lines import (
 )
 from instrument_local.references import objects_of
 from instrument_local.run_files import RunFile
-from instrument_local.versions import LocalVersions, load_version, version_path
+from instrument_local.version_files import load_version, version_path
+from instrument_local.versions import LocalVersions
 
 _DIGEST: Final = re.compile(rb"sha256:[0-9a-f]{64}")
 
