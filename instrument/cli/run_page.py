@@ -243,7 +243,8 @@ def _seeds(seeds: Mapping[str, Any] | None) -> str:
     if not seeds:
         return "not known"
     if seeds.get("seed") is None:
-        return "none set; the random state is recorded"
+        states = listed(seeds.get("states", {}))
+        return f"none set by instrument; random states at the start: {states or 'not known'}"
     where = f", set in {listed(seeds['set_in'])}" if seeds.get("set_in") else ""
     return f"{seeds['seed']}{where}"
 

@@ -112,6 +112,8 @@ def test_what_the_command_logs_is_part_of_the_run(cli: Cli) -> None:
     assert (run["state"], run["project"]) == ("COMPLETED", "p")
     assert run["command"] == [sys.executable, "train.py"]
     assert run["seeds"]["states"].keys() == {"random"}, "that of the program"
+    told = cli("runs", "show", "latest").out
+    assert "none set by instrument; random states at the start: random" in told
 
 
 def test_the_code_recorded_is_that_of_the_working_directory(cli: Cli) -> None:
