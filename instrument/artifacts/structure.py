@@ -41,6 +41,14 @@ def is_tensor(value: Any) -> bool:
     return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
+def uncompiled(value: Any) -> Any:
+    """`value`, or the module in it if ``torch.compile`` made it; torch is not imported to look."""
+    compiled = getattr(sys.modules.get("torch._dynamo.eval_frame"), "OptimizedModule", ())
+    while isinstance(value, compiled):
+        value = value._orig_mod  # noqa: SLF001 - torch has no public name for it
+    return value
+
+
 def is_flat(value: Any) -> "TypeGuard[Mapping[str, torch.Tensor]]":
     """Whether `value` is a dict of tensors by name."""
     return isinstance(value, Mapping) and all(

@@ -6,13 +6,14 @@ random order): the class of a module, names that share one tensor (tied weights 
 and the structure around the tensors, as of a checkpoint with an optimizer's state.
 """
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from instrument.artifacts.structure import put_together, take_apart
+from instrument.artifacts.structure import put_together, take_apart, uncompiled
 from instrument.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def write(value: Any, path: Path) -> None:
     torch_file = _library()
     class_name = None
     if hasattr(value, "state_dict"):
-        class_name = f"{type(value).__module__}.{type(value).__qualname__}"
-        value = value.state_dict()
+        cls = type(uncompiled(value))
+        class_name = f"{cls.__module__}.{cls.__qualname__}"
+        value = _state(value)
     structure, tensors = take_apart(value)
     tensors = {name: _plain(name, tensor) for name, tensor in tensors.items()}
     same_as = _shared(tensors)
@@ -85,6 +87,26 @@ def _library() -> Any:
             "pip install 'instrument-ml[torch]'"
         ) from None
     return safetensors.torch
+
+
+def _state(module: Any) -> dict[str, Any]:
+    """The state dict, under the names of the module and parts that ``torch.compile`` wraps."""
+    state: dict[str, Any] = module.state_dict()
+    if not any("_orig_mod" in name for name in state):
+        return state
+    wrapped = {
+        f"{name}._orig_mod".removeprefix(".")
+        for name, part in module.named_modules(remove_duplicate=False)
+        if uncompiled(part) is not part
+    }
+    return {_unwrapped(name, wrapped): value for name, value in state.items()}
+
+
+def _unwrapped(name: str, wrapped: set[str]) -> str:
+    """`name` without the steps into modules that are `wrapped`."""
+    steps = name.split(".")
+    paths = itertools.accumulate(steps, "{}.{}".format)
+    return ".".join(step for step, path in zip(steps, paths, strict=True) if path not in wrapped)
 
 
 def _plain(name: str, tensor: "torch.Tensor") -> "torch.Tensor":

@@ -1,5 +1,6 @@
 """Torch: modules, tensors, state dicts, checkpoints."""
 
+import functools
 import subprocess
 from typing import Any
 
@@ -60,6 +61,29 @@ def test_the_file_names_the_class(round_trip: Any) -> None:
     artifact = round_trip(torch.nn.Linear(2, 2))
     with safetensors_torch.safe_open(artifact.path(), framework="pt") as file:
         assert "torch.nn.modules.linear.Linear" in file.metadata()["instrument"]
+
+
+def test_a_compiled_module_is_stored_as_the_one_that_it_wraps(round_trip: Any, log: Any) -> None:
+    model = Tied()
+    compiled = torch.compile(model, backend="eager")
+    artifact = round_trip(compiled)
+    assert artifact.digest == log(model, name="plain").digest, "class, names, tied weights"
+    assert all(name.startswith("_orig_mod.") for name in compiled.state_dict()), "is untouched"
+    Tied().load_state_dict(artifact.load())
+    compiled._orig_mod.load_state_dict(artifact.load())
+    given = compiled.state_dict()
+    assert round_trip(given, name="given").load().keys() == given.keys()
+
+
+def test_compiled_parts_of_a_module_keep_the_names_of_their_weights(round_trip: Any) -> None:
+    def made(wrap: Any) -> Any:
+        inner = torch.nn.Sequential(torch.nn.Linear(2, 2), wrap(torch.nn.Linear(2, 2)))
+        return torch.nn.ModuleDict({"a": wrap(inner), "_orig_mod": torch.nn.Linear(2, 2)})
+
+    names = made(lambda part: part).state_dict().keys()
+    compiled = functools.partial(torch.compile, backend="eager")
+    for number, model in enumerate((made(compiled), compiled(made(compiled)))):
+        assert round_trip(model, name=f"model{number}").load().keys() == names
 
 
 def test_a_module_and_its_state_dict_hold_the_same_values(round_trip: Any) -> None:
