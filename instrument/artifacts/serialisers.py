@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from instrument.artifacts import arrays, frames, plain, tensors
 from instrument.artifacts.structure import holds, is_tensor
 from instrument.errors import UsageError
+from instrument.own_reads import own_read
 
 
 class Serialiser(NamedTuple):
@@ -40,7 +41,7 @@ _NPZ = Serialiser("npz", ".npz", arrays.write_npz, arrays.read_npz)
 _PARQUET = Serialiser("parquet", ".parquet", frames.write, frames.read)
 
 _FORMATS: Final = {
-    serialiser.format: serialiser
+    serialiser.format: serialiser._replace(read=own_read()(serialiser.read))
     for serialiser in (PICKLE, _JSON, _TEXT, _BYTES, _TENSORS, _NPY, _NPZ, _PARQUET)
 }
 _TYPES: Final = {

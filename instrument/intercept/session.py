@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 from instrument.overhead import Overhead, Sample, Span
+from instrument.own_reads import is_own_read
 from instrument.protocols import Objects, Recorder, Versions
 
 
@@ -55,4 +56,4 @@ def sample(recorder: Recorder, weight: int) -> Span:
 
 def find() -> Destination | None:
     """The destination of the calling code's records; None where they have none."""
-    return own.get() or of_runs()
+    return None if is_own_read() else own.get() or of_runs()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas
 import pytest
 import torch
-from intercept.loading import digest, loads_of
+from intercept.loading import digest, loads_in, loads_of
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
@@ -131,6 +131,29 @@ def test_equal_bytes_are_not_use_where_a_version_was_asked_for() -> None:
     inputs = [_run(work)[1].inputs for _ in range(2)]
     assert inputs == [["net:v1"], ["net:v1"]]
     assert parents == [("net:v1",), ("net:v1",)]
+
+
+def test_an_artifact_that_is_loaded_is_used_and_no_load_but_its_path_may_be_loaded() -> None:
+    values = {"net": torch.nn.Linear(2, 2), "table": pandas.DataFrame({"a": [1]})}
+    with ExperimentContext(name="makes", monitor_hardware=False, capture_level=1) as run:
+        for name, value in values.items():
+            run.log_artifact(name, data=value)
+
+    def work(*, by_path: bool) -> Any:
+        with ExperimentContext(name="uses", monitor_hardware=False, capture_level=1) as run:
+            net, table = (run.use_artifact(name) for name in values)
+            net.load(), table.load()
+            if by_path:
+                load_file(net.path()), pandas.read_parquet(table.path())
+        assert run.store is not None
+        assert run.store.run(run.id).inputs == ["net:v1", "table:v1"]
+        return loads_in(run)
+
+    loads = work(by_path=False)
+    assert (loads.loaded, loads.read, loads.problems) == ([], [], [])
+    loads = work(by_path=True)
+    assert [load.loader for load in loads.loaded] == ["safetensors.torch.load_file"]
+    assert [read.reader for read in loads.read] == ["pandas.read_parquet"]
 
 
 def test_bytes_that_two_names_have_are_the_one_that_was_asked_for_or_none(tmp_path: Path) -> None:
