@@ -184,3 +184,6 @@ class ArtifactVersion(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> str:
         """``name:vN``, or ``name:unrecorded`` when the store could not take it."""
         return f"{self.name}:v{self.version}" if self.version else f"{self.name}:unrecorded"
+
+    def __str__(self) -> str:
+        return self.ref

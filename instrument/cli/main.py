@@ -101,6 +101,14 @@ def _accept_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _usage(error: click.UsageError) -> str:
+    """How the command is used, where an option that it lacks was given."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return ""
+    pieces = error.ctx.command.collect_usage_pieces(error.ctx)
+    return f"; usage: {' '.join([error.ctx.command_path, *pieces])}"
+
+
 def _explain(error: Exception, options: Options) -> int:
     """Tell what went wrong on stderr, in one line; the exit code."""
     from instrument.cli import output
@@ -115,7 +123,7 @@ def _explain(error: Exception, options: Options) -> int:
             return EXIT_USAGE
         case click.UsageError():
             where = error.ctx.command_path if error.ctx else "instrument"
-            output.fail(f"{error.format_message()} `{where} --help` tells how")
+            output.fail(f"{error.format_message()} `{where} --help` tells how{_usage(error)}")
             return EXIT_USAGE
         case click.ClickException():
             output.fail(error.format_message())

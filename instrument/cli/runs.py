@@ -94,6 +94,8 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
         say(f"{what} (store {visible(store.location)})")
         if condition is not None:
             _say_hints(store, condition)
+    elif sort is not None:
+        _say_order_hint(found, parse_order(sort).field)
     if as_json:
         emit_json(found)
         return
@@ -109,6 +111,15 @@ def _say_hints(store: Store, condition: "Condition") -> None:
     from instrument.query.hints import hints
 
     for hint in hints(condition, store.runs(limit=_MOST_FOR_HINTS)):
+        say(f"hint: {visible(hint)}")
+
+
+def _say_order_hint(found: Sequence[RunSummary], field: str) -> None:
+    """Tell that the order is by a field that no run has."""
+    from instrument.query.hints import order_hint
+
+    hint = order_hint(field, found)
+    if hint is not None:
         say(f"hint: {visible(hint)}")
 
 

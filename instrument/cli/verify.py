@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -12,6 +12,9 @@ from instrument.cli.output import Cell, emit, emit_json, show, table, text
 from instrument.cli.words import count, listed, short_digests, size
 from instrument.progress import Progress
 from instrument.protocols import Packs, Store, Verification
+from instrument.protocols.ledger import Evidence, HasLedger
+
+_OF_OTHER_COPIES: Final = {"ledger_rolled_back", "ledger_rewritten"}
 
 
 @click.command()
@@ -40,6 +43,10 @@ def verify(options: Options, selector: str | None, as_json: bool) -> int:
 def show_verification(store: Store, result: Verification) -> None:
     """What a check of `store` found, for people."""
     _show(result, _owners(store) if not result.ok else {})
+    kinds = {problem.kind for problem in result.problems}
+    if not kinds.isdisjoint(_OF_OTHER_COPIES) and isinstance(store, HasLedger):
+        for sentence in store.ledger.verify(Evidence()).says:
+            show(text(sentence))
 
 
 def _size_of(store: Store) -> int:

@@ -29,6 +29,14 @@ def hints(condition: Condition, runs: Sequence[RunSummary]) -> list[str]:
             return [hint] if hint else []
 
 
+def order_hint(field: str, runs: Sequence[RunSummary]) -> str | None:
+    """Why an order by `field` sorts nothing: no run has it."""
+    group, dot, name = field.partition(".")
+    if not dot or any(value_of(run, field) is not None for run in runs):
+        return None
+    return _missing(group, name, runs)
+
+
 def _hint(comparison: Comparison, runs: Sequence[RunSummary]) -> str | None:
     field, operator, value = comparison
     found = [one for one in (value_of(run, field) for run in runs) if one is not None]

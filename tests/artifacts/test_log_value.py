@@ -35,6 +35,7 @@ def test_everything_said_is_kept(store: Store) -> None:
         clock=clock,
     )
     assert version == store.resolve(parse_reference("model:v1"))
+    assert str(version) == "model:v1"
     assert version.type == "model"
     assert version.metadata == {"loss": "NaN", "at": "x", "tags": ["a", "b"]}
     assert version.parents == ("raw:v1",)

@@ -26,6 +26,11 @@ def test_unknown_run(cli: Cli, writer: Writer, command: list[str]) -> None:
     assert "instrument runs list" in line
 
 
+def test_an_option_that_a_command_lacks_is_answered_by_how_it_is_used(cli: Cli) -> None:
+    line = only_line(cli("artifacts", "log", "weights.bin", "--name", "weights"), 2)
+    assert line.endswith("; usage: instrument artifacts log [OPTIONS] NAME PATH")
+
+
 def test_latest_in_an_empty_store(cli: Cli) -> None:
     assert "there is no store" in only_line(cli("runs", "show", "latest"), 3)
 

@@ -39,6 +39,14 @@ def test_runs_stand_in_the_order_that_is_asked_for(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("three")
+def test_an_order_by_what_no_run_has_is_told(cli: Cli) -> None:
+    found = cli("runs", "list", "--json", "--sort", "metrics.los")
+    assert (found.code, len(found.json)) == (0, 4)
+    assert found.err == "hint: no run has metrics.los; did you mean metrics.loss?\n"
+    assert cli("runs", "list", "--sort", "metrics.loss").err == ""
+
+
+@pytest.mark.usefixtures("three")
 def test_columns_are_those_that_are_asked_for(cli: Cli) -> None:
     lines = cli("runs", "list", "--columns", "params.lr,metrics.acc").out.splitlines()
     assert lines[0].split() == ["run", "name", "params.lr", "metrics.acc"]

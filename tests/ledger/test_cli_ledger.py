@@ -60,6 +60,23 @@ def test_the_verdict_decides_the_exit_code(store: Path) -> None:
     assert call("verify").code == 1
 
 
+def test_who_put_the_store_back_to_an_older_copy_is_told_what_to_remove(
+    store: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    shutil.copytree(store, backup)
+    model = tmp_path / "model.bin"
+    model.write_bytes(b"newer")
+    assert call("artifacts", "log", "newer", model).code == 0
+    assert "If the store was" not in call("verify").out
+    ledger("verify")
+    rolled_back = call("--store", backup, "verify")
+    assert rolled_back.code == 1
+    (way_out,) = re.findall(r"If the store was rightly put back .*, remove (.*)\.", rolled_back.out)
+    Path(way_out).unlink()
+    assert call("--store", backup, "verify").code == 0
+
+
 def test_an_edited_number_shows_wherever_the_run_does(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
