@@ -51,7 +51,12 @@ def load_version(path: Path) -> ArtifactVersion:
         IntegrityError: The file is damaged.
         OSError: It cannot be read.
     """
-    version = _load(path, ArtifactVersion)
+    return decode_version(read_file(path), path)
+
+
+def decode_version(data: bytes, path: Path) -> ArtifactVersion:
+    """The version that `data`, for the file `path`, holds. Raises as `load_version`."""
+    version = _decode(data, path, ArtifactVersion)
     if path != version_path(path.parent, version.version or 0) or path.parent.name != version.name:
         raise IntegrityError(f"{path} holds {version.ref}; it was moved")
     return version
@@ -59,15 +64,14 @@ def load_version(path: Path) -> ArtifactVersion:
 
 def load_fact(path: Path) -> AliasFact:
     """The fact in the file `path`. Raises as `load_version`."""
-    fact = _load(path, AliasFact)
+    fact = _decode(read_file(path), path, AliasFact)
     if path.name.rpartition("@")[0] != fact.alias or path.parent.name != fact.name:
         raise IntegrityError(f"{path} holds a fact about {fact.name}:{fact.alias}; it was moved")
     return fact
 
 
-def _load(path: Path, kind: type[T]) -> T:
+def _decode(data: bytes, path: Path, kind: type[T]) -> T:
     try:
-        data = read_file(path)
         unstamp(data)  # its check is right, and becomes a field where the kind has one
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, RecursionError, IntegrityError, UnicodeDecodeError) as error:

@@ -60,7 +60,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
 def _tell(brought: "Import", *, dry_run: bool) -> None:
     rows = [["run", each.id, each.here, each.change] for each in brought.runs]
     for artifact in brought.artifacts:
-        change = "new" if artifact.is_new else "same"
+        change = "new" if artifact.is_new else "restored" if artifact.is_restored else "same"
         rows.append(["artifact", artifact.ref, artifact.here, change])
     show(table(["", "there", "here", "change"], rows))
     say(

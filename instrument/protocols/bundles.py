@@ -53,11 +53,13 @@ class ArrivingArtifact(msgspec.Struct, frozen=True, kw_only=True):
         ref: What it is called there.
         here: What it is called here.
         is_new: Whether it was not here before.
+        is_restored: Whether its file was lost here, and comes back as it was.
     """
 
     ref: str
     here: str
     is_new: bool
+    is_restored: bool = False
 
 
 class Import(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles.making import RUN, full_run, store_at
+from bundles.making import DATA, RUN, full_run, log, store_at
+
+from instrument import ExperimentContext
 
 
 def instrument(*words: str, store: Path) -> subprocess.CompletedProcess[str]:
@@ -76,3 +78,44 @@ def test_bytes_may_stay_behind(ours: Path, tmp_path: Path) -> None:
     done = instrument("import", none, store=tmp_path / "theirs")
     assert "2 objects were left out" in done.stderr
     assert instrument("verify", store=tmp_path / "theirs").returncode == 0
+
+
+def test_a_lost_version_comes_back_as_it_was(tmp_path: Path) -> None:
+    ours, bundle = tmp_path / "ours", str(tmp_path / "b")
+    with ExperimentContext(store=ours) as run:
+        made = [run.log_artifact("thing", data={"x": number}) for number in range(2)]
+        log(store_at(ours), "data", DATA)
+        run.use_artifact("data")
+    assert instrument("export", "latest", "-o", bundle, store=ours).returncode == 0
+    paths = [ours / f"artifacts/{name}/v1.json" for name in ("thing", "data")]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    assert instrument("verify", store=ours).returncode == 1
+    dry = instrument("import", bundle, "--dry-run", "--json", store=ours)
+    done = instrument("import", bundle, "--json", store=ours)
+    assert done.stdout == dry.stdout
+    told = {each["ref"]: each for each in json.loads(done.stdout)["artifacts"]}
+    for ref in ("thing:v1", "data:v1"):
+        assert told[ref] == {"ref": ref, "here": ref, "is_new": False, "is_restored": True}
+    assert not told[made[1].ref]["is_restored"]
+    assert [path.read_bytes() for path in paths] == before
+    verified = instrument("verify", "--json", store=ours)
+    assert (verified.returncode, json.loads(verified.stdout)["problems"]) == (0, [])
+    paths[0].unlink()
+    assert "restored" in instrument("import", bundle, store=ours).stdout
+
+
+def test_a_lost_version_is_not_replaced_by_another(tmp_path: Path) -> None:
+    ours, bundle = tmp_path / "ours", str(tmp_path / "b")
+    with ExperimentContext(store=ours) as run:
+        run.log_artifact("thing", data={"x": 1})
+    assert instrument("export", "latest", "-o", bundle, store=ours).returncode == 0
+    (ours / "artifacts/thing/v1.json").unlink()
+    (journal,) = ours.glob("runs/*/*/*.jsonl")
+    journal.chmod(0o600)
+    journal.write_bytes(journal.read_bytes().replace(b"COMPLETED", b"COMPLETEd"))
+    done = instrument("import", bundle, store=ours)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "thing:v1 is lost here" in done.stderr
+    assert not (ours / "artifacts/thing/v1.json").exists()

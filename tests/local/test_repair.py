@@ -13,9 +13,9 @@ from instrument.clock import SystemClock
 from instrument.naming import parse_reference
 from instrument.protocols.ledger import Evidence
 from instrument.protocols.repair import Repair
-from instrument.records import Metrics, RunFinished
+from instrument.records import ArtifactLogged, Metrics, RunFinished
 from instrument.testing.samples import AT, draft, process_started, record_run, run_started
-from instrument.vocabulary import RunState
+from instrument.vocabulary import ArtifactVersion, RunState
 from instrument_local import LocalStore, open_store, spool
 from instrument_local.files import Disk
 from instrument_local.layout import Layout
@@ -209,6 +209,66 @@ def test_the_file_of_a_version_keeps_its_place_however_damaged(store: LocalStore
     assert store.claim(draft("model", b"third")).version == 3, "its name is never free again"
 
 
+@pytest.mark.parametrize("left", [None, b"", b"damaged"])
+@pytest.mark.parametrize("name", ["model", "thing"])  # in the ledger; in the seal of a run
+def test_the_file_of_a_version_comes_back_from_a_copy(
+    store: LocalStore, tmp_path: Path, name: str, left: bytes | None
+) -> None:
+    store.put_bytes(b"thing")
+    made = store.claim(draft("thing", b"thing", run_id="20260304-made"))
+    _log(store, "20260304-made", made)
+    store.repair()
+    copy = shutil.copytree(store.location, tmp_path / "copy")
+    path = Path(store.location, f"artifacts/{name}/v1.json")
+    before, other = path.read_bytes(), path.parent / "v2.json"
+    path.unlink() if left is None else _overwrite(path, left)
+    _overwrite(copy / "artifacts/model/v2.json")
+    planned = store.repair(dry_run=True, sources=[copy])
+    done = store.repair(why="a broken disk", sources=[copy])
+    assert _done(done) == _done(planned) == [("restored", f"artifacts/{name}/v1.json")]
+    assert path.read_bytes() == before
+    assert done.verification.problems == ()
+    assert not other.exists() or other.read_bytes() != b"damaged", "an intact one stays"
+    kept = list(Path(store.location).glob(f"quarantine/*/artifacts/{name}/v1.json"))
+    assert [each.read_bytes() for each in kept] == ([] if left is None else [left])
+    (event,) = (
+        each.event
+        for each in store.ledger.entries()
+        if isinstance(each.event, Repaired) and each.event.action == "restored"
+    )
+    assert (event.path, event.why) == (f"artifacts/{name}/v1.json", "a broken disk")
+    assert store.repair(sources=[copy]).steps == ()
+
+
+@pytest.mark.parametrize("name", ["model", "thing"])
+def test_another_file_of_a_version_is_not_taken(
+    store: LocalStore, tmp_path: Path, name: str
+) -> None:
+    run_id = "20260304-made"
+    other = open_store(tmp_path / "other", SystemClock())
+    for each, content in ((store, b"thing"), (other, b"another thing")):
+        made = each.claim(draft("thing", content, run_id=run_id))
+        each.claim(draft("model", content))
+        _log(each, run_id, made)
+    store.repair()
+    path = Path(store.location, f"artifacts/{name}/v1.json")
+    _overwrite(path)
+    assert store.repair(sources=[tmp_path / "other"]).steps == ()
+    assert path.read_bytes() == b"damaged"
+
+
+def _log(store: LocalStore, run_id: str, made: ArtifactVersion) -> None:
+    logged = ArtifactLogged(
+        ref=made.ref,
+        type=made.type,
+        digest=made.digest,
+        size_bytes=made.size_bytes,
+        check=made.check,
+    )
+    record_run(store, run_id, logged)
+    store.seal(run_id)
+
+
 def test_a_lost_seal_is_made_again_and_is_the_one_that_the_ledger_knows(store: LocalStore) -> None:
     before = _seal(store).read_bytes()
     _overwrite(_seal(store))
@@ -343,8 +403,12 @@ def test_a_repair_that_fails_anywhere_loses_nothing_and_can_be_done_again(
 ) -> None:
     _overwrite(_path(store), b"rotten")
     _overwrite(Path(store.location, "artifacts/model/best@1.json"), b"{}")
-    source = tmp_path / "source.bin"
-    source.write_bytes(b"weights")
+    source = tmp_path / "source"
+    version = source / "artifacts/model/v2.json"
+    version.parent.mkdir(parents=True)
+    shutil.copy(Path(store.location, "artifacts/model/v2.json"), version)
+    _overwrite(Path(store.location, "artifacts/model/v2.json"), b"broken")
+    (source / "source.bin").write_bytes(b"weights")
     codes = list[int]()
     for number, fail in enumerate(range(1, 400, every)):
         path = tmp_path / f"copy-{fail}"
@@ -355,10 +419,12 @@ def test_a_repair_that_fails_anywhere_loses_nothing_and_can_be_done_again(
         kept = _bytes_of(path)
         assert b"rotten" in kept
         assert b"{}" in kept
+        assert b"broken" in kept
         again = open_store(path, SystemClock())
         assert again.repair(sources=[source]).verification.ok
         assert again.get_bytes(DIGEST) == b"weights"
         assert again.resolve(parse_reference("model:best")).version == 1
+        assert (path / "artifacts/model/v2.json").read_bytes() == version.read_bytes()
         shutil.rmtree(path)
         codes.append(code)
         if code == NOT_REACHED:

@@ -118,6 +118,8 @@ class Importer:
     def _bring_versions(self, plan: Plan) -> dict[str, str]:
         """Make the versions; what each is called here, where it has another name there."""
         now = datetime.now(UTC)
+        for file in plan.restored.values():
+            self._restore(file)
         new = Counter(each.here.partition(":")[0] for each in plan.artifacts if each.is_new)
         for name, more in sorted(new.items()):
             if not self._is_theirs(name):
@@ -131,6 +133,13 @@ class Importer:
                 made[here.ref] = str(here.check)
         note_versions(self._layout, made, self._why)
         return {there: here for there, here in names.items() if there != here}
+
+    def _restore(self, file: BundledFile) -> None:
+        """Put the file of a version back, as it was."""
+        path = self._layout.root / file.content.path
+        self._layout.files.make_durable_directory(path.parent)
+        if not self._layout.files.publish(path, file.read()):
+            raise StoreError(f"{path} was made by somebody else meanwhile; import again")
 
     def _is_theirs(self, name: str) -> bool:
         """Whether ``latest`` is a version that the same store brought: then it may go on."""
@@ -214,7 +223,9 @@ class Importer:
 
     def _tell(self, plan: Plan) -> None:
         """Note the import, unless an import of the same bundle was noted and nothing is new."""
-        is_new = any(each.files for each in plan.runs) or any(a.is_new for a in plan.artifacts)
+        is_new = any(each.files for each in plan.runs) or any(
+            each.is_new or each.is_restored for each in plan.artifacts
+        )
         known = not is_new and any(
             isinstance(entry.event, ImportedEvent) and entry.event.bundle == self._checked.digest
             for entry in LocalLedger(self._layout).entries()

@@ -5,9 +5,11 @@ name unless its content is here under that name (docs/decisions/0009-bundles.md)
 """
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from instrument.errors import IntegrityError
 from instrument.protocols.bundles import ArrivingArtifact, ArrivingRun
 from instrument.vocabulary import ArtifactVersion
 from instrument_local.bundles.checking import Checked, in_order
@@ -15,6 +17,8 @@ from instrument_local.bundles.reading import BundledFile
 from instrument_local.layout import Layout
 from instrument_local.packs.check import digest_of
 from instrument_local.run_files import RunFile
+from instrument_local.version_evidence import VersionEvidence
+from instrument_local.version_files import version_path
 from instrument_local.versions import LocalVersions
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ class Plan:
 
     Attributes:
         runs: The runs.
+        restored: The files of versions that this store lost, by reference.
         artifacts: The artifact versions, what they were made from first.
         objects: The objects that are not here.
     """
@@ -54,7 +59,8 @@ class Plan:
         self._layout = layout
         self._checked = checked
         self.runs = [self._coming(run_id) for run_id in sorted(checked.runs)]
-        self.artifacts = list(_artifacts(versions, checked.versions))
+        self.restored = dict(self._restored())
+        self.artifacts = list(_artifacts(versions, checked.versions, self.restored))
         self.objects: list[Content] = [
             content for content in checked.objects if not self._has(f"sha256:{content.sha256}")
         ]
@@ -68,6 +74,24 @@ class Plan:
     def _has(self, digest: str) -> bool:
         path = self._layout.object_path(digest)
         return path is not None and path.is_file() and not path.is_symlink()
+
+    def _restored(self) -> Iterator[tuple[str, BundledFile]]:
+        """What this store's own bundle brings back, since its records say that it is the file."""
+        found, evidence = self._layout.format, VersionEvidence(self._layout)
+        if found is None or found.store_id != self._checked.bundle.manifest.origin:
+            return
+        files = {file.content.path: file for file in self._checked.bundle.files()}
+        for version in in_order(self._checked.versions):
+            path = version_path(self._layout.artifacts / version.name, version.version or 0)
+            if os.path.lexists(path):
+                continue
+            if evidence.is_of_here(version):
+                yield version.ref, files[self._layout.relative(path)]
+            elif evidence.check_of(version) is not None:
+                raise IntegrityError(
+                    f"{version.ref} is lost here, and the bundle's may be another file; "
+                    "try `instrument repair --from` a copy of the store first"
+                )
 
     def _coming(self, run_id: str) -> Coming:
         """Under which id the run comes: the first whose run here is the same, or part of it."""
@@ -116,7 +140,7 @@ def _tag(text: str) -> str:
 
 
 def _artifacts(
-    versions: LocalVersions, arriving: dict[str, ArtifactVersion]
+    versions: LocalVersions, arriving: dict[str, ArtifactVersion], restored: Collection[str]
 ) -> Iterator[ArrivingArtifact]:
     """What each version will be called here, unless somebody makes versions meanwhile."""
     known: dict[str, dict[str, int]] = {}
@@ -124,12 +148,16 @@ def _artifacts(
     for version in in_order(arriving):
         name = version.name
         if name not in known:
-            highest[name] = max(versions.listing(name).versions, default=0)
-            there = sorted(versions.artifacts(name), key=lambda each: -(each.version or 0))
+            back = [arriving[ref] for ref in restored if arriving[ref].name == name]
+            numbers = [*versions.listing(name).versions, *(each.version or 0 for each in back)]
+            highest[name] = max(numbers, default=0)
+            there = [*versions.artifacts(name), *back]
+            there.sort(key=lambda each: -(each.version or 0))
             known[name] = {each.digest: each.version or 0 for each in there}
         is_new = version.digest not in known[name]
         if is_new:
             highest[name] += 1
             known[name][version.digest] = highest[name]
         here = f"{name}:v{known[name][version.digest]}"
-        yield ArrivingArtifact(ref=version.ref, here=here, is_new=is_new)
+        is_restored = version.ref in restored
+        yield ArrivingArtifact(ref=version.ref, here=here, is_new=is_new, is_restored=is_restored)

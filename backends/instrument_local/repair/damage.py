@@ -1,10 +1,12 @@
 """What can be done about what `verify` found.
 
 Evidence stays where it is: journals, versions, the ledger and packs are never moved unless an
-intact copy is there. What is left of them is still read, and `verify` goes on naming the damage.
+intact copy is there; of a version that is one which the user names. What is left of them is still
+read, and `verify` goes on naming the damage.
 """
 
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -15,6 +17,7 @@ from instrument.audit import AliasMoved
 from instrument.errors import InstrumentError, IntegrityError, StoreError
 from instrument.naming import Reference
 from instrument.protocols import Damage
+from instrument_local.files import is_regular
 from instrument_local.layout import Layout
 from instrument_local.ledger.local import LocalLedger
 from instrument_local.objects import LocalObjects
@@ -22,11 +25,14 @@ from instrument_local.repair.plan import Plan
 from instrument_local.repair.quarantine import Quarantine
 from instrument_local.repair.sources import Sources
 from instrument_local.run_files import LooseFile
+from instrument_local.version_evidence import VersionEvidence
+from instrument_local.version_files import decode_version
 from instrument_local.versions import LocalVersions
 
 # What is set aside when it is damaged: it can be made again, or it is worth nothing as it is.
 _SET_ASIDE: Final = {"object_changed", "alias_damaged", "seal_damaged", "event_damaged"}
 _LOST_ALIAS: Final = {"alias_damaged", "alias_missing"}
+_LOST_VERSION: Final = {"version_damaged", "version_missing"}
 _LOST: Final = {"object_changed", "object_missing"}
 
 
@@ -57,6 +63,7 @@ class DamageControl:
                 do = partial(self._quarantine.take, path, damage)
                 yield Plan(path, damage.kind, "quarantined", damage.found or "damaged", do)
         yield from self._restored_objects(found)
+        yield from self._restored_versions(found)
         yield from self._restored_aliases(found)
 
     def _is_to_be_set_aside(self, path: Path, damage: Damage) -> bool:
@@ -92,6 +99,33 @@ class DamageControl:
         if self._objects.put_file(source).digest != digest:
             raise StoreError(f"{source} changed while it was read; repair again")
 
+    def _restored_versions(self, found: list[Damage]) -> Iterator[Plan]:
+        """Files of versions, from a copy that has the very file that belongs here."""
+        evidence = VersionEvidence(self._layout)
+        lost = {_version_file(each): each for each in found if each.kind in _LOST_VERSION}
+        for name, damage in lost.items():
+            path = self._layout.root / name
+            for source, data in self._sources.copies(name):
+                with suppress(InstrumentError, OSError):
+                    if evidence.is_of_here(decode_version(data, path)):
+                        do = partial(self._restore_version, path, data, damage)
+                        yield Plan(path, damage.kind, "restored", f"from {source}", do)
+                        break
+
+    def _restore_version(self, path: Path, data: bytes, damage: Damage) -> None:
+        """Write the file; a damaged one is set aside and replaced: its name is never free."""
+        files = self._layout.files
+        files.make_durable_directory(path.parent)
+        if is_regular(path):
+            self._quarantine.take(path, damage, stays=True)
+            whole = self._layout.root / "tmp" / secrets.token_hex(8)
+            with files.discarding(whole):
+                files.publish(whole, data)
+                files.disk.rename(whole, path)
+            files.sync_directory(path.parent)
+        elif not files.publish(path, data):
+            raise StoreError(f"{path} is not to be replaced; move it away and repair again")
+
     def _restored_aliases(self, found: list[Damage]) -> Iterator[Plan]:
         """Aliases whose last fact was damaged, as the ledger knows them."""
         damaged = {Path(each.path) for each in found if each.kind in _LOST_ALIAS}
@@ -115,6 +149,13 @@ class DamageControl:
         reference = Reference(move.name, move.version, None)
         if move.alias not in self._versions.resolve(reference).aliases:
             self._versions.tag(reference, move.alias, move.at)
+
+
+def _version_file(damage: Damage) -> str:
+    """The file of the version that `damage` is about; a run names it by reference."""
+    if damage.path.count("/") > 1:
+        return damage.path
+    return f"{damage.path}/{str(damage.expected).rpartition(':')[2]}.json"
 
 
 def _is_linked_object(damage: Damage) -> bool:

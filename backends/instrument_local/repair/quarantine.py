@@ -57,8 +57,11 @@ class Quarantine:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         self._directory = layout.root / NAME / name
 
-    def take(self, path: Path, damage: Damage) -> None:
-        """Move `path` here. At every moment it has at least one of its two names."""
+    def take(self, path: Path, damage: Damage, *, stays: bool = False) -> None:
+        """Move `path` here. At every moment it has at least one of its two names.
+
+        With `stays` it keeps both, where there are hard links, until it is replaced.
+        """
         files = self._layout.files
         target = self._directory / damage.path
         files.make_durable_directory(target.parent)
@@ -66,7 +69,8 @@ class Quarantine:
         if is_regular(path):
             files.place(path, target)
             with suppress(FileNotFoundError):  # without hard links it was renamed
-                files.disk.unlink(path)
+                if not stays:
+                    files.disk.unlink(path)
         else:  # a symbolic link, or what else somebody put here
             files.disk.rename(path, target)
             files.sync_directory(target.parent)

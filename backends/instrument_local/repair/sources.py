@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from instrument.errors import InstrumentError
+from instrument_local.files import read_file
 from instrument_local.layout import Layout
 from instrument_local.objects import LocalObjects
 from instrument_local.repair.quarantine import NAME
@@ -35,6 +36,13 @@ class Sources:
                 if digest in digests:
                     found.setdefault(digest, path)
         return found
+
+    def copies(self, name: str) -> Iterator[tuple[Path, bytes]]:
+        """The files that the copies of stores have as `name`, and what is in them."""
+        for place in self._named:
+            for path in place.rglob(name):
+                with suppress(OSError):
+                    yield path, read_file(path)
 
     def _candidates(self, digests: set[str]) -> Iterator[Path]:
         if not digests:
