@@ -67,6 +67,8 @@ def loaded(name: str) -> Any:
     """The library, when it is loaded to its end; None while another thread still imports it."""
     module = sys.modules.get(name)
     names = getattr(module, "__dict__", {})
+    if getattr(names.get("__spec__"), "_initializing", False):  # to ask it would wait for its lock
+        return None
     return module if all(needed in names for needed in _NEEDED[name]) else None
 
 

@@ -5,11 +5,14 @@ import os
 import random
 import subprocess
 import sys
+import types
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import pytest
 
 from instrument.capture.determinism import read_seeds, set_seeds
+from instrument.capture.framework_flags import _NEEDED, loaded
 from instrument.errors import UsageError
 from instrument.given import MAX_SEED
 
@@ -152,6 +155,17 @@ def test_a_half_imported_torch_is_no_torch(python: str) -> None:
         "print(json.dumps([set_seeds(1), sorted(read_seeds(1, ()).states)]))"
     )
     assert in_fresh_process(python, program) == [["random"], ["random"]]
+
+
+def test_a_torch_whose_import_goes_on_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has all its names already, and what asks it for one may wait for its import to end."""
+    torch = types.ModuleType("torch")
+    torch.__spec__ = ModuleSpec("torch", None)
+    vars(torch).update(dict.fromkeys(_NEEDED["torch"]))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert loaded("torch") is torch
+    monkeypatch.setattr(torch.__spec__, "_initializing", True, raising=False)
+    assert loaded("torch") is None
 
 
 @pytest.mark.parametrize("name", ["jax", "tensorflow"])

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from instrument.startup import variables
+
 numpy = pytest.importorskip("numpy", reason="numpy is not installed: there is nothing to load")
 safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
 
@@ -65,6 +67,61 @@ def test_what_is_loaded_is_recorded(script: Callable[..., Path], weights: str) -
     assert run["models"][0]["digest"] == f"sha256:{digest.stdout.split()[0]}"
     assert (run["state"], run["exit_code"]) == ("COMPLETED", 0)
     assert run["recording"]["complete"]
+
+
+def test_no_import_waits_for_what_the_recorder_imports(script: Callable[..., Path]) -> None:
+    """With numpy there is something to read, in a thread that imports what reads it."""
+    path = script(
+        """
+        import _imp, sys, numpy
+        from instrument import automatic
+        take_part = automatic.take_part
+        automatic.take_part = lambda **how: (print(_imp.lock_held()), take_part(**how))
+        LOADS
+        print(type(sys.modules["safetensors"].__loader__).__name__)
+        """
+    )
+    run = recorded(sys.executable, path)
+    assert run["done"].stdout.split() == ["False", "SourceFileLoader"]
+    assert (run["recording"]["complete"], run["recording"]["problems"]) == (True, [])
+    assert run["seeds"]["flags"]["math_libraries"] is not None
+    assert loads(run) == ["safetensors.numpy.load_file"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["import random, numpy as np", "import sklearn.linear_model"])
+def test_the_order_of_imports_leaves_the_record_whole(
+    script: Callable[..., Path], first: str
+) -> None:
+    for name in ("sklearn", "torch"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    run = recorded(sys.executable, script(f"{first}\nimport torch\nLOADS"))
+    assert (run["recording"]["complete"], run["recording"]["problems"]) == (True, [])
+    assert run["seeds"]["flags"]["math_libraries"]
+    assert loads(run) == ["safetensors.numpy.load_file"]
+
+
+@pytest.mark.parametrize("how", ["lazily", "again"])
+def test_other_ways_to_load_what_is_waited_for(script: Callable[..., Path], how: str) -> None:
+    script("def f(): return 7", "waited.py")
+    path = script(
+        """
+        import importlib.util, sys
+        spec = importlib.util.find_spec("waited")
+        print("instrument" in sys.modules)
+        if sys.argv[1] == "lazily":
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        module = sys.modules["waited"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if sys.argv[1] == "again":
+            module = importlib.reload(module)
+        print(module.f(), type(module.__loader__).__name__, "instrument" in sys.modules)
+        """
+    )
+    environment = {**os.environ, **variables(os.environ, ["waited"])}
+    command = [sys.executable, str(path), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["False", "7", "SourceFileLoader", "True"]
 
 
 @pytest.mark.parametrize("how", ["-c", "-m"])
