@@ -10,6 +10,7 @@ at any moment leaves a store that is whole up to the last record that was acknow
     objects.py      bytes by digest             ingest.py         many files at once
     copying.py      copies and hashes at once   hashes.py         digests of unchanged files
     versions.py     artifacts and aliases       references.py     what a record needs to be there
+    version_files.py  their files               version_evidence.py  which of them belong here
     journal.py      records of one process      lines.py          what a journal's line is
     flusher.py      the background thread       liveness.py       who is recording now
     run_files.py    a run's files, packed too   imported.py       runs that a bundle brought
