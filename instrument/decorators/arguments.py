@@ -22,6 +22,7 @@ from instrument.redaction import (
     is_secret_name,
     redact_behind_flags,
     redact_text,
+    spares,
 )
 
 MAX_TEXT: Final = 1000
@@ -76,7 +77,8 @@ class Parameters:
         for name, value in self._changeable.items():
             found[name] = self._summary(name, value)
         for name, value in kwargs.items():
-            found[name] = hide(value, name) if is_secret_name(name) else summarise(value)
+            is_secret = is_secret_name(name) and not spares(name, value)
+            found[name] = hide(value, name) if is_secret else summarise(value)
         names, secrets = self._positional, self._secrets
         if len(args) > len(names):
             found[self._rest] = self._summary(self._rest, args[len(names) :])
@@ -85,11 +87,13 @@ class Parameters:
             names, args = names[1:], args[1:]
         for index, value in enumerate(args):
             name = names[index]
-            found[name] = hide(value, name) if name in secrets else summarise(value)
+            is_secret = name in secrets and not spares(name, value)
+            found[name] = hide(value, name) if is_secret else summarise(value)
         return found
 
     def _summary(self, name: str, value: Any) -> Any:
-        return hide(value, name) if name in self._secrets else summarise(value)
+        is_secret = name in self._secrets and not spares(name, value)
+        return hide(value, name) if is_secret else summarise(value)
 
 
 def summarise(value: Any) -> Any:
@@ -172,8 +176,9 @@ class _Summary:
         summary = {}
         for key, value in pairs:
             name = key if type(key) is str else str(_scalar(type(key), key))
+            is_secret = is_secret_name(name) and not spares(name, value)
             summary[_text(name[:MAX_TEXT])] = (
-                hide(value, name) if is_secret_name(name) else self.of(value, depth + 1)
+                hide(value, name) if is_secret else self.of(value, depth + 1)
             )
         return summary
 

@@ -9,7 +9,7 @@ says what was removed and from where. docs/secrets.md tells what that can do and
 """
 
 from instrument.redaction.known import MIN_LENGTH as MIN_SECRET_LENGTH, learn
-from instrument.redaction.names import hides, is_secret_name
+from instrument.redaction.names import hides, is_secret_name, spares
 from instrument.redaction.texts import (
     REDACTED,
     hide,
@@ -36,4 +36,5 @@ __all__ = [
     "redact_text",
     "redact_url",
     "redact_value",
+    "spares",
 ]

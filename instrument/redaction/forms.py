@@ -5,13 +5,23 @@ one look for each mark. Every pattern starts at a mark or takes a bounded number
 runs in linear time on any text.
 """
 
+import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
+from instrument.redaction.plain import is_password
+
 MIN_LENGTH: Final = 16
 """No token of a known form is shorter."""
+_NEAR: Final = 200
+"""So far is the line looked at that something stands on."""
+_LONG: Final = 12
+"""So long is a password that needs no program before it to tell."""
+_OWN_NAME: Final = r"[a-z_.]{0,100}(?:pass(?:wo?r?d|phrase)?|pwd?)[0-9]{0,2}"
+"""A variable that holds a password: ``args.password2``."""
+_HEADER: Final = r"(?i:authorization)[\"'\\]{0,4}[ \t]{0,9}[:=,][ \t]{0,9}[\"'\\]{0,4}\Z"
 _START: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrtu]))"
 """The edge of a word, also one that is URL-encoded or an escape in a quoted text."""
 
@@ -23,11 +33,58 @@ class Form(NamedTuple):
         kind: What it is, in a few words.
         marks: Texts of which every such token, or what stands around it, holds one.
         pattern: The token; what stands around it belongs into look-around or the group ``keep``.
+        holds: Whether what the pattern found is one, where the pattern alone cannot tell.
     """
 
     kind: str
     marks: tuple[str, ...]
     pattern: str
+    holds: Callable[[re.Match[str]], bool] | None = None
+
+
+def _is_login(found: re.Match[str]) -> bool:
+    """Whether a token is one by its digit and what is before it, or is base64 of ``name:word``."""
+    token, at = found["token"], found.start()
+    least = 6 if re.search(_HEADER, found.string[max(at - 50, 0) : at]) else MIN_LENGTH
+    if len(token.rstrip("=")) >= least and re.match("[A-Za-z+/]{0,60}[0-9]", token):
+        return True
+    if len(token) % 4 or len(token) > _NEAR:
+        return False
+    name, colon, password = binascii.a2b_base64(token).partition(b":")
+    text = name + password
+    return bool(name and colon and password) and text.isascii() and text.decode().isprintable()
+
+
+def _is_sent(found: re.Match[str]) -> bool:
+    """Whether the line speaks of what sends requests; a password that is long tells by itself."""
+    if len(found["password"]) >= _LONG:
+        return True
+    is_odd = re.search("[A-Za-z]", found["password"]) is not None
+    return is_odd and re.search("curl|wget|http", " ".join(_line_around(found))) is not None
+
+
+def _is_in_literal(found: re.Match[str]) -> bool:
+    """Whether a setting stands within quotes, and its value is a password and no name of one."""
+    before, rest = _line_around(found)
+    first = re.search(r"[A-Za-z0-9_-]{0,99}\Z", before)
+    name, value = f"{first[0] if first else ''}{found['name']}", found["value"]
+    if re.fullmatch(_OWN_NAME, value) or not is_password(name, value):
+        return False
+    texts = r"(?P<quote>[\"'])(?:(?!(?P=quote))[^\\]|\\.)*+(?P<end>(?P=quote))?"
+    opened = [each for each in re.finditer(texts, before) if not each["end"]]
+    if not opened or opened[0]["quote"] not in rest:
+        return False
+    # In a notebook the code itself stands within quotes: there an argument is no secret.
+    is_cell = not before[: opened[0].start()].strip() or '"source"' in before
+    is_argument = rest[:1] in {",", ")"} or rest.startswith(("\\n", opened[0]["quote"]))
+    is_call = is_argument and re.search(r"(?:[(,]|^[^\w]*|\\n)\s*[\w-]*\Z", before) is not None
+    return not (is_call and value.isidentifier() and (is_cell or len(before) == _NEAR))
+
+
+def _line_around(found: re.Match[str]) -> tuple[str, str]:
+    """What stands before and behind on the same line, as far as it is near."""
+    before = found.string[max(found.start() - _NEAR, 0) : found.start()].rpartition("\n")[2]
+    return before, found.string[found.end() : found.end() + _NEAR].partition("\n")[0]
 
 
 FORMS: Final = (
@@ -201,7 +258,8 @@ _IN_CODE: Final = (
     Form(
         "credentials",
         ("Basic ", "basic "),
-        r"(?P<keep>(?<![A-Za-z])[Bb]asic )(?=[A-Za-z+/]{0,60}[0-9])[A-Za-z0-9+/]{16,}={0,2}",
+        r"(?P<keep>(?<![A-Za-z])[Bb]asic )(?P<token>[A-Za-z0-9+/]{6,}+={0,2})",
+        _is_login,
     ),
     Form(
         "bearer token",
@@ -218,14 +276,25 @@ _IN_CODE: Final = (
     Form(
         "flag",
         ("--",),
-        r"(?P<keep>--(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?:password|passwd|pwd)[ =])"
+        r"(?P<keep>--(?:[A-Za-z0-9]{1,30}[_-]){0,4}(?:pass|passphrase|passwd|password|pw|pwd)[ =])"
+        r"(?!(?<=pwd.)(?:~|\.{1,2})?/)"
         + _NO_VARIABLE
         + r"(?=[^\s]{0,60}[0-9])(?=[^\s]{0,60}[A-Za-z])[A-Za-z0-9+/_%~.!@#^*-]{6,}",
     ),
     Form(
         "login",
-        ("-u ", "--user"),
-        r"(?P<keep>(?<![A-Za-z0-9_-])--?u(?:ser)?[ =][^\s:/\"']{1,100}:)" + _TELLING,
+        ("-u ", "-u'", '-u"', "-u\\", "--user"),
+        r"(?P<keep>(?<![A-Za-z0-9_-])--?u(?:ser)?(?:[ =][\"']?|\\?[\"'], ?\\?[\"'])"
+        r"[^\s:/\"']{1,100}:)"
+        r"(?=[^\s]{0,60}[0-9])(?P<password>[A-Za-z0-9+/_%~.!@#^*-]{6,400}+)",
+        _is_sent,
+    ),
+    Form(
+        "password",
+        ("word=", "WORD=", "wd=", "WD=", "pass=", "PASS=", "pw="),
+        r"(?P<keep>(?P<name>(?i:pass(?:word|wd|phrase)?|pwd?))=)"
+        r"(?P<value>[^\s\"'\\{}<>$%()\[\]&;,`|]{6,200}+)(?![({\[<$%`])",
+        _is_in_literal,
     ),
     Form(
         "password",
@@ -251,6 +320,8 @@ def find_forms(text: str) -> Iterator[tuple[int, int, str]]:
     """Where tokens of a known form stand in `text`, of a file of code: begin, end and kind."""
     for form in _forms_in(text, (*_AROUND, *_IN_CODE)):
         for match in _compiled(form).finditer(text):
+            if form.holds is not None and not form.holds(match):
+                continue
             start = match.end("keep") if "keep" in match.re.groupindex else match.start()
             yield start, match.end(), form.kind
 

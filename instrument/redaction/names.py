@@ -40,6 +40,17 @@ _PLAIN_AFTER: Final = _words(
 )
 _PLAIN_PASS: Final = _words("backward first forward k multi n num one second single two")
 
+_PLAIN_PW: Final = _words("conv depthwise dw n num use")
+"""What stands before ``pw`` where that is a pointwise convolution."""
+_NO_SECRET, _PLACE, _SHORT, _SECRET = range(4)
+"""What a name says: nothing; a directory, mostly; a secret, if it is no number; a secret."""
+_NUMBER: Final = (
+    r"[-+]?\.?[0-9]{1,5}(?:[.,:/][0-9]{0,9}){0,3}(?:e[-+]?[0-9]{1,3})?"
+    r"(?:%|x|[num\u00b5]?s|min|h|it/s|[kKMG]i?B?)?"
+)
+_PLAIN_TEXT: Final = rf"|(?i:true|false|none|null|yes|no|on|off|ok)|{_NUMBER}|[$`<{{].*"
+_DIRECTORY: Final = r"~|(?:~[a-z0-9_-]{0,32}|\.{1,2})?/.*|[A-Za-z]:[\\/].*|\.{1,2}"
+
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
@@ -49,14 +60,30 @@ def is_secret_name(name: str) -> bool:
     ``HF_TOKEN``, ``api_key`` and ``dbPassword`` do; ``max_tokens``, ``pad_token`` and ``sort_key``
     do not. Of what is too long for a name, the first characters decide.
     """
-    return _is_secret_name(name[:MAX_NAME_LENGTH])
+    return _kind(name[:MAX_NAME_LENGTH]) >= _SHORT
+
+
+def may_hide(name: str) -> bool:
+    """Whether there is a value that `hides` under this name."""
+    return _kind(name[:MAX_NAME_LENGTH]) != _NO_SECRET
 
 
 @lru_cache(maxsize=4096)
-def _is_secret_name(name: str) -> bool:
-    words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words in (["pwd"], ["oldpwd"], ["auth"]):
-        return words == ["auth"]
+def _kind(name: str) -> int:
+    words = words_of(name)
+    if words in (["pwd"], ["oldpwd"]):
+        return _PLACE if name.isupper() or words == ["oldpwd"] else _SHORT
+    if words[-1:] in (["pass"], ["pw"]):
+        plain = _PLAIN_PASS if words[-1] == "pass" else _PLAIN_PW
+        if not plain.isdisjoint(words[-2:-1]):
+            return _NO_SECRET
+        return _SECRET if _says_secret(name, words[:-1]) else _SHORT
+    return _SECRET if _says_secret(name, words) else _NO_SECRET
+
+
+def _says_secret(name: str, words: list[str]) -> bool:
+    if not words or words == ["auth"]:
+        return bool(words)
     if name.lower().endswith(_SECRET_ENDS) or {"connection", "string"} <= set(words):
         return True
     return any(
@@ -72,8 +99,6 @@ def _is_secret_word(word: str, before: list[str], after: list[str], *, is_upper:
         if previous in _SECRET_KEYS:
             return after[:1] != ["path"]
         return is_upper and bool(before) and not after and previous not in _PLAIN_KEYS
-    if word == "pass":
-        return bool(before) and not after and previous not in _PLAIN_PASS
     if word in {"token", "auth", "signature", "cookie"}:
         plain = previous in _PLAIN_TOKENS or (after and after[0] in _PLAIN_AFTER)
         return not plain
@@ -81,10 +106,27 @@ def _is_secret_word(word: str, before: list[str], after: list[str], *, is_upper:
 
 
 def hides(name: str, value: Any) -> bool:
-    """Whether `value`, which stands under `name`, is a secret: a switch or a fraction is none."""
-    return is_secret_name(name) and not (
-        value is None or isinstance(value, (bool, float)) or (isinstance(value, str) and not value)
-    )
+    """Whether `value`, which stands under `name`, is a secret: a switch or a fraction is none.
+
+    Of ``pass``, ``pw`` and ``pwd`` the value decides more: no number is a secret there, and the
+    directory that ``pwd`` may name is none.
+    """
+    if not _kind(name[:MAX_NAME_LENGTH]):
+        return False
+    if value is None or isinstance(value, (bool, float)) or (isinstance(value, str) and not value):
+        return False
+    return not spares(name, value)
+
+
+def spares(name: str, value: Any) -> bool:
+    """Whether `value` is no secret, since `name` is a short one that has another meaning too."""
+    if _kind(name[:MAX_NAME_LENGTH]) not in {_PLACE, _SHORT}:
+        return False
+    if not issubclass(type(value), str):  # what a stranger's object says of its class is not asked
+        return issubclass(type(value), (int, float, type(None)))
+    text = str.strip(value, "\"'")
+    places = _DIRECTORY if words_of(name)[-1].endswith("pwd") else r"\Z"
+    return re.fullmatch(rf"{_PLAIN_TEXT}|{places}", text, re.DOTALL) is not None
 
 
 def words_of(name: str) -> list[str]:

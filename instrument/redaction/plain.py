@@ -7,14 +7,17 @@ A password is another matter: people make it of words, and short.
 import re
 from typing import Final
 
-from instrument.redaction.names import is_secret_name, words_of
+from instrument.redaction.names import hides, is_secret_name, words_of
 
 _MIN_LENGTH: Final = 16
 _MIN_PASSWORD_LENGTH: Final = 8
 _MIN_SETTING_LENGTH: Final = 6
 _SIGNS: Final = r"[A-Za-z0-9+/_=.~-]+"
 _ODD: Final = r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[^{}<>$]+"
-_PASSWORD_WORDS: Final = frozenset({"pass", "passcode", "passphrase", "passwd", "password", "pwd"})
+_PASSWORD_WORDS: Final = frozenset(
+    {"pass", "passcode", "passphrase", "passwd", "password", "pw", "pwd"}
+)
+_SHORT_NAMES: Final = (["pass"], ["pw"], ["pwd"])
 _KNOWN: Final = r"(?:aws|base|es|gpt|hs|llama|md|oauth|pbkdf|rs|s|sha|t|v)[0-9]{1,3}"
 """Words with digits in them, such as ``oauth2``, ``sha256`` and ``v2``."""
 _WORD: Final = rf"(?:{_KNOWN}|[A-Z]?[a-z]{{1,14}}(?:[A-Z][a-z]{{2,14}}){{0,4}})"
@@ -31,7 +34,7 @@ _IDENTIFIER: Final = r"[A-Za-z]?[a-z]{2,14}(?:[A-Z][a-z]{1,14}|[0-9]{1,2}(?![0-9
 
 def is_secret_literal(name: str, value: str) -> bool:
     """Whether `value`, which stands in quotes behind `name` in code, is a secret."""
-    if not is_secret_name(name) or is_plain(name, value):
+    if not hides(name, value) or is_plain(name, value):
         return False
     is_long = len(value) >= _MIN_LENGTH and _is(_SIGNS, value)
     if _names_password(name):
@@ -42,19 +45,20 @@ def is_secret_literal(name: str, value: str) -> bool:
 
 def is_plain(name: str, value: str) -> bool:
     """Whether `value` behind a name that says secret is a gap, a path, or words and no password."""
-    is_named = not _names_password(name) and _is_words(value)
+    may_be_words = not _names_password(name) or words_of(name) in _SHORT_NAMES
+    is_named = may_be_words and _is_words(value)
     return is_named or _is_gap(value) or _is(_PATH, value)
 
 
 def is_password(name: str, value: str) -> bool:
     """Whether `value`, which stands behind `name` in a file of settings, is a password."""
     is_odd = len(value) >= _MIN_SETTING_LENGTH and _is(_ODD, value)
-    return is_odd and _names_password(name) and not is_plain(name, value)
+    return is_odd and _names_password(name) and hides(name, value) and not is_plain(name, value)
 
 
 def is_secret_word(name: str, value: str) -> bool:
     """Whether `value`, which stands without quotes behind `name`, is a secret: no name of code."""
-    return is_secret_name(name) and not all(
+    return hides(name, value) and not all(
         _is(_IDENTIFIER, word) for word in re.split("[-+/=]+", value)
     )
 

@@ -7,16 +7,14 @@ from functools import cache
 from typing import Any, Final
 
 from instrument.redaction.known import MIN_LENGTH, clean_texts, learn, redact_known
-from instrument.redaction.names import hides, is_secret_name, words_of
-from instrument.redaction.plain import is_plain
+from instrument.redaction.names import hides, may_hide, words_of
+from instrument.redaction.plain import is_password, is_plain
 
 REDACTED: Final = "[redacted]"
 _MAX_QUERY: Final = 20_000
 _MAX_DEPTH: Final = 8
 _REMEMBERED: Final = 2000
 _REMEMBERED_LENGTH: Final = 200
-_SECRET_FLAGS: Final = frozenset({"pw", "pass"})
-"""What names a secret only as a flag: ``--pw X``."""
 _USER_FLAGS: Final = ("-u", "--user")
 _PASSWORD_PROGRAMS: Final = frozenset(
     ["mariadb", "mariadb-dump", "mysql", "mysqladmin", "mysqldump", "mysqlimport", "sshpass"]
@@ -175,7 +173,7 @@ def _redacted_arguments(argv: Sequence[str]) -> Iterable[str]:
         if safe != argument:
             before = ""
             yield safe
-        elif equals and value and " " not in name and _names_secret(name):
+        elif equals and " " not in name and hides(name, value):
             yield f"{name}={_hidden(value)}"
         elif equals and name in _USER_FLAGS:
             yield f"{name}={_behind(name, value)}"
@@ -190,30 +188,26 @@ def _behind(flag: str, value: str) -> str:
     if flag in _USER_FLAGS:
         return _patterns()["login"].sub(rf"\1{REDACTED}", value)
     is_value = flag.startswith("-") and "=" not in flag and not value.startswith("--")
-    return _hidden(value) if is_value and _names_secret(flag) else value
-
-
-def _names_secret(flag: str) -> bool:
-    """Whether what stands behind `flag`, a setting or a flag with its dashes, is a secret."""
-    name = flag.lstrip("-+")
-    return is_secret_name(name) or (name in _SECRET_FLAGS and flag.startswith("-"))
+    return _hidden(value) if is_value and hides(flag, value) else value
 
 
 def _redact_flag(match: re.Match[str]) -> str:
     flag = match["flag"]
-    return f"{flag}{match['gap']}{REDACTED}" if _names_secret(flag) else match[0]
+    return f"{flag}{match['gap']}{REDACTED}" if hides(flag, match["value"]) else match[0]
 
 
 def _redact_set(match: re.Match[str]) -> str:
     is_switch = _patterns()["no_secret"].fullmatch(match["value"])
-    is_secret = is_secret_name(match["name"]) and not is_switch
+    is_secret = hides(match["name"], match["value"]) and not is_switch
     return f"{match['set']}{REDACTED}" if is_secret else match[0]
 
 
 def _redact_query(match: re.Match[str]) -> str:
-    names = re.findall(r"(?:^|&)([^=&]+)=", match["query"][:_MAX_QUERY])
-    words = (word for name in names for word in words_of(name))
-    is_signed = not _QUERY_WORDS.isdisjoint(words) or any(map(is_secret_name, names))
+    pairs = re.findall(r"(?:^|&)([^=&]+)=([^&]*)", match["query"][:_MAX_QUERY])
+    words = (word for name, _ in pairs for word in words_of(name))
+    is_signed = not _QUERY_WORDS.isdisjoint(words) or any(
+        hides(name, value or "?") for name, value in pairs
+    )
     return f"{match['mark']}{REDACTED}" if is_signed else match[0]
 
 
@@ -222,15 +216,28 @@ def _redact_assignments(text: str) -> str:
     patterns = _patterns()
     kept, done = [], 0
     for match in patterns["assigned"].finditer(text):
-        if match.start() < done or not is_secret_name(match["name"]):
+        if match.start() < done or not may_hide(match["name"]):
             continue
         value = patterns["value"].match(text, match.end())
-        if value is not None and not patterns["no_secret"].fullmatch(value[0]):
+        if value is not None and _is_assigned(match, value[0]):
             quote = value[0][0] if value[0][0] in "\"'" else ""
             closing = quote if value[0][1:].endswith(quote) else ""
             kept += [text[done : match.end()], quote, REDACTED, closing]
             done = value.end()
     return "".join([*kept, text[done:]]) if kept else text
+
+
+def _is_assigned(name: re.Match[str], value: str) -> bool:
+    """Whether `value`, which stands in a text behind `name` and its sign, is a secret."""
+    if _patterns()["no_secret"].fullmatch(value) or not hides(name["name"], value):
+        return False
+    word = name["name"].lower()
+    if word not in {"pass", "pw", "pwd"} or value[0] in "\"'":
+        return True
+    before = name.string[max(name.start() - 2, 0) : name.start()]
+    is_said = word == "pass" and (name["name"] != "pass" or before[:1].isalnum())
+    is_prose = ":" in name[0] and (is_said or not is_password(word, value))
+    return not is_prose and "(" not in value  # no call: ``pwd=os.getcwd()``
 
 
 @cache
@@ -254,7 +261,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         "signature": re.compile(r"((?<![A-Za-z0-9_])sig=)(?!\[redacted)[A-Za-z0-9%+/=_-]{16,}"),
         "flag": re.compile(
             r"(?<![A-Za-z0-9_-])(?P<flag>--?[A-Za-z][A-Za-z0-9_-]{0,99})(?P<gap>[ \t]+)"
-            r"(?!--|\[redacted)(?:\"[^\"]*\"|'[^']*'|[^\s\"']+)"
+            r"(?!--|\[redacted)(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"']+)"
         ),
         # What sets a variable with a blank for an equals sign, such as IPython's ``%env``.
         "command": re.compile(

@@ -22,6 +22,7 @@ SECRET_VARIABLES = (
     "LANGSMITH_API_KEY", "USER_TOKEN", "SLACK_SYSTEM_TOKEN", "token_value",
     "PINECONE_API_KEY", "DATABRICKS_TOKEN", "SNOWFLAKE_PASSWORD", "api_key", "apiKey",
     "db-password", "clientSecret", "AuthToken", "aws.secret_access_key", "session_cookie",
+    "pass", "PASS", "pw", "pwd", "user_pass", "userPass", "db-pw", "db_pwd", "LDAP_PW",
 )  # fmt: skip
 
 BENIGN_NAMES = (
@@ -36,7 +37,8 @@ BENIGN_NAMES = (
     "secretary_problem",
     "tokenizer_token", "eot_token", "padding_token", "sentinel_token", "token_mask",
     "token_positions", "token_pooling", "token_mixer", "fim_prefix_token",
-    "pass_rate", "monkey", "public_key", "signal", "pattern", "path", "use_cache",
+    "pass_rate", "passes", "first_pass", "n_pass", "two_pass", "bypass", "pwm", "pwconv", "conv_pw",
+    "pw_kernel_size", "oldpwd", "monkey", "public_key", "signal", "pattern", "path", "use_cache",
 )  # fmt: skip
 
 COMMANDS = (
@@ -70,6 +72,11 @@ COMMANDS = (
     (["get", "https://example.org/a?X-Amz-Date=1&X-Amz-Signature=sesame20"], "sesame20"),
     (["get", "https://example.org/a?x=sesame21&X-Amz-Credential=1"], "sesame21"),
     (["get", "https://example.org/a?sig=sesame22&sv=1"], "sesame22"),
+    (["train.py", "--pwd", "sesame23"], "sesame23"),
+    (["train.py", "--pwd=sesame24"], "sesame24"),
+    (["train.py", "pw=sesame25"], "sesame25"),
+    (["train.py", "+db.pass=sesame26"], "sesame26"),
+    (["env", "PWD=sesame27", "train.py"], "sesame27"),
 )  # fmt: skip
 
 BENIGN_COMMANDS = (
@@ -80,6 +87,7 @@ BENIGN_COMMANDS = (
     ["train.py", "optim: adamw, lr: 0.1, steps: 100"],
     ["ssh", "-p", "2222", "docker", "run", "-u", "1000:1000"],
     ["python", "-u", "train.py", "--note", "basic training --max-tokens 5 -u"],
+    ["train.py", "--pass", "3", "--n-pass=2", "pass=1", "--pwd", "/home/me", "pwd=~/a b", "PWD=/x"],
 )
 
 
@@ -244,6 +252,9 @@ BENIGN_TEXTS = (
     "key-value-store",
     "experiment_2026_11_21_resnet50_bs256_lr0.1_wd1e-4", "-----BEGIN CERTIFICATE-----",
     "user@example.org",
+    "pass: 3", "pass=12/20", "PASS: test_login2", "--- PASS: TestLogin2 (0.00s)", "pass: done",
+    "forward pass: 12.3ms", "backward pass: layer10", "pass=true", "PWD=/home/me1", "pwd: ~/a1b2c3",
+    "pwd=$(pwd)", "pwd = os.getcwd()", "OLDPWD=/tmp/a1", "https://example.org/a?pass=2&page=3",
     "use_auth_token=True", "auth: false", "password=None", "token=null", "bos_token='<s>'",
 )  # fmt: skip
 

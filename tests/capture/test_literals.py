@@ -1,5 +1,6 @@
 """Literals of code: secrets are found under any name that says so, what only sounds so is not."""
 
+import base64
 import json
 
 import pytest
@@ -72,6 +73,19 @@ BENIGN = (
     "tool --password DB_PASSWORD_2",
     "tool --password-file=/run/secrets/db2",
     "usage: tool --password PASSWORD [--user USER]",
+    'pwd = "/home/me1/project2"',
+    'PWD = "~/project-12"',
+    'first_pass = "layer-1-to-12"',
+    'pass_rate = "a1b2c3d4e5"',
+    "tool --pwd /home/me12 --pass 12",
+    'f("a", password=config_12ab, other="b")',
+    'f("password=%s1234" % a, "password={b1234}", "password=$PW_12345", "password=get1234(x)")',
+    'x = "password=password1", "password=correct", "compass=north12", "first_pass=a1b2c3"',
+    'x = "docker run -u me:group12 image"',
+    'x = "curl -u user:password https://example.org"',
+    'x = "curl -u {user}:{password1} https://example.org -u $USER:$PASS12"',
+    '{"Authorization": "Basic your-token"}',
+    '# "Basic training", "Basic building", "basic programmers"',
 )
 
 
@@ -112,6 +126,48 @@ def test_where_a_long_text_is_cut_no_word_begins() -> None:
     assert (found.start, found.end) == (65_536, 65_556)
 
 
+SPOKEN = (
+    'dict(pwd="{}")',
+    "dict(pw='{}')",
+    '{{"pass": "{}"}}',
+    'user_pass = "{}"',
+    'raise ValueError("no login with password={} here")',
+    "log('db_pwd={}')",
+    'x = "a" + "Server=x;UID=me;PWD={};"',
+    'x = "curl -u bob:{} https://example.org"',
+    'run(["curl", "-u", "bob:{}", url])',
+    'x = "wget --user=bob:{} example.org"',
+    "tool --pwd {}",
+    "tool --pass={}",
+)
+
+
+@pytest.mark.parametrize("form", SPOKEN)
+@pytest.mark.parametrize("value", ["S3cretPwd99", "excpw12345"])
+def test_short_names_and_what_a_literal_speaks_of(form: str, value: str) -> None:
+    line = form.format(value)
+    [found] = find_secrets(f"x = 'a'\n{line}\ny = 2\n".encode())
+    assert (found.start, found.end) == (8 + line.index(value), 8 + line.index(value) + len(value))
+    for source in ([f"{line}\n", "y = 2"], f"y = 2\n{line}"):
+        assert holds_secret(json.dumps({"cells": [{"source": source}]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("form", "login"),
+    [
+        ('{{"Authorization": "Basic {}"}}', b"bob:hunter2"),
+        ('x = "Basic {}"', b"bob:hunter2"),
+        ("-H 'Proxy-Authorization: Basic {}'", b"no colon 12"),
+    ],
+)
+def test_short_basic_credentials_are_found(form: str, login: bytes) -> None:
+    token = base64.b64encode(login).decode()
+    text = form.format(token)
+    [found] = find_secrets(text.encode())
+    assert text[found.start : found.end] == token
+    assert not holds_secret(b'x = "Basic %s"' % base64.b64encode(b"no\xff:\0x"))
+
+
 SETTINGS = (
     "password={}",
     "db_password = {}",
@@ -122,6 +178,8 @@ SETTINGS = (
     "ENV DB_PASSWORD={}",
     "      - POSTGRES_PASSWORD={}",
     '"mysql_pwd": {}',
+    "pass: {}",
+    "pw={}",
 )
 PLAIN_SETTINGS = (
     "password: ${DB_PASSWORD_1}",
@@ -136,6 +194,8 @@ PLAIN_SETTINGS = (
     "password_hash: pbkdf2_sha256",
     "password: /run/secrets/db1.txt",
     "password_file: secrets1.txt",
+    "first_pass: twice22",
+    "PWD=/home/me1",
     "password: your_password_here1",
     "password: changeme",
     "password: [redacted]",

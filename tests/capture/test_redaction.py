@@ -184,9 +184,40 @@ def test_switches_and_fractions_are_no_secrets() -> None:
     assert redact_plain(plain) == plain
 
 
+def test_numbers_and_directories_are_no_secrets_under_a_short_name() -> None:
+    plain = {"pass": 3, "pw": 7, "user_pass": 2, "PASS": "3", "pwd": "/home/me", "PWD": "/a b/c1"}
+    plain |= {"pass_rate": "a1b2c3d4", "first_pass": "a1b2c3d4", "OLDPWD": "~/a1b2c3"}
+    assert redact_plain(plain) == plain
+    secret = {"pass": "passparam11", "pwd": "pwdparam22", "pw": "pwparam44", "db-pw": "/a1b2c3"}
+    secret |= {"PWD": "pwdparam33", "user_pass": "x", "pw ": "12345678"}
+    assert redact_plain(secret) == dict.fromkeys(secret, REDACTED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pwd={}", "{{'pw': '{}'}}", "user=me pass={} port=1", "pass: {}", "Server=x;UID=me;PWD={};",
+     "curl -u bob:{} https://example.org", "see --pwd {} there"],
+)  # fmt: skip
+def test_short_names_in_what_is_printed(text: str) -> None:
+    kept = redact_text(text.format("tr0ub4dor2"))
+    assert kept == text.format(REDACTED)
+
+
+def test_words_under_a_short_name_do_not_wipe_texts() -> None:
+    assert redact_plain({"pass": "forward_backward_pass"}) == {"pass": REDACTED}
+    assert redact_text("in forward_backward_pass") == "in forward_backward_pass"
+
+
 @pytest.mark.parametrize("unit", HOSTILE)
 @pytest.mark.timeout(60)
 def test_a_megabyte_of_anything_takes_linear_time(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
     redact_text(text)  # or the test's time limit ends it: quadratic time would be hours
     holds_secret(text.encode())
+
+
+@pytest.mark.parametrize(
+    "unit", ["\\'pwd=a1b2c3 ", "curl -u a:b1c2d3 ", "basic YTpiOm ", '"\\"pw=']
+)
+def test_what_is_looked_at_with_its_line_takes_linear_time_too(unit: str) -> None:
+    holds_secret((unit * 2000).encode())
