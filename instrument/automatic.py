@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from instrument import given, handover, settings, stack
+from instrument.capture.determinism import read_settings
 from instrument.context import ExperimentContext
 from instrument.current import TakingPart, current_run
 from instrument.exits import at_process_end
@@ -66,6 +67,12 @@ class Unaware(TakingPart):
 
     def _identity(self, store: Store | None) -> Identity:
         return msgspec.structs.replace(super()._identity(store), part=None)
+
+    def _record_end(self, error: BaseException | None) -> None:
+        super()._record_end(error)
+        settings_at_end = read_settings()  # this part began before a library was loaded
+        if settings_at_end.flags:
+            self.record(settings_at_end)
 
 
 def take_part(*, foreign: bool) -> None:

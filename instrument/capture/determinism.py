@@ -89,6 +89,14 @@ def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:
     return SeedsRecorded(seed=seed, set_in=set_in, states=states, flags=flags, health=health)
 
 
+def read_settings() -> SeedsRecorded:
+    """The settings of loaded libraries alone, read in this thread at once. Never raises.
+
+    For the end of a program that had loaded none of them when its record began.
+    """
+    return SeedsRecorded(seed=None, set_in=(), states={}, flags=framework_flags() | thread_flags())
+
+
 def _mapping(told: Any) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 

@@ -36,6 +36,7 @@ _TORCH: Final[dict[str, Flag]] = {
     "float32_matmul_precision": lambda torch: torch.get_float32_matmul_precision(),
     "default_dtype": lambda torch: str(torch.get_default_dtype()),
     "num_interop_threads": lambda torch: torch.get_num_interop_threads(),
+    "initial_seed": lambda torch: torch.initial_seed(),  # the last that was set, by whomever
 }
 _TORCH_OF_THREAD: Final[dict[str, Flag]] = {
     "autocast.cpu": lambda torch: _autocast(torch, "cpu"),

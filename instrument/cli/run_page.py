@@ -244,7 +244,9 @@ def _seeds(seeds: Mapping[str, Any] | None) -> str:
         return "not known"
     if seeds.get("seed") is None:
         states = listed(seeds.get("states", {}))
-        return f"none set by instrument; random states at the start: {states or 'not known'}"
+        found = f"none set by instrument; random states at the start: {states or 'not known'}"
+        own = seeds.get("flags", {}).get("torch.initial_seed")
+        return found if own is None else f"{found}; torch has {own}"
     where = f", set in {listed(seeds['set_in'])}" if seeds.get("set_in") else ""
     return f"{seeds['seed']}{where}"
 

@@ -55,7 +55,8 @@ class SeedsRecorded(Record, frozen=True, kw_only=True, tag="seeds_recorded"):
     Attributes:
         seed: The seed that was asked for and set, or None when none was.
         set_in: Libraries in which it was set.
-        states: Digest of the random state of each loaded library.
+        states: Digest of the random state of each loaded library; none in a record at the end of a
+            program, which tells the settings of what it has loaded meanwhile.
         flags: Settings that decide whether a result repeats (cuDNN, TF32, PYTHONHASHSEED, threads).
         health: What of all that could not be read, and why; empty when everything was.
     """

@@ -226,6 +226,9 @@ class _Surroundings:
         if record.seed is not None or self._summary.seeds is None:
             seeds = msgspec.structs.asdict(record)
             self._summary.seeds = {name: seeds[name] for name in seeds if name != "health"}
+        elif not record.states:  # what was not loaded yet when the states were read
+            flags = self._summary.seeds["flags"] | record.flags
+            self._summary.seeds = {**self._summary.seeds, "flags": flags}
         for health in record.health:
             if health.status in {"failed", "timed_out"}:
                 self._failed(health)

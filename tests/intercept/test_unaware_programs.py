@@ -88,16 +88,27 @@ def test_no_import_waits_for_what_the_recorder_imports(script: Callable[..., Pat
     assert loads(run) == ["safetensors.numpy.load_file"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("first", ["import random, numpy as np", "import sklearn.linear_model"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import random, numpy as np",
+        pytest.param("import sklearn.linear_model", marks=pytest.mark.slow),
+    ],
+)
 def test_the_order_of_imports_leaves_the_record_whole(
     script: Callable[..., Path], first: str
 ) -> None:
     for name in ("sklearn", "torch"):
         pytest.importorskip(name, reason=f"{name} is not installed")
-    run = recorded(sys.executable, script(f"{first}\nimport torch\nLOADS"))
+    seeded = "torch.manual_seed(7)\ntorch.use_deterministic_algorithms(True)"
+    run = recorded(sys.executable, script(f"{first}\nimport torch\n{seeded}\nLOADS"))
     assert (run["recording"]["complete"], run["recording"]["problems"]) == (True, [])
-    assert run["seeds"]["flags"]["math_libraries"]
+    flags = run["seeds"]["flags"]
+    assert flags["math_libraries"], "of the start"
+    assert flags["torch.deterministic_algorithms"] is True, "of the end"
+    assert flags["torch.initial_seed"] == 7
+    assert "random" in run["seeds"]["states"], "of the start"
+    assert "torch has 7" in instrument("runs", "show", "latest").stdout
     assert loads(run) == ["safetensors.numpy.load_file"]
 
 
