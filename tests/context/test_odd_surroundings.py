@@ -145,7 +145,7 @@ def test_a_board_that_is_none_is_as_one_of_another_host(
 def test_a_program_may_call_its_file_what_it_likes(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
-    monkeypatch.setattr("__main__.__file__", value)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", value, raising=False)
     with ExperimentContext(**QUIET):
         pass
     assert recorded(store_path).name == "interactive"
