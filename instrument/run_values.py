@@ -116,8 +116,9 @@ class RunValues:
         values: dict[str, float | str] = {}
         names = self._metric_names
         for name, value in metrics.items():
-            recorded = names.get(name)
-            if recorded is None:
+            try:
+                recorded = names[name]
+            except KeyError:
                 recorded = self._metric_name(name)
             if type(value) is float and _MINUS_INFINITY < value < _INFINITY:
                 values[recorded] = value
@@ -128,7 +129,8 @@ class RunValues:
             if not values and metrics:
                 return
         try:
-            recording.take(Metrics(values=values, step=step), _now(UTC))
+            take = recording.take
+            take(Metrics(values=values, step=step), _now(UTC))
         except Exception as error:
             self.problem("log metrics", error)
         if began is not None:

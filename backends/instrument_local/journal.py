@@ -94,7 +94,7 @@ class Journal:
         self._line = Line(0, clock.now(), None)
         self._buffer = bytearray()  # each line in turn
         self._encode_into = encode_line_into
-        self._sha256 = hashlib.sha256().copy
+        self._new_hash = hashlib.sha256().copy
         self._write = self._disk.write
         with self._lock:
             self._go_on(urgent=False)
@@ -126,21 +126,19 @@ class Journal:
             try:
                 self._busy = True
                 try:
-                    line = self._line
-                    line.seq = self._seq
-                    line.at = at
-                    line.record = record
-                    data = self._buffer
-                    self._encode_into(line, data)
+                    self._line = line = Line(self._seq, at, record)
+                    data, encode_into, new_hash = self._buffer, self._encode_into, self._new_hash
+                    encode_into(line, data)
                     data.pop()
-                    sha256 = self._sha256()
+                    sha256 = new_hash()
                     sha256.update(self._chain)
                     sha256.update(data)
                     chain = sha256.digest()
                     data += MARK
                     data += hexlify(chain)
                     data += END
-                    written = self._write(self._fd, data)
+                    write = self._write
+                    written = write(self._fd, data)
                     if written != len(data):
                         write_all(self._disk, self._fd, data[written:])
                     self._chain = chain
@@ -183,9 +181,10 @@ class Journal:
         """What the flusher does for a journal each second; `heartbeat` tells other hosts too."""
         with self._lock:
             self._busy = False  # nobody is inside `take`: this thread has the lock
-            self._take_later()
-            can_wait = self._only_samples_wait()
-        if not can_wait:
+            if self._later:
+                self._take_later()
+            is_due = self._is_sync_due()
+        if is_due:
             self.sync()
         self._make_reserve()
         marker = self._marker
@@ -193,14 +192,16 @@ class Journal:
             with suppress(OSError):
                 os.utime(marker)
 
-    def _only_samples_wait(self) -> bool:
-        """Whether all that is not synced are telemetry samples, and few; asked once a second."""
+    def _is_sync_due(self) -> bool:
+        """Asked once a second. A few samples of telemetry may wait for one another."""
         taken, self._tended = self._seq - self._tended, self._seq
         is_calm = taken == 0 or (taken == 1 and type(self._line.record) is TelemetrySampled)
         self._calm_seconds = self._calm_seconds + 1 if is_calm else 0
-        if self._seq == self._synced or self._fd < 0 or self._to_sync or self._retired:
+        if self._fd < 0 or self._retired:
+            return True
+        if self._seq == self._synced:
             return False
-        return self._calm_seconds % SAMPLES_WAIT_SECONDS != 0
+        return bool(self._to_sync) or self._calm_seconds % SAMPLES_WAIT_SECONDS == 0
 
     def close(self) -> None:
         """See `instrument.protocols.Records`."""

@@ -25,8 +25,8 @@ TAIL_LENGTH: Final = len(MARK) + 64 + len(END)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Line(msgspec.Struct):
-    """A line before it is chained; a journal has one and fills it anew for each record."""
+class Line(msgspec.Struct, gc=False):
+    """A line before it is chained."""
 
     seq: int
     at: datetime

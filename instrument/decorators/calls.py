@@ -24,6 +24,7 @@ _current: ContextVar["Call | None"] = ContextVar("instrument_call", default=None
 _calls_by_run: dict[int, "Calls"] = {}
 closure_codes: set[CodeType] = set()
 """The code of every closure that stands for a user's function; filled by `wrapping`."""
+_now = datetime.now
 
 
 class Calls:
@@ -213,10 +214,12 @@ class Call:
 
     def _record(self, record: Record) -> None:
         """As `ExperimentContext.record`, by the hot path."""
-        if self._recording is None:
+        recording = self._recording
+        if recording is None:
             return
         try:
-            self._recording.take(record, datetime.now(UTC))
+            take = recording.take
+            take(record, _now(UTC))
         except Exception as error:
             self.run.problem(f"record a call of {self.target.name}", error)
 

@@ -23,7 +23,7 @@ class CallStarted(Record, frozen=True, kw_only=True, tag="call_started"):
     parent_call_id: int | None
 
 
-class CallFinished(Record, frozen=True, kw_only=True, tag="call_finished"):
+class CallFinished(Record, frozen=True, kw_only=True, tag="call_finished", gc=False):  # no cycles
     """A decorated function returned, raised, or its generator was closed.
 
     Attributes:

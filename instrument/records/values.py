@@ -17,7 +17,7 @@ class Params(Record, frozen=True, kw_only=True, tag="params"):
     source: str
 
 
-class Metrics(Record, frozen=True, kw_only=True, tag="metrics"):
+class Metrics(Record, frozen=True, kw_only=True, tag="metrics", gc=False):  # no cycles
     """Measured values at one step.
 
     Attributes:

@@ -5,7 +5,6 @@ from typing import Final
 from instrument.telemetry.probes import File
 
 _KIB: Final = 1024
-_MEMORY_LINES: Final = 16  # SwapFree is the last one wanted
 _IDLE, _WAITING = 3, 4  # columns of the line "cpu"
 _COLUMNS: Final = 8  # what comes after counts guests, which `user` counts already
 
@@ -28,26 +27,29 @@ class HostProbe:
         self._memory.close()
 
     def _read_memory(self) -> dict[str, float]:
-        lines = (line.split() for line in self._memory.read().splitlines()[:_MEMORY_LINES])
-        sizes = {fields[0]: int(fields[1]) * _KIB for fields in lines}
-        available = sizes[b"MemAvailable:"]
-        used = sizes[b"MemTotal:"] - available
+        text = self._memory.read()
+        available = _bytes_at(text, b"MemAvailable:")
         readings: dict[str, float] = {
-            "host.memory_used_bytes": used,
+            "host.memory_used_bytes": _bytes_at(text, b"MemTotal:") - available,
             "host.memory_available_bytes": available,
         }
-        swap = sizes.get(b"SwapTotal:")
-        if swap:
-            readings["host.swap_used_bytes"] = swap - sizes[b"SwapFree:"]
+        if b"SwapTotal:" in text and (swap := _bytes_at(text, b"SwapTotal:")):
+            readings["host.swap_used_bytes"] = swap - _bytes_at(text, b"SwapFree:")
         return readings
 
     def _read_cpu(self) -> dict[str, float]:
         """Nothing at the first reading: a share needs two."""
-        ticks = [int(field) for field in self._stat.read().split(b"\n", 1)[0].split()[1:]]
-        total = sum(ticks[:_COLUMNS])
+        ticks = [int(field) for field in self._stat.read().split(None, _COLUMNS + 1)[1:-1]]
+        total = sum(ticks)
         idle = ticks[_IDLE] + ticks[_WAITING]
         before, self._before = self._before, (total, idle)
         if before is None or total <= before[0]:
             return {}
         busy = 1 - (idle - before[1]) / (total - before[0])
         return {"host.cpu_percent": round(min(100.0, max(0.0, 100 * busy)), 1)}
+
+
+def _bytes_at(text: bytes, name: bytes) -> int:
+    """What the line ``<name>   <number> kB`` tells, in bytes."""
+    start = text.index(name) + len(name)
+    return int(text[start : text.index(b" kB", start)]) * _KIB

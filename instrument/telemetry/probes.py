@@ -46,10 +46,11 @@ class File:
 
     def read_whole(self) -> bytes:
         """As `read`, for what is longer than the page that the kernel gives at a time."""
-        parts: list[bytes] = []
-        while part := os.pread(self._descriptor, self._max_bytes, sum(map(len, parts))):
-            parts.append(part)
-        return b"".join(parts)
+        text = part = self.read()
+        while len(part) > _HALF_A_PAGE:  # else the next line would have fitted in as well
+            part = os.pread(self._descriptor, self._max_bytes, len(text))
+            text += part
+        return text
 
     def close(self) -> None:
         """Close it. Idempotent."""
@@ -77,5 +78,6 @@ def without_none(values: dict[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+_HALF_A_PAGE: Final = 2048
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")

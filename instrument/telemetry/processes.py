@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from instrument.telemetry.probes import PAGE_BYTES, TICKS_PER_SECOND, File, Rate, without_none
@@ -83,7 +82,7 @@ class ProcessProbe:
         usages: dict[int, _Usage] = {}
         for pid, file in list(self._files.items()):
             try:
-                fields = file.read().rpartition(b")")[2].split()
+                fields = file.read().rpartition(b")")[2].split(None, _RESIDENT + 1)
                 ticks = int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])
                 threads, pages = int(fields[_THREADS]), int(fields[_RESIDENT])
                 usages[pid] = _Usage(ticks, threads, pages * PAGE_BYTES)
@@ -120,8 +119,9 @@ def _children(pid: int) -> list[int]:
     children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names, and fast
-            text = Path(f"/proc/{pid}/task/{thread}/children").read_bytes()
-            children += map(int, text.split())
+            file = File(f"/proc/{pid}/task/{thread}/children")
+            children += map(int, file.read_whole().split())
+            file.close()
     except OSError:
         pass
     return children

@@ -33,7 +33,7 @@ class DiskProbe:
         """See `instrument.telemetry.probes.Probe`."""
         read = written = 0
         for line in self._file.read_whole().splitlines():
-            fields = line.split()
+            fields = line.split(None, _SECTORS_WRITTEN + 1)
             if fields[2] in self._disks:
                 read += int(fields[_SECTORS_READ])
                 written += int(fields[_SECTORS_WRITTEN])
@@ -56,13 +56,13 @@ class OwnDiskProbe:
 
     def __init__(self) -> None:
         self._file = File("/proc/self/io")
-        self._rates = {b"read_bytes": Rate(), b"write_bytes": Rate()}
+        self._rates = {b"\nread_bytes: ": Rate(), b"\nwrite_bytes: ": Rate()}
 
     def read(self, seconds: float) -> dict[str, float]:
         """See `instrument.telemetry.probes.Probe`."""
-        counts = dict(line.split(b": ") for line in self._file.read().splitlines())
+        text = self._file.read()
         read, written = (
-            rate.per_second(int(counts[name]), seconds) for name, rate in self._rates.items()
+            rate.per_second(_count_at(text, name), seconds) for name, rate in self._rates.items()
         )
         return without_none(
             {
@@ -89,7 +89,7 @@ class NetworkProbe:
         for line in self._file.read_whole().splitlines()[2:]:
             name, _, counters = line.partition(b":")
             if name.strip() != b"lo":
-                fields = counters.split()
+                fields = counters.split(None, _SENT + 1)
                 received += int(fields[_RECEIVED])
                 sent += int(fields[_SENT])
         return without_none(
@@ -102,3 +102,9 @@ class NetworkProbe:
     def close(self) -> None:
         """See `instrument.telemetry.probes.Probe`."""
         self._file.close()
+
+
+def _count_at(text: bytes, name: bytes) -> int:
+    """The number that stands behind `name`, to the end of its line."""
+    start = text.index(name) + len(name)
+    return int(text[start : text.index(b"\n", start)])
