@@ -45,5 +45,5 @@ ROW = Row(
     targets=(Target("known_ratio", "instrument", 1.03),),
     measure=one_by_one(_measure),
     warm_up=False,
-    most_rounds=2,
+    most_rounds=1,
 )
