@@ -188,6 +188,7 @@ class Recording:
         """From now on count what recording costs; who is asked at each call is bound here once."""
         self.overhead = Overhead()
         self.metrics_weights = self.overhead.metrics_weights
+        self.calls_weights = self.overhead.calls_weights
         self.models_weights = self.overhead.models_weights
 
     # --- while it runs -------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from contextvars import ContextVar, Token
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from instrument import exits
 from instrument.vocabulary import RunState
@@ -29,6 +29,7 @@ class OpenRun(Protocol):
         """Close the run."""
 
 
+_RUNNING: Final = RunState.RUNNING
 _current: ContextVar[OpenRun | None] = ContextVar("instrument_run", default=None)
 _open: "dict[int, _Opened]" = {}
 _forked_in_run = False
@@ -87,7 +88,7 @@ def enclosing() -> OpenRun | None:
     if _forked_in_run:
         _close_what_is_over()
     run = _current.get()
-    if run is not None and run.state is RunState.RUNNING:
+    if run is not None and run.state is _RUNNING:
         return run
     main = threading.main_thread().ident
     if threading.get_ident() == main:
@@ -104,7 +105,7 @@ def innermost() -> OpenRun | None:
     if _forked_in_run:
         _close_what_is_over()
     run = _current.get()
-    if run is not None and run.state is RunState.RUNNING:
+    if run is not None and run.state is _RUNNING:
         return run
     return _innermost_of(list(_open.values()))
 

@@ -206,7 +206,7 @@ class Call:
 
     def _weight(self) -> int:
         """How many records of calls the next one stands for, in what recording costs."""
-        return next(self._recording.overhead.calls_weights) if self._recording is not None else 0
+        return next(self._recording.calls_weights) if self._recording is not None else 0
 
     def _tell_cost(self, weight: int, began: tuple[float, float]) -> None:
         if self._recording is not None:

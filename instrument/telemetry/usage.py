@@ -28,10 +28,7 @@ class Usage:
 
     def summary(self) -> dict[str, dict[str, float]]:
         """The readings as `TelemetrySummarised` holds them."""
-        return {
-            name: dict.fromkeys(("mean", "min", "max", "p95", "last"), value)
-            for name, value in self.readings().items()
-        }
+        return {name: {"max": value, "last": value} for name, value in self.readings().items()}
 
 
 def _cpu_seconds(who: int) -> float:
