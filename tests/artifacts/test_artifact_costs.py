@@ -22,7 +22,7 @@ def peak_mib():
 
 manager = ArtifactManager()
 manager.log_artifact("small", data={kind}(1000))
-value = {kind}(64 << 20)
+value = {kind}(32 << 20)
 before = peak_mib()
 manager.log_artifact("large", data=value)
 print(peak_mib() - before)
@@ -31,7 +31,7 @@ print(peak_mib() - before)
 
 @pytest.mark.parametrize("kind", ["np.ones", "__import__('torch').ones"])
 def test_a_large_value_is_not_held_twice(python: str, kind: str) -> None:
-    """The values are 256 and 512 MiB large."""
+    """The values are 128 and 256 MiB large."""
     if "torch" in kind:
         pytest.importorskip("torch")
     program = LOG_LARGE.replace("{kind}", kind)

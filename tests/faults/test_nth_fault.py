@@ -15,7 +15,7 @@ from faults import injection
 from faults.operations import OPERATIONS
 
 # In the bounded form one of so many faults is tried (a prime: each kind and error has its turn).
-EVERY = 661
+EVERY = 991
 
 
 def try_faults(place: Path, operation: str, every: int) -> dict[str, Any]:

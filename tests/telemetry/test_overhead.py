@@ -3,10 +3,11 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from instrument import ExperimentContext, registry, reproducible
@@ -14,6 +15,7 @@ from instrument.background import Background
 from instrument.capture import snapshot
 from instrument.overhead import OFTEN, SELDOM, Overhead, clocks, helping, weights
 from instrument.records import CallFinished, CallStarted
+from instrument.testing import MemoryBackend
 from instrument_local import store as local
 
 SLOW_SECONDS = 0.2
@@ -245,3 +247,25 @@ def test_a_block_in_a_block_is_a_part_of_it_and_helpers_count() -> None:
     told = overhead.told(1)
     assert "records_blocking_seconds" not in told
     assert told["artifacts_cpu_seconds"] >= 0.05
+
+
+def test_seconds_are_told_to_the_microsecond() -> None:
+    """More digits are noise, and made of each run's journal a block more on disk."""
+    store = MemoryBackend()
+    with ExperimentContext(backend=store, capture_level=1, monitor_hardware=False) as run:
+        run.log_metrics({"loss": 1.0})
+    told = [value for entry in store.entries(run.id) for value in _seconds_in(entry.record)]
+    assert len(told) > 5
+    assert [value for value in told if round(value, 6) != value] == []
+
+
+def _seconds_in(value: object) -> Iterator[float]:
+    plain = msgspec.to_builtins(value)
+    if isinstance(plain, dict):
+        for name, inner in plain.items():
+            if name.endswith("seconds") and isinstance(inner, float):
+                yield inner
+            yield from _seconds_in(inner)
+    elif isinstance(plain, (list, tuple)):
+        for inner in plain:
+            yield from _seconds_in(inner)
