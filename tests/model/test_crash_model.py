@@ -156,7 +156,7 @@ def _crash(
 def test_a_power_cut_after_any_call_loses_nothing_that_was_promised(
     bench: Bench, name: str
 ) -> None:
-    _crash(bench, name, limit=30, cuts=1, exhaustive=2)
+    _crash(bench, name, limit=20, cuts=1, exhaustive=2)
 
 
 def _crash_after_a_death(bench: Bench, name: str, kills: int, limit: int) -> None:
@@ -180,7 +180,7 @@ def _crash_after_a_death(bench: Bench, name: str, kills: int, limit: int) -> Non
 # A run has its own rules for who goes on: see `one_run(…, attempt=2)` in `packing`.
 @pytest.mark.parametrize("name", ["objects", "versions"])
 def test_what_a_dead_process_did_not_sync_is_no_trap_for_the_next(bench: Bench, name: str) -> None:
-    _crash_after_a_death(bench, name, kills=15, limit=4)
+    _crash_after_a_death(bench, name, kills=10, limit=4)
 
 
 @pytest.mark.faults
