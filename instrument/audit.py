@@ -100,7 +100,10 @@ class AliasMoved(Event, frozen=True, kw_only=True, tag="alias_moved"):
 
 
 class VersionsMade(Event, frozen=True, kw_only=True, tag="versions_made"):
-    """Versions of artifacts were made that no run's seal covers: without a run, or by an import.
+    """Versions of artifacts are there that no run's seal covers.
+
+    They were made without a run or by an import, or the run that made them is removed; then `why`
+    names it.
 
     Attributes:
         versions: The ``check`` of each version's file by its reference, at most 1 000 an event.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from instrument.audit import VersionsMade
 from instrument.cli.retention import policy
 from instrument.clock import SystemClock
 from instrument.errors import NotFoundError
@@ -18,7 +19,7 @@ from instrument.records import (
     RunFinished,
 )
 from instrument.testing.samples import AT, draft, process_started, record_run, run_started
-from instrument.vocabulary import RunState
+from instrument.vocabulary import ArtifactVersion, RunState
 from instrument_local import LocalStore
 
 Promise = Callable[[LocalStore], None]
@@ -170,16 +171,42 @@ def collecting(store: LocalStore, place: Path) -> Iterator[Promise]:
     yield has_object(b"weights 1", store.put_bytes(b"weights 1"))
 
 
+def is_bound(made: ArtifactVersion) -> Promise:
+    """The seal of the run that made the version covers it; or else the ledger has its check."""
+
+    def check(store: LocalStore) -> None:
+        is_sealed = bool(store._layout.run_files(str(made.run_id)).seals)
+        events = (entry.event for entry in store.ledger.entries())
+        noted = (each.versions for each in events if isinstance(each, VersionsMade))
+        assert is_sealed or any(each.get(made.ref) == made.check for each in noted)
+
+    return check
+
+
 def deleting(store: LocalStore, place: Path) -> Iterator[Promise]:
     """Runs are deleted, and all of them: from a pack, and one that lies by itself."""
     yield from one_run(OTHER)(store, place)
     secret = b"a secret of "
     for run_id in (RUN, LATER):
         digest = store.put_bytes(secret + run_id.encode())
-        record_run(store, run_id, EnvironmentCaptured(level=1, snapshot=digest, health=()))
+        store.put_bytes(run_id.encode())
+        made = store.claim(draft("model", run_id.encode(), run_id=run_id))
+        record_run(
+            store,
+            run_id,
+            EnvironmentCaptured(level=1, snapshot=digest, health=()),
+            ArtifactLogged(
+                ref=made.ref,
+                type=made.type,
+                digest=made.digest,
+                size_bytes=made.size_bytes,
+                check=made.check,
+            ),
+        )
         store.seal(run_id)
         if run_id == RUN:
             store.pack(everything=True)
+        yield is_bound(made)
     for run_id in (RUN, LATER):
         store.upkeep.delete_run(run_id, "privacy", redact=True)
         yield is_gone(run_id, secret + run_id.encode())

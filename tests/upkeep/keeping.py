@@ -61,6 +61,7 @@ def logged(version: ArtifactVersion) -> ArtifactLogged:
         type=version.type,
         digest=version.digest,
         size_bytes=version.size_bytes,
+        check=version.check,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from local.faulty_disk import CALLS, FaultyDisk
 from upkeep.keeping import (
     add_run,
+    add_version,
     captured,
     grow_old,
     logged,
@@ -20,6 +21,7 @@ from upkeep.keeping import (
     store_at,
 )
 
+from instrument.audit import VersionsMade
 from instrument.errors import NotFoundError, StoreError
 from instrument.protocols.upkeep import Scope
 from instrument_local import LocalStore
@@ -53,9 +55,12 @@ def template(tmp_path: Path) -> Path:
     """A store with something to let go, packed in part, and a mirror's traces."""
     store = store_at(tmp_path / "template")
     runs_with_checkpoints(store, 2)
-    add_run(store, 3, captured(store.put_bytes(b"environment of 3")), metric(3))
-    store.pack(everything=True)
-    add_run(store, 4, captured(store.put_bytes(b"environment of 4")), metric(4))
+    for number in (3, 4):
+        left = add_version(store, "left", b"made by %d" % number, run=run_id(number))
+        environment = store.put_bytes(b"environment of %d" % number)
+        add_run(store, number, captured(environment), logged(left), metric(number))
+        if number == 3:
+            store.pack(everything=True)
     store.put_bytes(b"nobody's")
     grow_old(store)
     mirrored = Path(store.location, "mirrors/wandb")
@@ -126,10 +131,22 @@ def _check(path: Path, name: str, number: int) -> None:
     operation, is_done = OPERATIONS[name]
     result = store_at(path).verify()
     assert result.ok, (number, result.problems)
+    _check_left_versions(path, number)
     operation(store_at(path))
     assert is_done(path), number
     result = store_at(path).verify()
     assert result.ok, (number, result.problems)
+    _check_left_versions(path, number)
+
+
+def _check_left_versions(path: Path, number: int) -> None:
+    """What a run made is bound at any time: by the run's seal, or, once, by the ledger."""
+    store = store_at(path)
+    events = [entry.event for entry in store.ledger.entries()]
+    noted = [ref for event in events if isinstance(event, VersionsMade) for ref in event.versions]
+    assert len(noted) == len(set(noted)), number
+    for left, run in (("left:v1", 3), ("left:v2", 4)):
+        assert left in noted or store._layout.run_files(run_id(run)).seals, number
 
 
 def _try(

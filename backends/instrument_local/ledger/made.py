@@ -2,6 +2,7 @@
 
 The file of such a version says ``in_ledger``, and an event has its check. The event comes after the
 file and stops nothing: what a crash or an unwritable ledger kept out is entered later, as late.
+What a run leaves that is deleted has such an event, too (`instrument_local.upkeep.left_versions`).
 """
 
 import os

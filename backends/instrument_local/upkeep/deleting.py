@@ -1,7 +1,8 @@
 """Removes a run: its records, and when it is redacted also what only it refers to.
 
-The event comes first: it names the seal by digest, so that the ledger holds although the run is
-gone. A pack that has records of the run is written again without them before it is removed.
+The events come first: the ledger has the checks of the versions that stay, and the digest of the
+seal, so that it holds although the run is gone. A pack that has records of the run is written again
+without them before it is removed.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from instrument_local.packs.shelf import ENDING
 from instrument_local.packs.writing import Packable, write_pack
 from instrument_local.upkeep import holds
 from instrument_local.upkeep.collecting import Collector
+from instrument_local.upkeep.left_versions import note_left_versions
 from instrument_local.upkeep.planning import Planner, objects_in
 from instrument_local.upkeep.references import References, digests_of
 from instrument_local.upkeep.tombstones import dropped_runs
@@ -60,6 +62,7 @@ class Deleter:
             LocalLedger(self._layout).integrate(held)  # so that no seal waits under a second name
             self._check_holds(run_id)
             drop = self._objects(run_id) if redact else None
+            note_left_versions(self._layout, self._versions, run_id, why)
             event = self._note(run_id, why, REDACTION if redact else DELETION)
             if drop is not None:
                 planner = Planner(self._layout, self._versions, self._markers, list)

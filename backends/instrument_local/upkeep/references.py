@@ -109,7 +109,7 @@ def _read(run_id: str, files: RunFiles) -> RunReferences:
     origins = Origins(files.facts)
     for journal in files.journals:
         first = genesis(origins.run_id(journal, run_id), journal.stem)
-        naming = (line for line in _checked(journal, first) if _DIGEST.search(line))
+        naming = (line for line in checked_lines(journal, first) if _DIGEST.search(line))
         for line in naming:
             found = {digest.decode() for digest in _DIGEST.findall(line)}
             mentioned |= found
@@ -128,8 +128,13 @@ def _read(run_id: str, files: RunFiles) -> RunReferences:
     return RunReferences(*map(frozenset, (captured, mentioned, logged, used)))
 
 
-def _checked(journal: RunFile, chain: bytes) -> Iterator[bytes]:
-    """The lines of `journal`, each one as it was written; the last one may be torn."""
+def checked_lines(journal: RunFile, chain: bytes) -> Iterator[bytes]:
+    """The lines of `journal`, each one as it was written; the last one may be torn.
+
+    Raises:
+        IntegrityError: The next line is not as it was written.
+        OSError: It cannot be read.
+    """
     for number, line in enumerate(journal.lines(), start=1):
         if line.endswith(b"\n"):
             chain = chain_of(line[:-TAIL_LENGTH], chain)
