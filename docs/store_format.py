@@ -49,6 +49,7 @@ def store_format() -> str:
                 vocabulary.GitState,
                 vocabulary.Submodule,
                 vocabulary.Health,
+                vocabulary.GivenSeed,
                 vocabulary.File,
             )
         ),

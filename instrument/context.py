@@ -362,6 +362,7 @@ def _destination() -> intercept.Destination | None:
         recording.data_limit_bytes,
         recording.store,
         recording.identity.run_id,
+        recording.is_owner,
     )
 
 

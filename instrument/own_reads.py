@@ -1,4 +1,4 @@
-"""Reads of ours with the user's libraries: an artifact is on the record as used, not as loaded."""
+"""Calls of ours in the user's libraries: an artifact is on the record as used, not as loaded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ _reading: Final[ContextVar[bool]] = ContextVar("instrument_own_read", default=Fa
 
 @contextmanager
 def own_read() -> Iterator[None]:
-    """A block in which this thread or task reads for us."""
+    """A block in which this thread or task reads, or seeds, for us."""
     token = _reading.set(True)
     try:
         yield

@@ -263,6 +263,11 @@ class Recording:
             self._failure = self._failure or error
 
     @property
+    def is_owner(self) -> bool:
+        """Whether the run is this process's own; else it only takes part."""
+        return self._owner
+
+    @property
     def has_ended(self) -> bool:
         """Whether what is recorded from now on is lost."""
         return isinstance(self._records, Ended) or self.is_over()

@@ -126,6 +126,20 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
 
 
+class GivenSeed(msgspec.Struct, frozen=True, kw_only=True):
+    """The seed that the program itself gave to a library, by a call of the library.
+
+    Attributes:
+        seed: The last one; None where it was no integer of 64 bits.
+        reason: Why `seed` is None: what was given instead, by its type and digest.
+        calls: How often it gave one.
+    """
+
+    seed: int | None
+    reason: str | None = None
+    calls: int
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One file of an artifact.
 

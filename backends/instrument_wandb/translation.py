@@ -112,7 +112,10 @@ class Translation:
 
     @take.register
     def _(self, record: SeedsRecorded, _: datetime) -> None:
-        self._configure({"instrument.seeds": msgspec.to_builtins(record)})
+        told = msgspec.to_builtins(record)
+        given = told.pop("given")
+        by_library = {f"instrument.seeds_given.{name}": given[name] for name in given}
+        self._configure(by_library or {"instrument.seeds": told})
 
     @take.register
     def _(self, record: TelemetrySummarised, _: datetime) -> None:

@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 from instrument import given
@@ -10,6 +11,7 @@ from instrument.capture.framework_flags import framework_flags, loaded, thread_f
 from instrument.capture.math_libraries import math_libraries
 from instrument.capture.parts import Read, read_together
 from instrument.capture.random_states import random_states
+from instrument.own_reads import own_read
 from instrument.records import SeedsRecorded
 
 LIMIT_SECONDS: Final = 2.0
@@ -44,6 +46,11 @@ def set_seeds(seed: int, *, deterministic: bool | None = None) -> tuple[str, ...
         UsageError: `seed` is not usable.
     """
     given.seed(seed)
+    with own_read():  # no seed that the program gave
+        return _set_seeds(seed, deterministic)
+
+
+def _set_seeds(seed: int, deterministic: bool | None) -> tuple[str, ...]:
     random.seed(seed)
     set_in = ["random"]
     numpy: Any = sys.modules.get("numpy")
@@ -94,7 +101,11 @@ def read_settings() -> SeedsRecorded:
 
     For the end of a program that had loaded none of them when its record began.
     """
-    return SeedsRecorded(seed=None, set_in=(), states={}, flags=framework_flags() | thread_flags())
+    flags = framework_flags() | thread_flags()
+    with suppress(Exception):  # the record of the start says why
+        if libraries := math_libraries():
+            flags["math_libraries"] = libraries
+    return SeedsRecorded(seed=None, set_in=(), states={}, flags=flags)
 
 
 def _mapping(told: Any) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class CommandRun(ExperimentContext):
         if self.recording is None or self.store is None:
             return environment
         watched = {one.name for one in LIBRARIES if one.part in self._settings.intercept}
+        watched.discard("random")  # what is no program of ours imports it too
         return environment | startup.variables(environment, watched | self._traced)
 
     def _record_start(self) -> None:

@@ -246,9 +246,19 @@ def _seeds(seeds: Mapping[str, Any] | None) -> str:
         states = listed(seeds.get("states", {}))
         found = f"none set by instrument; random states at the start: {states or 'not known'}"
         own = seeds.get("flags", {}).get("torch.initial_seed")
-        return found if own is None else f"{found}; torch has {own}"
-    where = f", set in {listed(seeds['set_in'])}" if seeds.get("set_in") else ""
-    return f"{seeds['seed']}{where}"
+        if own is not None and "torch" not in seeds.get("given", {}):
+            found += f"; torch has {own}"
+    else:
+        found = f"{seeds['seed']}"
+        found += f", set in {listed(seeds['set_in'])}" if seeds.get("set_in") else ""
+    by_program = [_given(*each) for each in seeds.get("given", {}).items()]
+    return f"{found}; the program gave {', '.join(by_program)}" if by_program else found
+
+
+def _given(library: str, given: Mapping[str, Any]) -> str:
+    seed = given["seed"] if given["seed"] is not None else f"a seed not known ({given['reason']})"
+    often = f" (the last of {given['calls']})" if given["calls"] > 1 else ""
+    return f"{library} {seed}{often}"
 
 
 def _environment(store: Store, run: RunSummary) -> str:

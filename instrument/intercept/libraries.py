@@ -119,6 +119,7 @@ LIBRARIES: Final = (
                 "torch.optim.optimizer",
                 "torch.utils.data.dataloader",
             ),
+            seeds=("torch.random",),
             torch_loads=(
                 "torch.distributed.checkpoint.state_dict_loader",
                 "torch.hub",
@@ -219,6 +220,8 @@ LIBRARIES: Final = (
         "data",
     ),
     Library("numpy", (1, 26), (3,), _ours(numpy_reads=("numpy",)), "numpy"),
+    Library("numpy", (1, 26), (3,), _ours(seeds=("numpy.random",))),
+    Library("random", (), (), _ours(seeds=("random",))),
     Library("joblib", (1, 2), (2,), _ours(pickle_loads=("joblib.numpy_pickle",)), "pickle"),
     Library("pickle", (), (), _ours(pickle_loads=("pickle",)), "pickle"),
 )

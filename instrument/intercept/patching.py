@@ -1,6 +1,7 @@
 """Wraps calls of libraries, and puts back what it wrapped.
 
-A plain function is diverted: it stays the object that it is, under all its names. For a method, and
+A plain function is diverted: it stays the object that it is, under all its names; so is one that a
+module has bound to an object of its own (``random.seed``). For a method of a class, and
 a function or class that is not written in Python, a wrapper stands; one wrapper for one original,
 wherever a module has a name for it: under its public names, and where ``from … import`` had bound
 it before we came. What somebody else wrapped in turn stays theirs: our wrapper below only passes
@@ -8,9 +9,9 @@ calls on.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
-from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -62,10 +63,15 @@ class Patches:
         from inspect import getattr_static  # slow to import, as are wrapper and diversion
 
         from instrument.intercept.diverting import can_be_diverted
-        from instrument.intercept.wrapper import CallWrapper
 
         for holder, name in list(places(module, target.name)):
             original = getattr_static(holder, name)
+            if isinstance(original, MethodType) and can_be_diverted(original.__func__):
+                around = _of_one(original.__self__, target.around)
+                self._divert(cast("FunctionType", original.__func__), around)
+                continue
+            from instrument.intercept.wrapper import CallWrapper
+
             if type(original) is CallWrapper:
                 continue
             if not isinstance(holder, ModuleType):
@@ -139,6 +145,19 @@ class Patches:
             if name not in self._homes and _exchange_in(sys.modules.get(name), new):
                 self._again.add(name)
         self._swept.update(loaded)
+
+
+def _of_one(owner: object, around: Around) -> Around:
+    """`around` for the calls of a method on `owner` alone, which a module has as a function."""
+
+    def chosen(
+        wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if args and args[0] is owner:
+            return around(MethodType(wrapped, owner), owner, args[1:], kwargs)
+        return wrapped(*args, **kwargs)
+
+    return chosen
 
 
 def _exchange_in(module: object, new: dict[int, Any]) -> bool:

@@ -18,6 +18,7 @@ class Destination(NamedTuple):
         data_limit_bytes: Data of more bytes in one read is not hashed; None: all is.
         versions: Knows the artifacts; what is loaded may be one of them.
         run_id: The run, whose own artifacts are no inputs.
+        owner: Whether the run is this process's own.
     """
 
     recorder: Recorder
@@ -25,6 +26,7 @@ class Destination(NamedTuple):
     data_limit_bytes: int | None = None
     versions: Versions | None = None
     run_id: str | None = None
+    owner: bool = True
 
 
 def nowhere() -> Destination | None:

@@ -9,7 +9,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
-from instrument.intercept import session
+from instrument.intercept import seeds, session
 from instrument.intercept.libraries import LIBRARIES, Library, strangers
 from instrument.intercept.patching import Patches
 from instrument.intercept.session import Destination
@@ -76,6 +76,7 @@ def complete(recorder: Recorder, seconds: float = 10.0) -> None:
         seconds: How long to wait at most.
     """
     _tell_rest(recorder)
+    seeds.complete(recorder)
     loads = sys.modules.get("instrument.intercept.loads")
     if loads is not None and hasattr(loads, "complete"):  # else it is about to be imported
         loads.complete(recorder, seconds)
@@ -148,7 +149,8 @@ def _wrap(name: str, library: Library, module: ModuleType) -> None:
             _tell(library.name, "skipped", reason)
             return
         targets = library.targets(name)
-        importlib.import_module("instrument.intercept.wrapper")  # what is slow, before the lock
+        if name != "random":  # it needs none
+            importlib.import_module("instrument.intercept.wrapper")  # slow, so before the lock
     except Exception as error:
         _tell(library.name, "failed", f"its interceptor cannot be loaded: {error}")
         return

@@ -3,7 +3,7 @@
 from typing import Any
 
 from instrument.records.base import Record
-from instrument.vocabulary import GitState, Health
+from instrument.vocabulary import GitState, GivenSeed, Health
 
 
 class CodeCaptured(Record, frozen=True, kw_only=True, tag="code_captured"):
@@ -56,9 +56,12 @@ class SeedsRecorded(Record, frozen=True, kw_only=True, tag="seeds_recorded"):
         seed: The seed that was asked for and set, or None when none was.
         set_in: Libraries in which it was set.
         states: Digest of the random state of each loaded library; none in a record at the end of a
-            program, which tells the settings of what it has loaded meanwhile.
+            program, which tells the settings of what it has loaded meanwhile, nor in one of
+            `given`.
         flags: Settings that decide whether a result repeats (cuDNN, TF32, PYTHONHASHSEED, threads).
         health: What of all that could not be read, and why; empty when everything was.
+        given: What the program itself seeded since the last such record, by library: ``random``,
+            ``numpy``, ``torch``.
     """
 
     seed: int | None
@@ -66,3 +69,4 @@ class SeedsRecorded(Record, frozen=True, kw_only=True, tag="seeds_recorded"):
     states: dict[str, str]
     flags: dict[str, Any]
     health: tuple[Health, ...] = ()
+    given: dict[str, GivenSeed] = {}  # noqa: RUF012 - as above

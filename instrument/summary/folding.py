@@ -110,6 +110,7 @@ class _Fold:
         summary = self._summary
         self._life.tell(alive=alive)
         self._surroundings.tell_code()
+        self._surroundings.tell_seeds()
         if summary.state is not RunState.RUNNING:
             self._life.tell_unclosed()
         self._hardware.tell()
@@ -190,6 +191,7 @@ class _Surroundings:
         self._command_environment: str | None = None
         self._foreign: str | None = None
         self._python_told = False
+        self._given: dict[str, tuple[datetime, dict[str, Any]]] = {}
 
     def code_captured(self, record: CodeCaptured, _: Entry) -> None:
         self._summary.git = record.git
@@ -222,7 +224,13 @@ class _Surroundings:
         else:
             self._foreign = health.reason
 
-    def seeds_recorded(self, record: SeedsRecorded, _: Entry) -> None:
+    def seeds_recorded(self, record: SeedsRecorded, entry: Entry) -> None:
+        for library, given in record.given.items():
+            before = self._given.get(library)
+            if before is None or entry.at >= before[0]:  # of several processes the last counts
+                self._given[library] = entry.at, msgspec.structs.asdict(given)
+        if record.given:
+            return
         if record.seed is not None or self._summary.seeds is None:
             seeds = msgspec.structs.asdict(record)
             self._summary.seeds = {name: seeds[name] for name in seeds if name != "health"}
@@ -232,6 +240,12 @@ class _Surroundings:
         for health in record.health:
             if health.status in {"failed", "timed_out"}:
                 self._failed(health)
+
+    def tell_seeds(self) -> None:
+        """Set what the program itself seeded."""
+        if self._given:
+            given = {library: given for library, (_, given) in sorted(self._given.items())}
+            self._summary.seeds = {**(self._summary.seeds or {}), "given": given}
 
     def tell_code(self) -> None:
         """Note what of the code could not be known."""

@@ -41,7 +41,7 @@ from instrument.records import (
 )
 from instrument.summary import RunSummary
 from instrument.testing.memory import MemoryBackend
-from instrument.vocabulary import GitState, RunState
+from instrument.vocabulary import GitState, GivenSeed, RunState
 from instrument_wandb import open_mirror
 
 Lines = list[dict[str, Any]]
@@ -221,6 +221,13 @@ def test_inputs_code_environment_and_seeds_are_in_the_config(wandb_root: Path) -
         CodeCaptured(git=GitState(commit="a" * 40, branch="main", dirty=True), patch="sha256:2"),
         EnvironmentCaptured(level=1, snapshot="sha256:3", health=()),
         SeedsRecorded(seed=7, set_in=("random",), states={}, flags={}),
+        *(
+            SeedsRecorded(seed=None, set_in=(), states={}, flags={}, given=given)
+            for given in (
+                {"torch": GivenSeed(seed=8, calls=1)},
+                {"numpy": GivenSeed(seed=9, calls=1)},
+            )
+        ),
     )
     config = wandb_log.config(mirrored(store, wandb_root))
     assert config["instrument.inputs"] == ["data:v1", "data:v2"]
@@ -229,6 +236,8 @@ def test_inputs_code_environment_and_seeds_are_in_the_config(wandb_root: Path) -
     assert config["instrument.patch"] == "sha256:2"
     assert config["instrument.environment"] == "sha256:3"
     assert config["instrument.seeds"]["seed"] == 7
+    assert config["instrument.seeds_given.torch"]["seed"] == 8
+    assert config["instrument.seeds_given.numpy"]["seed"] == 9
 
 
 def test_telemetry_and_problems_are_in_the_summary(wandb_root: Path) -> None:
