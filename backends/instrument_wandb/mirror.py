@@ -13,6 +13,7 @@ from instrument_wandb.records import WandbRecords
 DEFAULT_PROJECT: Final = "instrument"
 _MAX_PROJECT_LENGTH: Final = 128
 _MAX_TAG_LENGTH: Final = 64
+_OFFLINE_MODES: Final = ("offline", "dryrun")
 _SETTINGS: Final[dict[str, Any]] = {
     # What W&B would find out about this process is not about the run: that is recorded already.
     "console": "off",
@@ -39,6 +40,17 @@ class WandbMirror:
         self._offline = offline
         self._directory = directory
 
+    @property
+    def offline(self) -> bool:
+        """Whether W&B will only write: asked for here, by WANDB_MODE, or by ``wandb offline``."""
+        if self._offline:
+            return True
+        _prepare()
+        from wandb.sdk import wandb_setup  # starts no service, as the public way does
+
+        mode: str = wandb_setup.singleton().settings.mode
+        return mode in _OFFLINE_MODES
+
     def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> WandbRecords:
         """Open the W&B run with the id of `run`; one that is there already is written anew.
 
@@ -50,10 +62,7 @@ class WandbMirror:
             UsageError: WANDB_MODE=disabled: W&B would take everything and keep nothing.
             Exception: Whatever wandb raises.
         """
-        # A crash report is a network call; wandb 0.31 looks up its host's name even offline.
-        os.environ["WANDB_ERROR_REPORTING"] = "false"
-        # Its own service process: that of the recorded process ends together with it.
-        os.environ.pop("WANDB_SERVICE", None)
+        _prepare()
         import wandb
 
         opened = wandb.init(
@@ -77,6 +86,14 @@ class WandbMirror:
             return None
         self._directory.mkdir(parents=True, exist_ok=True)
         return str(self._directory)
+
+
+def _prepare() -> None:
+    """What must hold before wandb reads its environment, which it does once."""
+    # A crash report is a network call; wandb 0.31 looks up its host's name even offline.
+    os.environ["WANDB_ERROR_REPORTING"] = "false"
+    # Its own service process: that of the recorded process ends together with it.
+    os.environ.pop("WANDB_SERVICE", None)
 
 
 def _project(project: str | None) -> str:

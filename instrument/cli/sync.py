@@ -21,7 +21,8 @@ EXIT_INCOMPLETE = 3
 def sync(options: Options, mirror: str, run: str, dry_run: bool, as_json: bool) -> int:
     """Send RUN to a mirror. What the mirror has already is not sent again.
 
-    With INSTRUMENT_MODE=offline the mirror writes its own offline files and no network is used.
+    With INSTRUMENT_MODE=offline the mirror writes its own offline files, once, and no network is
+    used; so it does where its own settings say that, such as WANDB_MODE=offline.
     """
     from instrument import registry, settings
     from instrument.mirroring import sync_run

@@ -10,7 +10,7 @@ from instrument.errors import UsageError
 from instrument.guard import one_line
 from instrument.mirroring import marks
 from instrument.mirroring.feed import MirrorReport, feed
-from instrument.protocols import Store
+from instrument.protocols import Mirror, Store
 from instrument.records import ArtifactLogged
 from instrument.vocabulary import RunState
 
@@ -19,7 +19,8 @@ def sync_run(store: Store, name: str, run_id: str, *, offline: bool, dry_run: bo
     """Send a run that has ended to mirror `name`. Idempotent.
 
     A run that the mirror has completely (sent live or by an earlier call) is not sent again. What
-    was only written offline is sent when `offline` is False.
+    was only written offline is sent once the mirror sends: `offline` is False, and its own settings
+    do not keep it from that.
 
     Args:
         store: The store that has the run.
@@ -38,15 +39,15 @@ def sync_run(store: Store, name: str, run_id: str, *, offline: bool, dry_run: bo
     if run.state is RunState.RUNNING:
         raise UsageError(f"run {run.id} is still running; sync it when it has ended")
     planned = _count(store, name, run.id)
-    mark = _mark(store, planned, offline=offline)
-    if mark is not None:
+    directory = marks.directory_of(store, name)
+    mirror = registry.open_mirror(name, offline=offline, directory=directory)
+    mark = _mark(store, planned)
+    if mark is not None and (not mark.offline or offline or _writes(mirror)):
         return msgspec.structs.replace(
             planned, complete=True, offline_directory=mark.directory, skipped=_told(mark)
         )
     if dry_run:
         return msgspec.structs.replace(planned, skipped="dry run")
-    directory = marks.directory_of(store, name)
-    mirror = registry.open_mirror(name, offline=offline, directory=directory)
     report = feed(store, mirror, run.id, name=name, follow=False)
     return remember(store, report, offline=offline)
 
@@ -85,15 +86,23 @@ def _count(store: Store, name: str, run_id: str) -> MirrorReport:
     )
 
 
-def _mark(store: Store, planned: MirrorReport, *, offline: bool) -> marks.Mark | None:
-    """The mark that says that the mirror has all that is planned."""
+def _mark(store: Store, planned: MirrorReport) -> marks.Mark | None:
+    """The mark that says that the mirror has, or wrote offline, all that is planned."""
     directory = marks.directory_of(store, planned.mirror)
     mark = marks.find(directory, planned.run_id) if directory is not None else None
-    if mark is None or mark.records < planned.records or (mark.offline and not offline):
+    if mark is None or mark.records < planned.records:
         return None
     if mark.directory is not None and not Path(mark.directory).is_dir():
         return None
     return mark
+
+
+def _writes(mirror: Mirror) -> bool:
+    """Whether `mirror` will only write; what is wrong with it is told when it begins."""
+    try:
+        return mirror.offline
+    except Exception:
+        return False
 
 
 def _told(mark: marks.Mark) -> str:

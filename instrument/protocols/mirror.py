@@ -33,6 +33,10 @@ class MirrorRecords(Protocol):
 class Mirror(Protocol):
     """A backend that repeats what the store has."""
 
+    @property
+    def offline(self) -> bool:
+        """Whether it will only write what it takes, to be sent later. May raise anything."""
+
     def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> MirrorRecords:
         """Start to repeat `run`.
 

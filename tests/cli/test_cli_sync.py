@@ -23,6 +23,7 @@ def test_offline_sync_then_nothing_left_to_send(cli: Cli, writer: Writer, tmp_pa
     first = cli("sync", "--to", "wandb", "only", "--json", env=env)
     assert first.code == 0, first.err
     assert first.json["complete"] is True
+    env = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path)}
     again = cli("sync", "--to", "wandb", "only", env=env)
     assert again.code == 0
     assert "nothing to send: written offline to" in again.out

@@ -18,8 +18,13 @@ class ListMirror:
         self.lost = 0
         self.offline_directory: Path | None = None
 
+    @property
+    def offline(self) -> bool:
+        return self.offline_directory is not None
+
     def begin(self, run: RunSummary, objects: Objects, versions: Versions) -> "ListMirror":
         self.run = run
+        begun.append(self)
         return self
 
     def take(self, record: Record, at: datetime) -> None:
@@ -36,14 +41,12 @@ class ListMirror:
         return [record.values["loss"] for record in records if isinstance(record, Metrics)]
 
 
-opened: list[ListMirror] = []
-
-
+begun: list[ListMirror] = []
 writes_to: Path | None = None
 
 
 def open_mirror(*, offline: bool, directory: Path | None) -> ListMirror:
     """The factory, as the registry calls it; offline or not, it writes where `writes_to` says."""
-    opened.append(ListMirror())
-    opened[-1].offline_directory = writes_to
-    return opened[-1]
+    mirror = ListMirror()
+    mirror.offline_directory = writes_to
+    return mirror

@@ -48,11 +48,11 @@ def store(tmp_path: Path) -> Located:
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[list_mirror.ListMirror]:
-    """The mirrors that were opened; the table of our own backends has no public way in."""
+    """The mirrors that got a run; the table of our own backends has no public way in."""
     known = registry.Known("mirroring.list_mirror:open_mirror", "mirror")
     monkeypatch.setitem(registry._KNOWN, "list", known)
-    monkeypatch.setattr(list_mirror, "opened", [])
-    return list_mirror.opened
+    monkeypatch.setattr(list_mirror, "begun", [])
+    return list_mirror.begun
 
 
 def sync(
@@ -138,15 +138,28 @@ def test_what_the_mirror_only_wrote_is_never_said_to_be_there(
         patch.setattr(list_mirror, "writes_to", tmp_path / "offline-run")
         (tmp_path / "offline-run").mkdir()
         assert sync(store).offline_directory == str(tmp_path / "offline-run")
+        told = sync(store)
+        assert told.skipped is not None
+        assert len(sent) == 1
     again = sync(store, offline=True)
-    assert again.skipped is not None
-    assert again.skipped.startswith(f"written offline to {tmp_path}/offline-run at ")
-    assert again.skipped.endswith(f"`instrument sync --to list {RUN_ID}` sends it when online")
+    assert again == told
+    assert told.skipped.startswith(f"written offline to {tmp_path}/offline-run at ")
+    assert told.skipped.endswith(f"`instrument sync --to list {RUN_ID}` sends it when online")
     assert sync(store).skipped is None
     assert len(sent) == 2
     now = sync(store)
     assert now.skipped is not None
     assert now.skipped.startswith("list has this run since ")
+
+
+def test_a_mirror_that_cannot_say_whether_it_sends_is_tried(
+    store: Located, sent: list[list_mirror.ListMirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_run(store)
+    sync(store, offline=True)
+    monkeypatch.setattr(list_mirror.ListMirror, "offline", property(lambda self: 1 / 0))
+    assert sync(store).skipped is None
+    assert len(sent) == 2
 
 
 def test_what_was_written_offline_and_removed_is_written_again(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -370,3 +371,25 @@ def test_nothing_of_wandb_is_imported_before_the_first_run() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def _offline(asked: dict[str, str]) -> list[bool]:
+    """What the mirror says with each WANDB_MODE and settings file, one after the other."""
+    import wandb
+
+    said = []
+    for mode, settings in asked.items():
+        os.environ.pop("WANDB_MODE", None)
+        os.environ.update({"WANDB_MODE": mode} if mode else {})
+        Path(os.environ["WANDB_CONFIG_DIR"], "settings").write_text(settings)
+        said.append(open_mirror(offline=False).offline)
+        wandb.teardown()
+    return said
+
+
+def test_whether_it_only_writes_is_what_the_settings_of_wandb_say(wandb_root: Path) -> None:
+    Path(os.environ["WANDB_CONFIG_DIR"]).mkdir()
+    offline = "[default]\nmode = offline\n"
+    asked = {"offline": "", "dryrun": "", "": offline, "online": offline, "disabled": ""}
+    assert apart(lambda: _offline(asked)) == [True, True, True, False, False]
+    assert open_mirror(offline=True).offline
