@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from instrument.guard import say
+from instrument.intercept.holding import holding, holds
 from instrument.intercept.named import SETTLE_SECONDS, named_by
 from instrument.intercept.session import Destination
 from instrument.records import ArtifactUsed, ContentIdentified, EnvironmentCaptured, Problem
-from instrument.vocabulary import ArtifactVersion, File, Health
+from instrument.vocabulary import ArtifactVersion, Health
 
 if TYPE_CHECKING:
     from instrument.protocols import Recorder
@@ -31,12 +32,8 @@ class _Known:
 
     def holding(self, content: ContentIdentified, before: datetime) -> list[ArtifactVersion]:
         """The versions that were `content` before; where none was, those that it was a part of."""
-        found = [
-            version
-            for version in self._by_file[content.files[0].digest]
-            if version.created_at <= before and _holds(version, content)
-        ]
-        return [version for version in found if version.digest == content.digest] or found
+        there = self._by_file[content.files[0].digest]
+        return holding((each for each in there if each.created_at <= before), content)
 
 
 _known: "weakref.WeakKeyDictionary[Recorder, _Known]" = weakref.WeakKeyDictionary()
@@ -65,8 +62,8 @@ def tell_inputs(
     if destination.versions is None or content.digest is None or not content.files:
         return
     named = named_by(destination.recorder)
-    named.read.add(content.digest)
-    if any(_holds(version, content) for version in named.before(began)):
+    named.reads(content, began)
+    if any(holds(version, content) for version in named.before(began)):
         return
     found = _find(destination, began, content)
     if any(version.run_id == destination.run_id for version in found):
@@ -117,20 +114,3 @@ def _tell_doubt(
     health = Health(part="interception of an input", status="skipped", reason=reason)
     told = EnvironmentCaptured(level=1, snapshot=None, health=(health,))
     destination.recorder.record(told)
-
-
-def _holds(version: ArtifactVersion, content: ContentIdentified) -> bool:
-    """Whether `version` is a file with the same bytes, or a tree with all the files in it."""
-    if version.digest == content.digest:
-        return True
-    if not version.is_tree:
-        return all(file.digest == version.digest for file in content.files)
-    first = content.files[0].digest
-    if not any(file.digest == first for file in version.files):
-        return False
-    there = [(f"/{file.path}", file.digest) for file in version.files]
-    return all(_is_in(there, file) for file in content.files)
-
-
-def _is_in(there: list[tuple[str, str]], file: File) -> bool:
-    return any(digest == file.digest and path.endswith(f"/{file.path}") for path, digest in there)

@@ -1,11 +1,14 @@
 """What a run has said of artifacts, and which of them it was seen to read: what makes parents."""
 
 import weakref
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from instrument.intercept.content import settle
+from instrument.intercept.holding import holding
 from instrument.protocols import Recorder
+from instrument.records import ContentIdentified
 from instrument.vocabulary import ArtifactVersion
 
 SETTLE_SECONDS: Final = 0.5
@@ -17,12 +20,23 @@ class _Since(NamedTuple):
     at: datetime
 
 
+class _Read(NamedTuple):
+    content: ContentIdentified
+    began: datetime
+
+
+class _Found(NamedTuple):
+    """The version that was read, as long as no more are known."""
+
+    known: tuple[int, ...]
+    version: ArtifactVersion | None
+
+
 class Named:
     """The artifacts that one run has to do with, as far as this process knows. Any thread may call.
 
     Attributes:
         recognised: Versions of others that were known by what was loaded or read.
-        read: Digests of what was loaded or read.
         doubted: Digests that several versions have; told once.
     """
 
@@ -30,7 +44,9 @@ class Named:
         self._used: dict[str, _Since] = {}
         self._logged: dict[str, _Since] = {}
         self.recognised: dict[str, ArtifactVersion] = {}
-        self.read: set[str] = set()
+        self._logged_files: defaultdict[str, dict[str, _Since]] = defaultdict(dict)
+        self._read: dict[str, _Read] = {}
+        self._found: dict[str, _Found] = {}
         self.doubted: set[str] = set()
 
     def uses(self, version: ArtifactVersion) -> None:
@@ -39,7 +55,13 @@ class Named:
 
     def logs(self, version: ArtifactVersion) -> None:
         """The run has logged `version`, which may have been there."""
-        self._logged.setdefault(version.ref, _Since(version, datetime.now(UTC)))
+        since = self._logged.setdefault(version.ref, _Since(version, datetime.now(UTC)))
+        for digest in {file.digest for file in version.files}:
+            self._logged_files[digest][version.ref] = since
+
+    def reads(self, content: ContentIdentified, began: datetime) -> None:
+        """The run has loaded or read `content`, whose digest is known; the first time counts."""
+        self._read.setdefault(content.digest or "", _Read(content, began))
 
     def before(self, moment: datetime) -> list[ArtifactVersion]:
         """What was used, logged or recognised before."""
@@ -48,18 +70,36 @@ class Named:
         return [*earlier, *list(self.recognised.values())]
 
     def logged_and_read(self) -> list[str]:
-        """Versions that the run has logged and whose bytes it has read, where that is certain.
+        """Versions that the run has logged and has read, whole or in part, where that is certain.
 
-        Where it asked for a version with those bytes, or one was recognised, that is the one; of
-        several that it logged none is.
+        Where it asked for a version with those bytes, or one was recognised, that is the one. Of
+        several that it logged it is the one that was there before the read; else none is.
         """
-        asked = {version.digest for version, _ in list(self._used.values())}
-        asked |= {version.digest for version in list(self.recognised.values())}
-        by_digest: dict[str, list[str]] = {}
-        for ref, (version, _) in list(self._logged.items()):
-            if version.digest in self.read and version.digest not in asked:
-                by_digest.setdefault(version.digest, []).append(ref)
-        return [refs[0] for refs in by_digest.values() if len(refs) == 1]
+        found = [self._logged_as(digest, read) for digest, read in list(self._read.items())]
+        return list(dict.fromkeys(version.ref for version in found if version is not None))
+
+    def _logged_as(self, digest: str, read: _Read) -> ArtifactVersion | None:
+        """The version that the run has logged, and that was `read`; remembered, as trees are large.
+
+        Args:
+            digest: Of what was read.
+            read: What was read.
+        """
+        logged = list(self._logged_files.get(read.content.files[0].digest, {}).values())
+        known = len(logged), len(self._used), len(self.recognised)
+        found = self._found.get(digest)
+        if found is None or found.known != known:
+            version = self._find(logged, read) if logged else None
+            found = self._found[digest] = _Found(known, version)
+        return found.version
+
+    def _find(self, logged: list[_Since], read: _Read) -> ArtifactVersion | None:
+        used = [version for version, _ in list(self._used.values())]
+        if holding([*used, *list(self.recognised.values())], read.content):
+            return None
+        earlier = holding((version for version, at in logged if at <= read.began), read.content)
+        found = earlier or holding((version for version, _ in logged), read.content)
+        return found[0] if len(found) == 1 else None
 
 
 _by_recorder: "weakref.WeakKeyDictionary[Recorder, Named]" = weakref.WeakKeyDictionary()

@@ -257,3 +257,103 @@ def test_a_store_without_artifacts_is_not_searched(
     monkeypatch.setattr(LocalStore, "artifacts", lambda *_: pytest.fail("it was searched"))
     path = _table(tmp_path / "t.csv")
     assert not loads_of(lambda: pandas.read_csv(path)).problems
+
+
+def _folder(path: Path, *values: int) -> Path:
+    path.mkdir()
+    for value in values:
+        _table(path / f"{value}.csv", value)
+    return path
+
+
+@pytest.mark.parametrize("logged_first", [True, False])
+@pytest.mark.parametrize("read", [["3.csv"], ["3.csv", "4.csv"]])
+def test_a_file_of_a_tree_that_the_run_logs_itself_makes_the_tree_a_parent(
+    tmp_path: Path, read: list[str], *, logged_first: bool
+) -> None:
+    tree, other = _folder(tmp_path / "tree", 3, 4), _folder(tmp_path / "other", 5)
+
+    def work(run: ExperimentContext) -> None:
+        if logged_first:
+            run.log_artifact("tree", "dataset", file_path=tree)
+        for name in read:
+            pandas.read_csv(tree / name)
+        if not logged_first:
+            run.log_artifact("tree", "dataset", file_path=tree)
+        run.log_artifact("other", "dataset", file_path=other, parent_artifacts=[])
+        assert run.log_artifact("result", data=[1]).parents == ("tree:v1",)
+
+    _, summary = _run(work)
+    assert summary.inputs == []
+
+
+def test_a_file_of_a_logged_tree_that_was_changed_since_is_not_the_tree(tmp_path: Path) -> None:
+    tree = _folder(tmp_path / "tree", 3, 4)
+
+    def work(run: ExperimentContext) -> None:
+        run.log_artifact("tree", "dataset", file_path=tree)
+        pandas.read_csv(_table(tree / "3.csv", 9))
+        assert run.log_artifact("result", data=[1]).parents == ()
+
+    _run(work)
+
+
+def test_of_two_logged_trees_with_a_file_the_one_that_was_there_before_the_read_is_meant(
+    tmp_path: Path,
+) -> None:
+    first, second = _folder(tmp_path / "first", 3), _folder(tmp_path / "second", 3, 4)
+
+    def work(run: ExperimentContext) -> None:
+        run.log_artifact("first", "dataset", file_path=first)
+        pandas.read_csv(first / "3.csv")
+        assert run.log_artifact("second", file_path=second).parents == ("first:v1",)
+        assert run.log_artifact("result", data=[1]).parents == ("first:v1",)
+
+    _run(work)
+
+
+def test_a_tree_that_was_asked_for_is_meant_and_not_an_equal_one_that_the_run_logs(
+    tmp_path: Path,
+) -> None:
+    tree = _folder(tmp_path / "tree", 3, 4)
+    theirs = _logged("theirs", tree)
+
+    def work(run: ExperimentContext) -> None:
+        run.use_artifact(theirs)
+        run.log_artifact("mine", file_path=tree, parent_artifacts=[])
+        pandas.read_csv(tree / "3.csv")
+        assert run.log_artifact("result", data=[1]).parents == (theirs,)
+
+    _run(work)
+
+
+def test_a_file_that_is_a_version_as_a_whole_is_not_taken_for_a_part_of_a_tree(
+    tmp_path: Path,
+) -> None:
+    tree = _folder(tmp_path / "tree", 3, 4)
+
+    def work(run: ExperimentContext) -> None:
+        run.log_artifact("tree", file_path=tree)
+        run.log_artifact("file", file_path=tree / "3.csv")
+        pandas.read_csv(tree / "3.csv")
+        assert run.log_artifact("one", data=[1]).parents == ("file:v1",)
+        pandas.read_csv(tree / "4.csv")
+        assert run.log_artifact("two", data=[1]).parents == ("file:v1", "tree:v1")
+
+    _run(work)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("logged_first", [True, False])
+def test_a_model_that_the_run_logs_itself_is_a_parent_of_what_it_makes_of_it(
+    models: Path, *, logged_first: bool
+) -> None:
+    def work(run: ExperimentContext) -> None:
+        if logged_first:
+            run.log_artifact("base", "model", file_path=models / "llama")
+        LlamaForCausalLM.from_pretrained(models / "llama")
+        if not logged_first:
+            run.log_artifact("base", "model", file_path=models / "llama")
+        assert run.log_artifact("tuned", data=[1]).parents == ("base:v1",)
+
+    _run(work)
