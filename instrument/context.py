@@ -294,13 +294,13 @@ class ExperimentContext(RunValues, RunArtifacts):
             console.install(_console_log)
         if which.owner:
             self._hook = TerminationHook(self._terminate)
-            with protect("close the run on SIGTERM"):
+            with protect("close the run on a signal"):
                 self._hook.install()
 
-    def _terminate(self) -> None:
-        """Close the run on SIGTERM; nobody could catch what fails."""
+    def _terminate(self, name: str) -> None:
+        """Close the run on the signal called `name`; nobody could catch what fails."""
         try:
-            self.finish(RunState.INTERRUPTED, signal="SIGTERM")
+            self.finish(RunState.INTERRUPTED, signal=name)
         except Exception as failure:
             say(f"recording this run failed: {one_line(failure)}")
 

@@ -36,11 +36,12 @@ _forked_in_run = False
 
 
 class _Opened(NamedTuple):
-    """An open run, the run it was opened in, and the thread that opened it."""
+    """An open run, the run it was opened in, the thread that did, and what had failed before."""
 
     run: OpenRun
     enclosing: OpenRun | None
     thread: int
+    failed_before: tuple[int, int] | None
 
 
 def enter(run: OpenRun) -> Token[OpenRun | None]:
@@ -48,7 +49,7 @@ def enter(run: OpenRun) -> Token[OpenRun | None]:
     if not _open:
         atexit.unregister(_finish_all)
         atexit.register(_finish_all)
-    _open[id(run)] = _Opened(run, enclosing(), threading.get_ident())
+    _open[id(run)] = _Opened(run, enclosing(), threading.get_ident(), _mark(_unhandled()))
     return _current.set(run)
 
 
@@ -134,15 +135,25 @@ def _innermost_of(runs: list[_Opened]) -> OpenRun | None:
 
 def _finish_all() -> None:
     """Close what is still open when the interpreter ends, newest first."""
-    unhandled = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    error = unhandled or exits.ended_by()
+    unhandled = _unhandled()
     for opened in reversed(list(_open.values())):
+        is_old = unhandled is None or opened.failed_before == _mark(unhandled)
         try:
-            opened.run.finish(error=error)
+            opened.run.finish(error=exits.ended_by() if is_old else unhandled)
         except Exception as failure:  # nobody is left to catch it, and others are to be closed
             from instrument.guard import one_line, say
 
             say(f"recording run {opened.run.id} failed: {one_line(failure)}")
+
+
+def _unhandled() -> BaseException | None:
+    """The last exception that nobody caught; an interactive interpreter goes on after it."""
+    return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+
+
+def _mark(error: BaseException | None) -> tuple[int, int] | None:
+    """Tells `error` from others; to hold it would hold all that its frames do."""
+    return None if error is None else (id(error), id(error.__traceback__))
 
 
 def _after_fork_in_child() -> None:

@@ -49,7 +49,7 @@ def write(value: Any, path: Path) -> None:
     if hasattr(value, "state_dict"):
         cls = type(uncompiled(value))
         class_name = f"{cls.__module__}.{cls.__qualname__}"
-        value = _state(value)
+        value = state_of(value)
     structure, tensors = take_apart(value)
     tensors = {name: _plain(name, tensor) for name, tensor in tensors.items()}
     same_as = _shared(tensors)
@@ -89,7 +89,7 @@ def _library() -> Any:
     return safetensors.torch
 
 
-def _state(module: Any) -> dict[str, Any]:
+def state_of(module: Any) -> dict[str, Any]:
     """The state dict, under the names of the module and parts that ``torch.compile`` wraps."""
     state: dict[str, Any] = module.state_dict()
     if not any("_orig_mod" in name for name in state):

@@ -2,28 +2,14 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, overload
+from typing import Any, Final, Literal, overload
 
+from instrument.decorators.states import Found, find
 from instrument.decorators.target import Aspect, Called
-from instrument.decorators.tracking import is_model
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
 
-_STATE_NAMES: Final = ("model", "state_dict", "model_state_dict", "state", "checkpoint")
 _FREQUENCIES: Final = ("epoch", "step")
-
-
-class Found(NamedTuple):
-    """What a returned or yielded value consists of.
-
-    Attributes:
-        state: What to save, or None when there is nothing.
-        metrics: Numbers by name.
-    """
-
-    state: Any
-    metrics: dict[str, float]
 
 
 class Progress:
@@ -98,9 +84,27 @@ class Checkpointing(Aspect):
         if found.state is None:
             self._warn(call, progress, "save a checkpoint", _nothing_to_save(call, value))
             return
-        call.run.log_checkpoint(
-            found.state, step=index, metrics=found.metrics, best=is_best, kind=progress.kind
-        )
+        about: dict[str, Any] = {
+            "step": index,
+            "metrics": found.metrics,
+            "best": is_best,
+            "kind": progress.kind,
+        }
+        if not self._save_all(call, progress, found, about):
+            call.run.log_checkpoint(found.state, **about)
+
+    def _save_all(
+        self, call: Called, progress: Progress, found: Found, about: dict[str, Any]
+    ) -> bool:
+        """Save the state with all that was given beside it, where there is more and that works."""
+        if found.whole is None:
+            return False
+        try:
+            call.run.log_checkpoint(found.whole, **about)
+        except UsageError as error:
+            self._warn(call, progress, "keep more of a checkpoint than the model", error)
+            return False
+        return True
 
     def _is_best(self, call: Called, progress: Progress, metrics: dict[str, float]) -> bool:
         if self._metric in metrics:
@@ -172,6 +176,11 @@ def checkpoint(
       ``state`` or ``checkpoint``, and the metrics under ``metrics`` or beside it;
     - the model or state dict alone (with ``save_best=False``).
 
+    What else such a tuple or dict has, the state of an optimizer or of a random generator, is saved
+    with the model: `ArtifactVersion.load` then gives a tuple or dict of the same form, in which the
+    state dict of each module, optimizer and scheduler stands for it. Where a part cannot be saved
+    the model alone is, and that is told.
+
     A checkpoint is a version of the artifact ``checkpoint_model_<run id>``; the alias ``best``
     points to the best one. Its metrics are kept with it (`instrument runs show` tells them); they
     are no metrics of the run: for `instrument runs metrics` and ``--where`` call `log_metrics` too.
@@ -200,61 +209,6 @@ def _every(frequency: Any) -> int:
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise UsageError(f"frequency={frequency!r:.80} is unknown; use 'epoch', 'step' or a number")
     return every
-
-
-def find(value: Any, metric: str) -> Found:
-    """The state and the metrics in what a function gave; see `checkpoint` for the forms.
-
-    Args:
-        value: What it returned or yielded.
-        metric: The name of a number that stands alone.
-    """
-    if is_model(value):
-        return Found(value, {})
-    if isinstance(value, (tuple, list)):
-        return _in_sequence(value, metric)
-    if _is_metrics(value):
-        return Found(None, _metrics(value, metric))
-    entries = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
-    state = next((entries[name] for name in _STATE_NAMES if entries.get(name) is not None), None)
-    metrics = entries.get("metrics")
-    return Found(state, _metrics(entries if metrics is None else metrics, metric))
-
-
-def _in_sequence(parts: Sequence[Any], metric: str) -> Found:
-    """A model is the state wherever it stands; else what cannot be metrics, or lacks the metric."""
-    state = next((part for part in parts if is_model(part)), None)
-    if state is None:
-        state = next((part for part in parts if not _is_metrics(part)), None)
-    if state is None and any(isinstance(part, Mapping) and metric in part for part in parts):
-        others = (part for part in parts if isinstance(part, Mapping) and metric not in part)
-        state = next(others, None)
-    rest = (_metrics(part, metric) for part in parts if part is not state)
-    return Found(state, next((metrics for metrics in rest if metrics), {}))
-
-
-def _is_metrics(value: Any) -> bool:
-    """Whether `value` is a number, or a mapping of nothing but numbers; None counts as such."""
-    if isinstance(value, Mapping):
-        return len(_metrics(value, "")) == len(value)
-    return value is None or _number(value) is not None
-
-
-def _metrics(value: Any, metric: str) -> dict[str, float]:
-    """The numbers in a mapping, or a number alone under the name `metric`."""
-    values = value if isinstance(value, Mapping) else {metric: value}
-    pairs = ((str(name), _number(part)) for name, part in values.items())
-    return {name: number for name, number in pairs if number is not None}
-
-
-def _number(value: Any) -> float | None:
-    """`value` as a float if it is one number: Python's, numpy's or torch's, not a string."""
-    if isinstance(value, (bool, str, bytes)) or getattr(value, "shape", ()) != ():
-        return None
-    try:
-        return float(getattr(value, "detach", lambda: value)())
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
 
 
 def _nothing_to_save(call: Called, value: Any) -> UsageError:

@@ -26,8 +26,8 @@ class TelemetrySummarised(Record, frozen=True, kw_only=True, tag="telemetry_summ
     """What the hardware did over the whole run, as one process saw it.
 
     Attributes:
-        values: For each reading its ``mean`` over time, ``min``, ``max``, ``p95`` and ``last``; what
-            the system counts for the whole process has ``max`` and ``last`` alone.
+        values: For each reading its ``mean`` over time, ``min``, ``max``, ``p95`` and ``last``;
+            what the system counts for the whole process has ``max`` and ``last`` alone.
         samples: How many samples that rests on.
         interval_seconds: Time between samples at the end.
         columns: Digests of the objects that hold the samples as compressed columns, in order; none

@@ -162,6 +162,9 @@ class _Logged:
     def artifact_logged(self, record: ArtifactLogged, _: Entry) -> None:
         if record.ref not in self._summary.outputs:
             self._summary.outputs.append(record.ref)
+        if record.again and record.parents:
+            parents = self._summary.logged_again.setdefault(record.ref, [])
+            parents += [parent for parent in record.parents if parent not in parents]
 
     def artifact_used(self, record: ArtifactUsed, _: Entry) -> None:
         if record.ref not in self._summary.inputs:
@@ -192,6 +195,7 @@ class _Surroundings:
         self._foreign: str | None = None
         self._python_told = False
         self._given: dict[str, tuple[datetime, dict[str, Any]]] = {}
+        self._seeded_by: str | None = None
 
     def code_captured(self, record: CodeCaptured, _: Entry) -> None:
         self._summary.git = record.git
@@ -231,7 +235,9 @@ class _Surroundings:
                 self._given[library] = entry.at, msgspec.structs.asdict(given)
         if record.given:
             return
-        if record.seed is not None or self._summary.seeds is None:
+        is_more_of_it = self._seeded_by == entry.writer  # a call's own seed is told with the call
+        if self._summary.seeds is None or (record.seed is not None and not is_more_of_it):
+            self._seeded_by = entry.writer if record.seed is not None else None
             seeds = msgspec.structs.asdict(record)
             self._summary.seeds = {name: seeds[name] for name in seeds if name != "health"}
         elif not record.states:  # what was not loaded yet when the states were read

@@ -326,7 +326,7 @@ def test_what_is_said_of_content_that_is_there_already_is_not_dropped_in_silence
 
 
 def test_of_two_dicts_of_numbers_the_one_with_the_metric_is_the_metrics() -> None:
-    from instrument.decorators.checkpoints import find
+    from instrument.decorators.states import find
 
     for pair in (({"w": 1}, {"loss": 2}), ({"loss": 2}, {"w": 1})):
-        assert find(pair, "loss") == ({"w": 1}, {"loss": 2.0})
+        assert find(pair, "loss") == ({"w": 1}, {"loss": 2.0}, None)

@@ -179,6 +179,13 @@ def test_seeds_are_set_for_each_call_when_asked(inside: bool, log: Log) -> None:
         assert {"random", "numpy", "torch"} <= set(run.seeds["set_in"])
 
 
+def test_the_seed_of_a_run_is_its_own_whatever_its_calls_set(log: Log) -> None:
+    with ExperimentContext(seed=3, monitor_hardware=False):
+        reproducible(seed=7)(_draw)()
+    assert log.run().seeds["seed"] == 3
+    assert [seeds.seed for seeds in log.of(SeedsRecorded)] == [3, 7]
+
+
 def test_threads_and_tasks_do_not_share_runs(log: Log) -> None:
     barrier = threading.Barrier(4)
 

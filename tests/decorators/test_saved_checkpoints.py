@@ -12,7 +12,7 @@ import torch
 from decorators.log import Log
 
 from instrument import ExperimentContext, checkpoint
-from instrument.decorators.checkpoints import find
+from instrument.decorators.states import find
 from instrument.errors import NotFoundError
 from instrument.naming import parse_reference
 from instrument.records import CheckpointSaved, Problem
@@ -175,6 +175,69 @@ def test_the_state_can_be_loaded_again(log: Log) -> None:
         checkpoint(lambda: (module, {"loss": 0.1}))()
         loaded = run.use_artifact(f"checkpoint_model_{run.id}:best").load()
     assert torch.equal(loaded["weight"], module.weight)
+
+
+def _trained() -> tuple[torch.nn.Linear, torch.optim.Optimizer]:
+    module = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(module.parameters())
+    module(torch.ones(3)).sum().backward()
+    optimizer.step()
+    return module, optimizer
+
+
+def _moments(state: Any) -> list[Any]:
+    """Of an optimizer with that state, in the order of its own."""
+    again = torch.optim.Adam(torch.nn.Linear(3, 2).parameters())
+    again.load_state_dict(state)
+    parts = again.state_dict()["state"].values()
+    return [part["exp_avg"].tolist() + part["exp_avg_sq"].tolist() for part in parts]
+
+
+def test_training_can_go_on_from_what_was_given_beside_the_model(log: Log) -> None:
+    module, optimizer = _trained()
+    given: dict[str, Any] = {
+        "model": module,
+        "optimizer": optimizer.state_dict(),
+        "epoch": 3,
+        "loss": 0.1,
+        "rng": torch.get_rng_state(),
+    }
+    with ExperimentContext(monitor_hardware=False) as run:
+        assert checkpoint(lambda: given)() is given
+        loaded = run.use_artifact(f"checkpoint_model_{run.id}:best").load()
+    assert list(loaded) == sorted(given)
+    assert (loaded["epoch"], loaded["loss"]) == (3, 0.1)
+    assert torch.equal(loaded["rng"], given["rng"])
+    torch.nn.Linear(3, 2).load_state_dict(loaded["model"])
+    assert _moments(loaded["optimizer"]) == _moments(optimizer.state_dict())
+    assert [saved.metrics for saved in log.of(CheckpointSaved)] == [{"epoch": 3.0, "loss": 0.1}]
+
+
+def test_of_a_tuple_the_optimizer_is_kept_too(log: Log) -> None:
+    module, optimizer = _trained()
+    with ExperimentContext(monitor_hardware=False) as run:
+        checkpoint(lambda: (module, optimizer, {"loss": 0.1}))()
+        state, of_optimizer = run.use_artifact(f"checkpoint_model_{run.id}:best").load()
+    assert torch.equal(state["weight"], module.weight)
+    assert _moments(of_optimizer) == _moments(optimizer.state_dict())
+    assert log.of(Problem) == []
+
+
+def test_where_a_part_cannot_be_kept_the_model_is_and_that_is_told_once(log: Log) -> None:
+    module, _ = _trained()
+    with ExperimentContext(monitor_hardware=False) as run:
+
+        @checkpoint
+        def epoch() -> dict[str, Any]:
+            return {"model": module, "loader": object(), "loss": 0.1}
+
+        epoch()
+        epoch()
+        loaded = run.use_artifact(f"checkpoint_model_{run.id}:best").load()
+    assert torch.equal(loaded["weight"], module.weight)
+    (problem,) = log.of(Problem)
+    assert problem.doing == "keep more of a checkpoint than the model"
+    assert "loader is a object" in problem.message
 
 
 MODULE = torch.nn.Linear(1, 1)

@@ -125,17 +125,29 @@ TERMS = {
         "os.kill(os.getpid(), signal.SIGTERM)",
         7,
     ),
+    "the terminal is closed": (
+        "",
+        "os.kill(os.getpid(), signal.SIGHUP); time.sleep(30)",
+        -signal.SIGHUP,
+    ),
+    "the terminal is closed, under nohup": (
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)",
+        "os.kill(os.getpid(), signal.SIGHUP)",
+        7,
+    ),
 }
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(("before", "inside", "exit_code"), TERMS.values(), ids=TERMS)
-def test_t58_sigterm(store_path: Path, before: str, inside: str, exit_code: int) -> None:
+def test_t58_signals(store_path: Path, before: str, inside: str, exit_code: int) -> None:
     result = run_script(before, inside)
     assert result.returncode == exit_code, result.stderr[-2000:]
     run, steps = recorded(store_path)
     ends = {7: RunState.COMPLETED, 9: RunState.FAILED}
     assert run.state is ends.get(exit_code, RunState.INTERRUPTED)
+    if exit_code == -signal.SIGHUP:
+        assert run.ended_by == "SIGHUP"
     assert steps == set(range(20))
 
 
