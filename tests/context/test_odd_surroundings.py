@@ -28,7 +28,7 @@ LOWEST = {
     "instrument.identity.launches.unusable": "tell what is odd around this process",
     "instrument.intercept.install": "watch calls and loads",
     "instrument.console.install": "listen to what is printed",
-    "instrument.signals.signal.getsignal": "close the run on SIGTERM",
+    "instrument.signals.signal.getsignal": "close the run on a signal",
     "instrument.background.begin_code": "read the state of the code",
 }
 ODD = {
