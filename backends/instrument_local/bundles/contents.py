@@ -109,7 +109,7 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: Its digest.
-        reason: ``size``, or ``not in the store``.
+        reason: ``size``; ``not in the store``, which let it go or never had it; or ``lost``.
     """
 
     digest: str

@@ -3,15 +3,15 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from instrument.audit import Exported
-from instrument.errors import NotFoundError, UsageError
+from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.protocols import Clock
 from instrument.protocols.bundles import Export
 from instrument_local.bundles.selecting import Selection
-from instrument_local.bundles.writing import Head, Writer
+from instrument_local.bundles.writing import Head, Source, Writer
 from instrument_local.copying import Told
 from instrument_local.files import READ_WRITE, store_errors
 from instrument_local.layout import Layout
@@ -47,7 +47,7 @@ def export(  # noqa: PLR0913 - what it is made of
     with store_errors(f"write {target}"), layout.files.discarding(temporary):
         fd = disk.open(temporary, READ_WRITE, 0o600)
         try:
-            digest = Writer(disk, fd, told).write(head, sources)
+            digest = _written(Writer(disk, fd, told), head, sources)
             size_bytes = os.fstat(fd).st_size
             layout.files.sync(fd)
         finally:
@@ -68,6 +68,14 @@ def export(  # noqa: PLR0913 - what it is made of
         objects=selection.objects,
         left_out=dict(Counter(each.reason for each in selection.left_out)),
     )
+
+
+def _written(writer: Writer, head: Head, sources: Iterable[Source]) -> str:
+    """Write everything; the digest of the bundle."""
+    try:
+        return writer.write(head, sources)
+    except FileNotFoundError as error:
+        raise StoreError(f"{error.filename} went from the store meanwhile; export again") from error
 
 
 def _proofs(layout: Layout, run_ids: Sequence[str]) -> dict[str, bytes]:

@@ -1,6 +1,9 @@
 """What goes into a bundle: the files of the runs, and the objects and versions they name."""
 
+import math
+import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,7 @@ from instrument_local.layout import Layout, RunFiles
 from instrument_local.references import objects_of
 from instrument_local.run_files import LooseFile, MemoryFile, RunFile
 from instrument_local.summaries import Seal, Summaries, load_seal
+from instrument_local.upkeep.tombstones import dropped_objects
 from instrument_local.version_files import version_path
 from instrument_local.versions import LocalVersions
 
@@ -115,25 +119,44 @@ class Selection:
         }
         chosen: dict[str, LooseFile] = {}
         left_out: list[LeftOut] = []
+        missing: list[str] = []
+        limit = math.inf if max_object_bytes is None else max_object_bytes
         for digest in sorted(wanted):
             path = self._layout.object_path(digest)
             if path is None:
                 continue
-            file = LooseFile(path, lambda: None)
+            file = LooseFile(path, partial(self._set_aside, path))
             try:
-                is_too_long = (
-                    max_object_bytes is not None
-                    and digest not in self._own
-                    and file.size_bytes > max_object_bytes
-                )
+                size_bytes = file.size_bytes
             except FileNotFoundError:
-                left_out.append(LeftOut(digest, "not in the store"))
+                missing.append(digest)
                 continue
-            if is_too_long:
+            if digest not in self._own and size_bytes > limit:
                 left_out.append(LeftOut(digest, "size"))
             else:
                 chosen[path.name] = file
-        return chosen, left_out
+        left_out += self._told_missing(missing, must_be_there=limit >= 0)
+        return chosen, sorted(left_out, key=lambda each: each.digest)
+
+    def _set_aside(self, path: Path) -> LooseFile | None:
+        """The object that lay at `path`, while gc thinks it over."""
+        aside = self._layout.trash / path.name
+        return LooseFile(aside, lambda: None) if os.path.lexists(aside) else None
+
+    def _told_missing(self, digests: list[str], *, must_be_there: bool) -> Iterator[LeftOut]:
+        """Why each object is not there: the ledger says that it was let go, or it was lost."""
+        let_go = dropped_objects(self._layout) if digests else {}
+        for digest in digests:
+            if digest in let_go:
+                yield LeftOut(digest, "not in the store")
+            elif must_be_there:
+                raise IntegrityError(
+                    f"object {digest} is lost: it is not in the store, and nobody let it go; bring "
+                    "it back with `instrument repair --from` a copy of the store, or export "
+                    "--without-objects"
+                )
+            else:
+                yield LeftOut(digest, "lost")
 
     def _run_sources(self, run_id: str) -> Iterator[Source]:
         files = self._files[run_id]
