@@ -1,9 +1,7 @@
 """What goes into a bundle: the files of the runs, and the objects and versions they name."""
 
 import math
-import os
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -125,7 +123,7 @@ class Selection:
             path = self._layout.object_path(digest)
             if path is None:
                 continue
-            file = LooseFile(path, partial(self._set_aside, path))
+            file = self._object(path)
             try:
                 size_bytes = file.size_bytes
             except FileNotFoundError:
@@ -138,10 +136,10 @@ class Selection:
         left_out += self._told_missing(missing, must_be_there=limit >= 0)
         return chosen, sorted(left_out, key=lambda each: each.digest)
 
-    def _set_aside(self, path: Path) -> LooseFile | None:
-        """The object that lay at `path`, while gc thinks it over."""
-        aside = self._layout.trash / path.name
-        return LooseFile(aside, lambda: None) if os.path.lexists(aside) else None
+    def _object(self, path: Path) -> LooseFile:
+        """The object at `path`, or in the trash while gc thinks it over."""
+        aside, back = self._layout.trash / path.name, LooseFile(path, lambda: None)
+        return LooseFile(path, lambda: LooseFile(aside, lambda: back))
 
     def _told_missing(self, digests: list[str], *, must_be_there: bool) -> Iterator[LeftOut]:
         """Why each object is not there: the ledger says that it was let go, or it was lost."""
