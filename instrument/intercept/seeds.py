@@ -71,6 +71,12 @@ _process = os.getpid()
 _was_forked = False
 
 
+def begin() -> None:
+    """A run is opened in this very process, and not in the one that it was forked from."""
+    global _process  # noqa: PLW0603 - a fork copies it
+    _process = os.getpid()
+
+
 def complete(recorder: Recorder) -> None:
     """Tell what is not told yet of the run that is about to end."""
     given = _by_recorder.pop(recorder, None)
@@ -92,7 +98,9 @@ def _seeding(library: str, parameter: str) -> Around:
 
 
 def _take(library: str, seed: Any) -> None:
-    if os.getpid() != _process:  # Python itself seeds `random` in each process that is forked
+    # Python itself seeds `random` in each process that is forked, and maybe before it is told there
+    # that the journal at hand is the parent's.
+    if os.getpid() != _process:
         return
     found = session.find()
     if found is None or (not found.owner and _is_worker()):
@@ -136,8 +144,8 @@ def _is_worker() -> bool:
 
 
 def _after_fork_in_child() -> None:
-    global _process, _was_forked
-    _process, _was_forked = os.getpid(), True
+    global _was_forked  # noqa: PLW0603 - one process has one origin
+    _was_forked = True
     _by_recorder.clear()
 
 

@@ -41,6 +41,7 @@ def install(
         parts: Which libraries, by `Library.part`; they stay on until the last run is closed.
     """
     global _depth, _asked_strangers  # noqa: PLW0603 - how many runs are open
+    seeds.begin()
     with _lock:
         session.of_runs = find or session.of_runs
         _depth += 1

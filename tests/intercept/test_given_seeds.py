@@ -16,9 +16,11 @@ import pytest
 from instrument import ExperimentContext, reproducible
 from instrument.cli.differences import compare
 from instrument.cli.run_page import _seeds
+from instrument.clock import SystemClock
 from instrument.intercept.libraries import LIBRARIES
 from instrument.intercept.seeds import MAX_TOLD
 from instrument.records import SeedsRecorded
+from instrument.registry import open_store
 from instrument.summary.run import RunSummary
 from instrument.testing import InterceptorContract
 from instrument.testing.samples import together
@@ -275,6 +277,25 @@ def test_a_program_that_knows_nothing_of_us(tmp_path: Path) -> None:
         os.waitpid(child, 0)
         """
     assert recorded(tmp_path, program)["given"] == {"numpy": known(43), "random": known(42)}
+
+
+def test_a_seed_in_a_handler_of_forks_is_not_in_the_parent_s_journal(store_path: Path) -> None:
+    program = """
+        import os, random
+        import instrument.intercept.seeds  # its handler comes before, that of a run after it
+        os.register_at_fork(after_in_child=lambda: random.seed(7))
+        from instrument import ExperimentContext
+        with ExperimentContext(monitor_hardware=False, capture_level=1):
+            random.seed(5)
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+        """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+    store = open_store("local", store_path, SystemClock())
+    assert store.verify().ok
+    assert store.runs()[0].seeds["given"] == {"random": known(5)}
 
 
 @pytest.mark.slow
