@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +14,10 @@ from instrument.cli.opening import Options, find_artifact, open_any_store, open_
 from instrument.cli.output import emit, emit_json, say, show, table
 from instrument.cli.why import why_option
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
-from instrument.errors import StoreError, UsageError
+from instrument.errors import InstrumentError, StoreError, UsageError
 from instrument.naming import LATEST, Reference, check_alias, check_artifact_name
 from instrument.protocols import Store
+from instrument.protocols.upkeep import HasUpkeep
 from instrument.vocabulary import ArtifactVersion
 
 _STDOUT: Final = "-"
@@ -31,13 +33,14 @@ def artifacts() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.pass_obj
 def list_artifacts(options: Options, name: str | None, as_json: bool) -> None:
-    """List all versions, or those of NAME."""
+    """List all versions, or those of NAME, and whether their bytes were collected."""
     store = open_store(options)
     if name is not None:
         find_artifact(store, name)
     found = list(store.artifacts(name))
+    collected = _collected(store, found)
     if as_json:
-        emit_json([artifact_json(version) for version in found])
+        emit_json([artifact_json(version, collected) for version in found])
         return
     if not found:
         say(f"no artifact yet (store {visible(store.location)})")
@@ -53,6 +56,8 @@ def list_artifacts(options: Options, name: str | None, as_json: bool) -> None:
         "run": [run_ids.get(version.run_id or "", "-") for version in found],
         "aliases": [", ".join(version.aliases) or "-" for version in found],
     }
+    if collected:
+        columns["bytes"] = ["collected" if each.ref in collected else "here" for each in found]
     rows = zip(*columns.values(), strict=True)
     spare = ("made", "files", "age", "type", "run")
     show(table(list(columns), rows, numeric=("size", "files"), cut="aliases", spare=spare))
@@ -67,7 +72,7 @@ def show_artifact(options: Options, ref: str, as_json: bool) -> None:
     store = open_store(options)
     version = find_artifact(store, ref)
     if as_json:
-        emit_json(artifact_json(version))
+        emit_json(artifact_json(version, _collected(store, [version])))
         return
     from instrument.cli.artifact_page import artifact_page
 
@@ -125,7 +130,7 @@ def log_artifact(  # noqa: PLR0913 - one parameter for each option
     """
     version = _log(options, name, kind, path, parents, why)
     if as_json:
-        emit_json(artifact_json(version))
+        emit_json(artifact_json(version, collected=()))  # its bytes are here again, if they went
     else:
         emit(version.ref)
         say(f"{size(version.size_bytes)}, {short_digest(version.digest)}")
@@ -220,6 +225,22 @@ def _target(version: ArtifactVersion, output: str | None) -> Path:
     return path / own_name if into else path
 
 
-def artifact_json(version: ArtifactVersion) -> dict[str, Any]:
-    """The fixed JSON form of an artifact version."""
-    return {"ref": version.ref, **msgspec.structs.asdict(version)}
+def _collected(store: Store, versions: Iterable[ArtifactVersion]) -> set[str] | None:
+    """References of the `versions` whose bytes, or some, were let go; None when nobody can say."""
+    if not isinstance(store, HasUpkeep):
+        return None
+    try:
+        gone = store.upkeep.dropped_objects()
+    except InstrumentError:  # `verify` tells what is wrong with the ledger
+        return None
+    return {
+        version.ref
+        for version in versions
+        if any(file.digest in gone and not store.contains(file.digest) for file in version.files)
+    }
+
+
+def artifact_json(version: ArtifactVersion, collected: Collection[str] | None) -> dict[str, Any]:
+    """The fixed JSON form of an artifact version; `collected` as `_collected` gives it."""
+    is_collected = None if collected is None else version.ref in collected
+    return {"ref": version.ref, **msgspec.structs.asdict(version), "collected": is_collected}

@@ -7,7 +7,7 @@ from instrument import ExperimentContext
 
 ARTIFACT_FIELDS = {
     "ref", "name", "version", "type", "digest", "size_bytes", "files", "run_id", "created_at",
-    "aliases", "parents", "metadata",
+    "aliases", "parents", "metadata", "collected",
 }  # fmt: skip
 
 

@@ -94,6 +94,12 @@ def test_what_was_collected_says_so_everywhere(store: LocalStore, cli: Cli, tmp_
     shown = cli("artifacts", "show", "ckpt:v2").out
     assert "collected" in shown
     assert "because disk full" in shown
+    listed = [line.split() for line in cli("artifacts", "list").out.splitlines()]
+    assert [(each[0], each[-1]) for each in listed] == [
+        ("artifact", "bytes"),
+        ("ckpt:v1", "here"),
+        *((f"ckpt:v{number}", "collected") for number in (2, 3, 4)),
+    ]
     got = cli("artifacts", "get", "ckpt:v2", "-o", "copy")
     assert got.code == 2
     assert "was collected on" in got.err
@@ -111,6 +117,12 @@ def test_what_was_collected_says_so_everywhere(store: LocalStore, cli: Cli, tmp_
     assert cli("artifacts", "log", "ckpt", tmp_path / "again", "--type", "checkpoint").code == 0
     assert cli("artifacts", "get", "ckpt:v2", "-o", "copy").code == 0
     assert "disk full" not in cli("artifacts", "show", "ckpt:v2").out
+    told = {each["ref"]: each["collected"] for each in cli("artifacts", "list", "--json").json}
+    assert told == {"ckpt:v1": False, "ckpt:v2": False, "ckpt:v3": True, "ckpt:v4": True}
+    for path in Path(store.location, "ledger/heads").iterdir():
+        path.unlink()
+        path.write_bytes(b"damaged")
+    assert {each["collected"] for each in cli("artifacts", "list", "--json").json} == {None}
 
 
 def test_policies_of_the_project(store: LocalStore, cli: Cli) -> None:
