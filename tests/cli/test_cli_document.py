@@ -50,7 +50,7 @@ def test_the_fields_and_the_examples_of_where() -> None:
     ("beginning", "kind", "others"),
     [
         ("A run (", RunSummary, set()),
-        ("An artifact version (", ArtifactVersion, {"ref"}),
+        ("An artifact version (", ArtifactVersion, {"ref", "collected"}),
         ("`verify`: ", Damage, {"verify", "ok", "checked", "runs", "objects", "bytes", "problems",
                                 "note"}),
         ("`runs diff`", Comparison, set()),
