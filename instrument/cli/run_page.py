@@ -11,10 +11,12 @@ import msgspec
 from instrument.cli.checkpoints import about, checkpoints_of
 from instrument.cli.child import SIGNALLED
 from instrument.cli.environment_page import headline
+from instrument.cli.failure import drawn, traceback_of
 from instrument.cli.hardware import hardware_table, value_of
 from instrument.cli.output import facts, section, state_text, table, text
 from instrument.cli.words import (
     ago,
+    by_interest,
     count,
     duration,
     listed,
@@ -123,6 +125,8 @@ def _exit_code(code: int) -> str:
 def _sections(
     store: Store, run: RunSummary, lacking: str
 ) -> Iterator[tuple[str, "RenderableType"]]:
+    if traceback := traceback_of(store, run):
+        yield "traceback", drawn(traceback)
     if run.params:
         yield "params", _values(run.params)
     if run.metrics:
@@ -150,7 +154,7 @@ def _sections(
 
 def _values(values: Mapping[str, Any]) -> "RenderableType":
     """Names and values; long lists are cut, and say so."""
-    names = sorted(values)
+    names = by_interest({name: values[name] for name in sorted(values)})
     lines = [
         (visible(name, _MOST_OF_LINES), value_text(values[name])) for name in names[:_MOST_LINES]
     ]
@@ -296,7 +300,7 @@ def _costs(overhead: Mapping[str, float]) -> str:
     if "blocking_seconds" not in overhead:
         return ""
     told = f"; it cost: blocking {duration(overhead['blocking_seconds'])}"
-    if "blocking_share" in overhead:
+    if overhead.get("blocking_share", 1) < 1:  # more is waited for before and after the run itself
         told += f" ({100 * overhead['blocking_share']:.1f} % of the time)"
     if "cpu_seconds" in overhead:
         told += f", CPU {duration(overhead['cpu_seconds'])}"

@@ -1,7 +1,6 @@
 """``instrument runs``: list, show and compare runs."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,16 @@ from instrument.cli.run_results import (
     run_packages,
     run_patch,
 )
-from instrument.cli.words import ago, duration, json_text, moment, short_ids, value_text, visible
+from instrument.cli.words import (
+    ago,
+    by_interest,
+    duration,
+    json_text,
+    moment,
+    short_ids,
+    value_text,
+    visible,
+)
 from instrument.errors import UsageError
 from instrument.protocols import Store
 from instrument.query import value_of
@@ -133,11 +141,12 @@ def show_run(options: Options, run: str, as_json: bool) -> None:
     summary = read_run(store, run)
     if as_json:
         from instrument.cli.checkpoints import checkpoints_of
+        from instrument.cli.failure import traceback_of
 
         asdict = msgspec.structs.asdict
         saved = [asdict(each) for each in checkpoints_of(store, summary)]
         more = {"patch": patch_of(store, summary.id), "checkpoints": saved}
-        emit_json({**asdict(summary), **more})
+        emit_json({**asdict(summary), **more, "traceback": traceback_of(store, summary)})
         return
     from instrument.cli.run_page import run_page
 
@@ -251,8 +260,8 @@ def _state(run: RunSummary) -> "Styled":
 def _first(values: Mapping[str, object]) -> str:
     """A few parameters or metrics, and how many more there are."""
     texts = [
-        f"{visible(name, _MOST_OF_NAME)} {value_text(value, _MOST_OF_NAME)}"
-        for name, value in islice(values.items(), _MOST_METRICS)
+        f"{visible(name, _MOST_OF_NAME)} {value_text(values[name], _MOST_OF_NAME)}"
+        for name in by_interest(values)[:_MOST_METRICS]
     ]
     more = [f"+{len(values) - _MOST_METRICS}"] if len(values) > _MOST_METRICS else []
     return "  ".join(texts + more)

@@ -1,7 +1,7 @@
 """Values in words for people: times, sizes, numbers, names. Nothing here writes anything."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import MAXYEAR, UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ _UNSAFE: Final = re.compile(f"[\x00-\x1f\x7f-\x9f{_DIRECTION}\ud800-\udfff]")
 _UNSAFE_IN_JSON: Final = re.compile(f"[\x7f-\x9f{_DIRECTION}]")
 _NAMED: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _DIGEST: Final = re.compile(r"(?<![0-9a-f])([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])")
+_SEEN: Final = re.compile(r"(optimizer|scheduler|dataloader)(_\d+)?\.")
 SHORT_ID: Final = 20
 _STEPS: Final = ((60, "s"), (60, "min"), (24, "h"), (365, "d"))
 
@@ -100,6 +101,11 @@ def size(count: int | None) -> str:
 def count(number: int, noun: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def by_interest(values: Mapping[str, object]) -> list[str]:
+    """The names: what people set, then what was seen of optimizers and loaders; nulls last."""
+    return sorted(values, key=lambda name: (values[name] is None, bool(_SEEN.match(name))))
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:

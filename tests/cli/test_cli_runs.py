@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from cli.support import BEGAN, Cli, Writer
@@ -238,3 +239,30 @@ def _recode(writer: Writer, run_id: str, patch: str) -> None:
     git = GitState(commit="a" * 40, branch="main", dirty=True)
     journal.take(CodeCaptured(git=git, patch=patch), BEGAN)
     journal.close()
+
+
+def test_what_people_set_comes_before_what_was_seen_of_optimizers(cli: Cli, writer: Writer) -> None:
+    seen = {f"optimizer_2.group_0.option_{number:02}": number for number in range(60)}
+    writer.run("the-one", params={"dataloader.batch_size": 8, **seen, "a": None, "lr": 0.1})
+    page = cli("runs", "show", "the-one").out
+    assert page.index("lr ") < page.index("dataloader.batch_size") < page.index("option_00")
+    assert "and 23 more; --json shows all" in page
+    assert "lr 0.1  dataloader.batch_size 8" in cli("runs", "list").out
+
+
+def test_the_traceback_of_a_failed_run_is_told(cli: Cli, store_path: Path) -> None:
+    script = "from instrument import ExperimentContext\ndef deep():\n    1 / 0\n"
+    script += "with ExperimentContext(monitor_hardware=False):\n    deep()\n"
+    subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+    page = cli("runs", "show", "latest").out
+    assert "traceback" in page
+    assert "in deep" in page
+    told = cli("runs", "show", "latest", "--json").json["traceback"]
+    assert told.startswith("Traceback (most recent call last)")
+    assert told.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+def test_without_an_exception_there_is_no_traceback(cli: Cli, writer: Writer) -> None:
+    writer.run("fine-run")
+    assert cli("runs", "show", "fine-run", "--json").json["traceback"] is None
+    assert "traceback" not in cli("runs", "show", "fine-run").out
