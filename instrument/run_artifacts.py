@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from instrument import given, settings
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.given import Referring
@@ -236,8 +238,10 @@ class RunArtifacts(ABC):
             )
             self._stored.add(version.ref)
             named_by(recording).logs(version)
-            self.record(_logged(version, role))
-            _tell_what_is_not_kept(version, kind, content)
+            record = _as_said_now(_logged(version, role), version, kept, content.metadata)
+            self.record(record)
+            if role == "output":
+                _tell_what_is_not_kept(version, kind, content, record)
         remember(self._location, name, stored=version.version is not None)
         return version
 
@@ -336,15 +340,19 @@ def _has_run(store: Store, run_id: str) -> bool:
     return True
 
 
-def _tell_what_is_not_kept(version: ArtifactVersion, kind: str, content: _Content) -> None:
+def _tell_what_is_not_kept(
+    version: ArtifactVersion, kind: str, content: _Content, record: ArtifactLogged
+) -> None:
     """Content that the name has already keeps its version, and what was said of that."""
     news = [f"type {kind!r}"] if version.type != kind else []
-    if content.metadata and not set(content.metadata) <= set(version.metadata):
-        news.append("metadata")
+    news += ["metadata"] * (record.metadata is not None)
+    if content.parents is not None and set(record.parents) != set(version.parents):
+        news.append("parents")
     if news:
         say(
             f"{version.ref} had this content already, with type {version.type!r}: the "
-            f"{' and '.join(news)} given now is not kept; log it under another name to keep it"
+            f"{' and '.join(news)} given now is not kept with the version (metadata and parents "
+            "are, in this run's record); log it under another name to keep it there"
         )
 
 
@@ -363,3 +371,20 @@ def _logged(version: ArtifactVersion, role: str) -> ArtifactLogged:
         role=role,
         check=version.check,
     )
+
+
+def _as_said_now(
+    record: ArtifactLogged,
+    version: ArtifactVersion,
+    parents: Iterable[ArtifactVersion],
+    metadata: Mapping[str, Any] | None,
+) -> ArtifactLogged:
+    """`record`, where `version` was there, with what it was made from now, and what is said now."""
+    from instrument.artifacts import plain_metadata
+
+    refs = tuple(dict.fromkeys(each.ref for each in parents if each.ref != version.ref))
+    about = plain_metadata(metadata)
+    news = about if about and about != version.metadata else None
+    if news is None and set(refs) == set(version.parents):
+        return record
+    return msgspec.structs.replace(record, parents=refs, again=True, metadata=news)

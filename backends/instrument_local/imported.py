@@ -63,6 +63,10 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
             id=self.name(summary.id),
             inputs=list(map(self.name, summary.inputs)),
             outputs=list(map(self.name, summary.outputs)),
+            logged_again={
+                self.name(ref): list(map(self.name, parents))
+                for ref, parents in summary.logged_again.items()
+            },
             parent_run_id=self.name(parent) if parent is not None else None,
         )
 

@@ -40,7 +40,8 @@ def said_by(record: ArtifactLogged | ArtifactUsed, *, elsewhere: bool) -> Said:
         return Said(record.digest)
     if isinstance(record, ArtifactUsed):
         return Said(record.digest, record.type)
-    return Said(record.digest, record.type, record.size_bytes, record.parents, record.check)
+    parents = record.parents if record.check is None else None  # else the check covers them
+    return Said(record.digest, record.type, record.size_bytes, parents, record.check)
 
 
 def objects_of(record: Record) -> Iterator[str]:

@@ -14,7 +14,7 @@ names. Equal values give equal bytes, and so one version. `register_serialiser` 
 """
 
 from instrument.artifacts.handle import Artifact, use
-from instrument.artifacts.logging import log_value, unrecorded
+from instrument.artifacts.logging import log_value, plain_metadata, unrecorded
 from instrument.artifacts.serialisers import register_serialiser
 from instrument.artifacts.unstored import UnstoredArtifact
 
@@ -22,6 +22,7 @@ __all__ = [
     "Artifact",
     "UnstoredArtifact",
     "log_value",
+    "plain_metadata",
     "register_serialiser",
     "unrecorded",
     "use",

@@ -75,7 +75,7 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
     """
     check_artifact_name(name)
     check_type(type)
-    about = _metadata(metadata)
+    about = plain_metadata(metadata)
     pinned = _pinned(store, parents, found_parents)
     content = _put(store, name, data, file_path, pickle=pickle)
     return store.claim(
@@ -123,7 +123,12 @@ def check_type(type: str) -> str:  # noqa: A002 - the field's name
     return type
 
 
-def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+def plain_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`metadata` as it is stored: JSON-like, without secrets.
+
+    Raises:
+        UsageError: It is no mapping, or has what cannot be stored.
+    """
     plain = to_plain(metadata or {})
     if not isinstance(plain, dict):
         raise UsageError(f"metadata is a {type(metadata).__name__}; give a dict")

@@ -159,13 +159,17 @@ def build_graph(store: Store) -> Graph:
     """The lineage of everything in `store`.
 
     A run has an edge from all that it used and to all that it made; a version that it both made and
-    used has both edges.
+    used has both edges. A version was derived from what any of the runs that logged it made it from
+    (but for what was itself derived from the version, in a run that logs it again).
     """
     graph = Graph()
     for version in store.artifacts():
         _add_version(graph, version)
-    for run in store.runs():
+    runs = store.runs()
+    for run in runs:
         _add_run(graph, run)
+    for run in reversed(runs):  # the oldest first
+        _add_parents(graph, run)
     _add_removed_runs(graph, store)
     return graph
 
@@ -193,3 +197,23 @@ def _add_run(graph: Graph, run: RunSummary) -> None:
         graph.connect(graph.refer(ref, "artifact"), run.id)
     for ref in run.outputs:
         graph.connect(run.id, graph.refer(ref, "artifact"))
+
+
+def _add_parents(graph: Graph, run: RunSummary) -> None:
+    """What `run` made versions from that others had made from something else."""
+    for ref, parents in run.logged_again.items():
+        for parent in parents:
+            if not _comes_from(graph, graph.refer(parent, "artifact"), ref):
+                graph.connect(parent, graph.refer(ref, "artifact"))
+
+
+def _comes_from(graph: Graph, ref: str, source: str) -> bool:
+    """Whether the version `ref` is `source`, or was derived from it."""
+    seen = {ref}
+    for each in (waiting := [ref]):
+        if each == source:
+            return True
+        found = {node for node in graph.before(each) if graph.node(node).kind == "artifact"}
+        waiting += found - seen
+        seen |= found
+    return False

@@ -1,5 +1,7 @@
 """What the run makes and uses."""
 
+from typing import Any
+
 from instrument.records.base import Record
 
 
@@ -11,10 +13,14 @@ class ArtifactLogged(Record, frozen=True, kw_only=True, tag="artifact_logged"):
         type: Type of the artifact.
         digest: Its digest.
         size_bytes: Its size.
-        parents: References of what it was made from.
+        parents: References of what the run made it from. The file of a version has those of its
+            first logging.
         role: ``output``, ``checkpoint`` or ``config``.
         check: ``check`` of the version's file, so that the seal of the run covers all that the
             version says; null where the store told none.
+        again: Whether the version was there already, made from something else or with other
+            metadata.
+        metadata: What was said about it, where the version says something else; else null.
     """
 
     ref: str
@@ -24,6 +30,8 @@ class ArtifactLogged(Record, frozen=True, kw_only=True, tag="artifact_logged"):
     parents: tuple[str, ...] = ()
     role: str = "output"
     check: str | None = None
+    again: bool = False
+    metadata: dict[str, Any] | None = None
 
 
 class ArtifactUsed(Record, frozen=True, kw_only=True, tag="artifact_used"):

@@ -52,6 +52,8 @@ class RunSummary(msgspec.Struct, kw_only=True):
         rank_count: Number of processes it was started with.
         inputs: References of the artifacts it used, in order of first use.
         outputs: References of the artifacts it logged, in order.
+        logged_again: Of outputs that were versions already, made from something else: what this
+            run made them from, by reference.
         models: What it loaded (models, tokenizers, weights), by content, in order: ``what, loader,
             requested, commit, digest, size_bytes`` and what else `ModelLoaded.facts` tells; a load
             that failed is left out. None while nothing watches loads, as in a command that does not
@@ -96,6 +98,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     rank_count: int = 1
     inputs: list[str] = msgspec.field(default_factory=list)
     outputs: list[str] = msgspec.field(default_factory=list)
+    logged_again: dict[str, list[str]] = msgspec.field(default_factory=dict)
     models: list[dict[str, Any]] | None = None
     data: list[dict[str, Any]] | None = None
     generations: list[dict[str, Any]] | None = None
