@@ -61,7 +61,7 @@ def test_equal_scores_of_two_models_came_from_both_and_each_run_tells_its_own(
 
 def test_what_is_logged_again_with_the_same_words_is_told_as_it_was() -> None:
     for _ in range(2):
-        run = _evaluated(1, metadata={"for": 1})
+        run = _evaluated(1, metadata={"for": 1, "pair": (1, 2)})
         assert not _record(run).again
         assert _record(run).metadata is None
     assert run.store is not None
