@@ -7,7 +7,6 @@ they are not used.) Hooks are called later, when the module's own code has run.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +26,7 @@ class Watch:
 
     def __init__(self, hooks: Mapping[str, Hook]) -> None:
         self._hooks = dict(hooks)
+        self._is_on = False
 
     def add(self, hooks: Mapping[str, Hook]) -> None:
         """Watch more modules."""
@@ -34,13 +34,17 @@ class Watch:
 
     def start(self) -> None:
         """Begin to watch. Idempotent. Modules that are there already are not told."""
+        self._is_on = True
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
     def stop(self) -> None:
-        """Watch no more. Idempotent."""
-        with suppress(ValueError):
-            sys.meta_path.remove(self)
+        """Watch no more. Idempotent.
+
+        It stays among the finders, and finds nothing: another thread may be going through them, and
+        would pass over one, and its module would not be found, when one before it went.
+        """
+        self._is_on = False
 
     def find_spec(
         self,
@@ -50,7 +54,7 @@ class Watch:
     ) -> ModuleSpec | None:
         """Part of the import system: what the other finders find, loaded by a loader of ours."""
         hook = self._hooks.get(fullname)
-        if hook is None:
+        if hook is None or not self._is_on:
             return None
         others = [finder for finder in list(sys.meta_path) if finder is not self]
         found = (finder.find_spec(fullname, path, target) for finder in others)

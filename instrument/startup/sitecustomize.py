@@ -23,6 +23,7 @@ class _Waiting:
 
     def __init__(self, roots: "frozenset[str]") -> None:
         self._roots = roots
+        self._turn = [True]
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
         """What the other finders find. Nothing begins here.
@@ -37,10 +38,11 @@ class _Waiting:
         return spec
 
     def end(self) -> None:
-        """Take part, unless another thread does."""
+        """Take part, unless another thread does. Whoever goes through the finders misses none."""
+        self._roots = frozenset()
         try:
-            _finders.remove(self)
-        except ValueError:
+            self._turn.pop()
+        except IndexError:
             return
         _take_part(foreign=False)
 

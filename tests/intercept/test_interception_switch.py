@@ -1,13 +1,17 @@
 """Interception on and off: what it imports, when it sees a library, what it says of versions."""
 
+import importlib
 import subprocess
 import sys
 import textwrap
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+
+from instrument import intercept
 
 
 def run(code: str, *paths: Path) -> Any:
@@ -222,3 +226,27 @@ print(json.dumps(run.store.run(run.id).recording.problems))
     )
     (problem,) = found
     assert "an interceptor cannot be loaded: broken" in problem
+
+
+def test_a_module_is_found_although_interception_ends_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another thread does while Python goes through the finders."""
+
+    class Ends:
+        def find_spec(self, *_: object) -> None:
+            intercept.uninstall()
+
+    class Late:
+        """As editable installs have it: behind Python's own."""
+
+        def find_spec(self, name: str, *_: object) -> Any:
+            return PathFinder.find_spec(name, [str(tmp_path)])
+
+    (tmp_path / "found_late.py").write_text("")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Ends(), Late()])
+    intercept.install(None)
+    try:
+        assert importlib.import_module("found_late").__name__ == "found_late"
+    finally:
+        sys.modules.pop("found_late", None)
