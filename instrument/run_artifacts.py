@@ -345,9 +345,10 @@ def _tell_what_is_not_kept(
 ) -> None:
     """Content that the name has already keeps its version, and what was said of that."""
     news = [f"type {kind!r}"] if version.type != kind else []
-    news += ["metadata"] * (record.metadata is not None)
+    if record.metadata is not None and not record.metadata.keys() <= version.metadata.keys():
+        news.append("metadata")  # other values of what it has are seldom more than a date
     if content.parents is not None and set(record.parents) != set(version.parents):
-        news.append("parents")
+        news.append("parentage")
     if news:
         say(
             f"{version.ref} had this content already, with type {version.type!r}: the "

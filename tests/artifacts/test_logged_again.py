@@ -42,7 +42,7 @@ def test_equal_scores_of_two_models_came_from_both_and_each_run_tells_its_own(
     second = _evaluated(2, metadata={"for": 2})
     told = capsys.readouterr().err
     assert "scores:v1 had this content already" in told
-    assert "the metadata and parents given now is not kept with the version" in told
+    assert "the parentage given now is not kept with the version" in told
     records = [_record(run) for run in (first, second)]
     assert [record.parents for record in records] == [("model:v1",), ("model:v2",)]
     assert [record.again for record in records] == [False, True]
