@@ -62,7 +62,9 @@ def test_the_lowest_versions_that_are_declared_are_run() -> None:
         for library in LIBRARIES
         if (library.name, ".".join(map(str, (*library.lowest, 0, 0)[:3]))) not in pins
     ]
-    assert not_run == ["torch", "llama_cpp", "vllm", "random", "pickle"], "docs/interception.md says why"
+    assert not_run == ["torch", "llama_cpp", "vllm", "random", "pickle"], (
+        "docs/interception.md says why"
+    )
 
 
 @pytest.mark.slow
