@@ -20,6 +20,9 @@ from instrument.records import EnvironmentCaptured
 from instrument.vocabulary import Health
 
 _COMPILER: Final = "torch._dynamo"
+_WITH_RANDOM: Final = frozenset({"numpy", "torch"})
+"""Beside these `random` is watched. Alone, what it takes to watch a function (`inspect` and more)
+would be a third of what a run costs."""
 _lock = threading.RLock()
 _patches: Final = Patches()
 _libraries: Final[dict[str, Library]] = {}
@@ -141,7 +144,7 @@ def _wrap(name: str, library: Library, module: ModuleType) -> None:
 
     Never raises: the user's import must not fail for it. Code of others runs outside the lock.
     """
-    if library.part not in _parts:
+    if library.part not in _parts or (name == "random" and _WITH_RANDOM.isdisjoint(sys.modules)):
         return
     try:
         version = library.version()
@@ -163,6 +166,14 @@ def _wrap(name: str, library: Library, module: ModuleType) -> None:
         except Exception as error:
             reason = f"{target.module}.{target.name} cannot be wrapped: {error}"
             _tell(library.name, "failed", reason)
+    if name in _WITH_RANDOM:
+        _wrap_random(module)
+
+
+def _wrap_random(_: ModuleType) -> None:
+    """What it is watched beside has been imported."""
+    if _depth and "random" in _libraries and "random" in sys.modules:
+        _wrap("random", _libraries["random"], sys.modules["random"])
 
 
 def _keep_out_of_graphs(compiler: ModuleType) -> None:
@@ -205,5 +216,5 @@ def _after_fork_in_child() -> None:
     _untold.clear()  # the parent tells
 
 
-_watch: Final = Watch({})
+_watch: Final = Watch(dict.fromkeys(_WITH_RANDOM, _wrap_random))
 os.register_at_fork(after_in_child=_after_fork_in_child)

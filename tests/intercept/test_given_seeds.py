@@ -279,9 +279,25 @@ def test_a_program_that_knows_nothing_of_us(tmp_path: Path) -> None:
     assert recorded(tmp_path, program)["given"] == {"numpy": known(43), "random": known(42)}
 
 
+def test_random_alone_costs_no_run_what_watching_takes(store_path: Path) -> None:
+    program = """
+        import random, sys
+        from instrument import ExperimentContext
+        loaded = {"inspect", "instrument.intercept.diverting"} - sys.modules.keys()
+        with ExperimentContext(monitor_hardware=False, capture_level=1):
+            random.seed(5)
+            assert loaded.isdisjoint(sys.modules), loaded & sys.modules.keys()
+            import numpy.random
+            random.seed(6)
+        """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+    run = open_store("local", store_path, SystemClock()).runs()[0]
+    assert (run.seeds or {})["given"] == {"random": known(6)}
+
+
 def test_a_seed_in_a_handler_of_forks_is_not_in_the_parent_s_journal(store_path: Path) -> None:
     program = """
-        import os, random
+        import os, random, numpy
         import instrument.intercept.seeds  # its handler comes before, that of a run after it
         os.register_at_fork(after_in_child=lambda: random.seed(7))
         from instrument import ExperimentContext
