@@ -4,7 +4,7 @@ import math
 import threading
 from typing import Any, Final, Literal, overload
 
-from instrument.decorators.states import Found, find
+from instrument.decorators.states import Found, as_states, find
 from instrument.decorators.target import Aspect, Called
 from instrument.decorators.wrapping import Decorator, F, decorator
 from instrument.errors import UsageError
@@ -100,7 +100,7 @@ class Checkpointing(Aspect):
         if found.whole is None:
             return False
         try:
-            call.run.log_checkpoint(found.whole, **about)
+            call.run.log_checkpoint(as_states(found.whole), **about)
         except UsageError as error:
             self._warn(call, progress, "keep more of a checkpoint than the model", error)
             return False

@@ -14,7 +14,7 @@ class Found(NamedTuple):
     Attributes:
         state: What to save, or None when there is nothing.
         metrics: Numbers by name.
-        whole: The value as it can be saved, where it has more than the state and metrics.
+        whole: The parts of a value that has more than the state and metrics; see `as_states`.
     """
 
     state: Any
@@ -42,7 +42,7 @@ def find(value: Any, metric: str) -> Found:
     beside = (part for name, part in entries.items() if name != "metrics" and part is not state)
     if state is None or not isinstance(value, Mapping) or all(map(_is_metrics, beside)):
         return Found(state, numbers)
-    return Found(state, numbers, {name: _as_state(part) for name, part in entries.items()})
+    return Found(state, numbers, entries)
 
 
 def _in_sequence(parts: Sequence[Any], metric: str) -> Found:
@@ -57,8 +57,14 @@ def _in_sequence(parts: Sequence[Any], metric: str) -> Found:
     metrics = next((found for part in rest if (found := _metrics(part, metric))), {})
     if state is None or all(map(_is_metrics, rest)):
         return Found(state, metrics)
-    whole = tuple(_as_state(p) for p in parts if p is state or not _is_metrics(p))
-    return Found(state, metrics, whole)
+    return Found(state, metrics, tuple(p for p in parts if p is state or not _is_metrics(p)))
+
+
+def as_states(whole: Any) -> Any:
+    """A dict or tuple as it can be saved. Takes time: not for what is not to be saved."""
+    if isinstance(whole, Mapping):
+        return {name: _as_state(part) for name, part in whole.items()}
+    return tuple(map(_as_state, whole))
 
 
 def _as_state(part: Any) -> Any:
