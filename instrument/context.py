@@ -171,7 +171,7 @@ class ExperimentContext(RunValues, RunArtifacts):
             return
         self.state = ended
         stack.leave(self, self._token)
-        recording = self._recording
+        recording = self.recording
         if recording is None:
             return
         duration = recording.duration_seconds()
@@ -233,8 +233,8 @@ class ExperimentContext(RunValues, RunArtifacts):
     @property
     def store(self) -> Store | None:
         """The store this run is recorded in; None when it cannot be used."""
-        if self._recording is not None:
-            return self._recording.store
+        if self.recording is not None:
+            return self.recording.store
         return self._given_store or open_store(self._settings)
 
     @property
@@ -246,13 +246,13 @@ class ExperimentContext(RunValues, RunArtifacts):
         digest of the model while its files are being hashed, at most 30 seconds.
         """
         module = sys.modules.get("instrument.intercept.generation")
-        if module is None or self._recording is None:
+        if module is None or self.recording is None:
             return None
-        return cast("Generation | None", module.last_generation(self._recording))
+        return cast("Generation | None", module.last_generation(self.recording))
 
     def is_over(self) -> bool:
         """Whether the run was lent to this process, and has ended where it belongs."""
-        return self._recording is not None and self._recording.is_over()
+        return self.recording is not None and self.recording.is_over()
 
     def __repr__(self) -> str:
         return f"<ExperimentContext {self.name or '-'} {self.id or 'not started'} {self.state}>"
@@ -263,7 +263,7 @@ class ExperimentContext(RunValues, RunArtifacts):
         try:
             self._start_recording()
         except BaseException:  # refused: as if it had never been asked for
-            self.state = self._recording = None
+            self.state = self.recording = None
             self.id = ""
             raise
 
@@ -281,13 +281,13 @@ class ExperimentContext(RunValues, RunArtifacts):
         self.id = which.run_id
         self.name = which.started.name if which.started is not None else ""
         self._compared.changes(which.params)
-        self._recording = Recording(
+        self.recording = Recording(
             which, self._settings, store, monitor_hardware=self._monitor_hardware
         )
-        self._recording.start(self._record_start)
+        self.recording.start(self._record_start)
         if which.open_elsewhere:
             self._tell_open_elsewhere()
-        protect = self._recording.guard.protect
+        protect = self.recording.guard.protect
         with protect("watch calls and loads"):
             intercept.install(_destination, (*self._settings.intercept, "trace"))
         with protect("listen to what is printed"):

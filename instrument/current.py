@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _parts: dict[int, "TakingPart"] = {}
 _told: set[str] = set()
 _lock = threading.Lock()
+_innermost = cast("Callable[[], ExperimentContext | None]", stack.innermost)
 
 
 class TakingPart(ExperimentContext):
@@ -54,9 +55,9 @@ def current_run() -> ExperimentContext | None:
     A worker that outlives that run goes on in the one that its parent has open now, if it has
     exactly one.
     """
-    run = stack.innermost()
+    run = _innermost()
     if run is not None:
-        return cast("ExperimentContext", run)
+        return run
     part = _parts.get(os.getpid())
     return part if part is not None and _is_open(part) else _take_part()
 

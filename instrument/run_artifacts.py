@@ -40,18 +40,15 @@ class RunArtifacts(ABC):
 
     Attributes:
         id: The run's id.
+        recording: What records the run; None when recording is disabled.
     """
 
     id: str
+    recording: Recording | None
 
     def __init__(self) -> None:
         self._used: dict[str, None] = {}
         self._stored: set[str] = set()
-
-    @property
-    @abstractmethod
-    def recording(self) -> Recording | None:
-        """What records the run; None when recording is disabled."""
 
     @property
     @abstractmethod

@@ -2,23 +2,27 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instrument import given
 from instrument.capture.config import given_values
 from instrument.errors import UsageError
-from instrument.given import MAX_STEP, metric_name, number, numbers_by_name, shown
+from instrument.given import metric_name, number, numbers_by_name, shown
 from instrument.guard import one_line, say
 from instrument.overhead import clocks, costs
-from instrument.recording import Recording
 from instrument.records import Metrics, Params, Record
 from instrument.redaction import redact_text
 from instrument.redaction.kept import redact_record
+
+if TYPE_CHECKING:
+    from instrument.recording import Recording
 
 _INFINITY = float("inf")
 _MINUS_INFINITY = -_INFINITY
 MAX_METRIC_NAMES = 50_000
 """Every name costs a line in each summary; a million would make the store slow for everybody."""
+_USUAL_STEP = 2**30 - 1
+"""Numbers up to here are compared in one step of the interpreter; others are looked at closely."""
 _MOST_OF_NAME = 80
 _MOST_CHANGES = 5
 _now = datetime.now
@@ -55,29 +59,27 @@ class RunValues:
     """What a run does with values, and the `Recorder` that other rooms are handed.
 
     `instrument.context.ExperimentContext` is the run.
+
+    Attributes:
+        recording: What records this run; None when recording is disabled.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._recording: Recording | None = None
+        self.recording: Recording | None = None
         self._metric_names: dict[str, str] = {}
         self._compared = _Compared()
         self._too_many_names = False
 
-    @property
-    def recording(self) -> Recording | None:
-        """What records this run; None when recording is disabled."""
-        return self._recording
-
     def record(self, record: Record) -> None:
         """Take a record; does nothing when recording is disabled."""
-        if self._recording is not None:
-            self._recording.record(record)
+        if self.recording is not None:
+            self.recording.record(record)
 
     def problem(self, doing: str, error: BaseException) -> None:
         """Count, record and show a failure of recording."""
-        if self._recording is not None:
-            self._recording.problem(doing, error)
+        if self.recording is not None:
+            self.recording.problem(doing, error)
         else:
             say(f"could not {doing}: {one_line(error)}")
 
@@ -104,12 +106,12 @@ class RunValues:
         Raises:
             UsageError: A name, a value or the step is not usable; nothing is recorded.
         """
-        recording = self._recording
+        recording = self.recording
         if recording is None:
             return
         weight = next(recording.metrics_weights)
         began = clocks() if weight else None
-        if step is not None and (type(step) is not int or not 0 <= step <= MAX_STEP):
+        if step is not None and (type(step) is not int or not 0 <= step <= _USUAL_STEP):
             step = given.step_of(metrics, step)
         if type(metrics) is not dict:
             metrics = numbers_by_name(metrics)
@@ -138,7 +140,7 @@ class RunValues:
 
     def _record_params(self, record: Params) -> None:
         """Record parameters; the last value counts, and one that was another before is told."""
-        recording = self._recording
+        recording = self.recording
         if recording is None:
             return
         with recording.guard.protect("compare the parameters"):

@@ -100,7 +100,8 @@ class Call:
             UsageError, NotFoundError: An aspect found an error of the user's.
         """
         try:
-            weight = self._weight()
+            recording = self._recording
+            weight = next(recording.calls_weights) if recording is not None else 0
             began = clocks() if weight else None
             started = self._call_started(args, kwargs)
             self._record(started)
@@ -182,7 +183,8 @@ class Call:
     def _end(self, outcome: str, ended: float, error: BaseException | None = None) -> None:
         """The user's part was over at `ended`; what we did since is no part of the duration."""
         seconds = ended - self._started
-        weight = self._weight()
+        recording = self._recording
+        weight = next(recording.calls_weights) if recording is not None else 0
         began = clocks() if weight else None
         self._record(CallFinished(call_id=self.id, outcome=outcome, duration_seconds=seconds))
         if began is not None:
@@ -203,10 +205,6 @@ class Call:
             arguments=target.parameters.summaries(args, kwargs),
             parent_call_id=outer.id if outer and outer.calls is self.calls else None,
         )
-
-    def _weight(self) -> int:
-        """How many records of calls the next one stands for, in what recording costs."""
-        return next(self._recording.calls_weights) if self._recording is not None else 0
 
     def _tell_cost(self, weight: int, began: tuple[float, float]) -> None:
         if self._recording is not None:

@@ -5,7 +5,7 @@ from typing import Any
 from instrument.records.base import Record
 
 
-class CallStarted(Record, frozen=True, kw_only=True, tag="call_started"):
+class CallStarted(Record, frozen=True, kw_only=True, tag="call_started", gc=False):  # no cycles
     """A decorated function was called.
 
     Attributes:

@@ -25,6 +25,7 @@ from instrument.testing import FakeClock
 from instrument.testing.samples import AT, process_started, record_run
 from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
+from instrument_local.files import Disk
 
 RUN = "20260304-050607-0123456789ab"
 METRIC = Metrics(values={"loss": 0.5}, step=1)
@@ -352,6 +353,47 @@ def test_an_interrupt_in_the_middle_breaks_no_chain(store_path: Path) -> None:
     assert journal.lost == 0
     written = [entry.record for entry in store.entries(RUN)].count(METRIC)
     assert acknowledged <= written <= acknowledged + 200
+    assert store.verify().problems == ()
+
+
+class _SlowDisk(Disk):
+    """Holds up each write, once asked to, until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_slow = False
+        self.writing, self.may_go_on = threading.Event(), threading.Event()
+        self.write = self._held_up
+
+    def _held_up(self, fd: int, data: bytes | bytearray | memoryview) -> int:
+        if self.is_slow:
+            self.writing.set()
+            assert self.may_go_on.wait(60)
+        return os.write(fd, data)
+
+
+def test_an_interrupt_while_another_thread_writes_leaves_the_journal_to_it(
+    store_path: Path,
+) -> None:
+    disk = _SlowDisk()
+    store = LocalStore(store_path, SystemClock(), disk)
+    journal = store.begin(process_started(RUN))
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    disk.is_slow = True
+    other = threading.Thread(target=lambda: journal.take(METRIC, AT))
+    other.start()
+    assert disk.writing.wait(60)
+    with _Alarm(interrupt) as alarm, pytest.raises(KeyboardInterrupt):
+        alarm.arm()
+        journal.take(METRIC, AT)
+    disk.may_go_on.set()
+    other.join()
+    journal.take(METRIC, AT)
+    journal.close()
+    assert [entry.record for entry in store.entries(RUN)].count(METRIC) == 2
     assert store.verify().problems == ()
 
 
