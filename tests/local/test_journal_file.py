@@ -20,6 +20,7 @@ from local.faulty_disk import FaultyDisk, chains, journals, lines
 
 from instrument.clock import SystemClock
 from instrument.errors import UsageError
+from instrument.protocols import Records
 from instrument.records import Metrics, Params, RecordsLost, RunFinished
 from instrument.testing import FakeClock
 from instrument.testing.samples import AT, process_started, record_run
@@ -372,6 +373,11 @@ class _SlowDisk(Disk):
         return os.write(fd, data)
 
 
+def _take_when_armed(alarm: _Alarm, journal: Records) -> None:
+    alarm.arm()
+    journal.take(METRIC, AT)
+
+
 def test_an_interrupt_while_another_thread_writes_leaves_the_journal_to_it(
     store_path: Path,
 ) -> None:
@@ -387,8 +393,7 @@ def test_an_interrupt_while_another_thread_writes_leaves_the_journal_to_it(
     other.start()
     assert disk.writing.wait(60)
     with _Alarm(interrupt) as alarm, pytest.raises(KeyboardInterrupt):
-        alarm.arm()
-        journal.take(METRIC, AT)
+        _take_when_armed(alarm, journal)
     disk.may_go_on.set()
     other.join()
     journal.take(METRIC, AT)
