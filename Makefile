@@ -31,7 +31,7 @@ demo: $(PACKAGE)  ## Train and evaluate a real model, then show what was recorde
 	@echo '`instrument artifacts list`, `instrument --help`, and README.md.'
 
 # Where a test stands that no signal reaches any more is printed after five minutes.
-test: $(DEV)  ## Run the tests that take seconds
+test: $(DEV)  ## Run the tests but for the slow ones: about 10 minutes on 2 cores
 	$(PYTEST) -m 'not slow and not gpu' -o faulthandler_timeout=300
 
 test-again: $(DEV)  ## Run the tests that failed, one after another

@@ -1,6 +1,6 @@
 """What was recorded, asked from Python: runs, one run, and how a metric went.
 
-best = instrument.runs("metrics.accuracy > 0.9", sort="metrics.accuracy:desc", limit=1)
+best = instrument.runs("metrics.accuracy > 0.9", sort="-metrics.accuracy", limit=1)
 for point in instrument.metric_history("latest")["loss"]:
     print(point.step, point.value)
 """
@@ -45,8 +45,8 @@ def runs(
 
     Args:
         where: An expression (see docs/commands.md), such as ``"params.lr <= 0.1"``.
-        sort: A field, such as ``metrics.accuracy`` or ``metrics.accuracy:desc``. Runs that do not
-            have it come last.
+        sort: A field, such as ``metrics.loss``, or ``-metrics.accuracy`` for the largest first
+            (``metrics.accuracy:desc`` means the same). Runs that do not have it come last.
         limit: How many at most.
         store: The store, or its directory; the one that the settings name by default.
 

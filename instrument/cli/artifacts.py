@@ -69,14 +69,18 @@ def list_artifacts(options: Options, name: str | None, as_json: bool) -> None:
 @click.pass_obj
 def show_artifact(options: Options, ref: str, as_json: bool) -> None:
     """Show one version: what it is, where it came from, its files."""
+    from instrument.lineage.parents import parents_of
+
     store = open_store(options)
     version = find_artifact(store, ref)
+    parents = parents_of(store, version)
     if as_json:
-        emit_json(artifact_json(version, _collected(store, [version])))
+        shown = artifact_json(version, _collected(store, [version]))
+        emit_json({**shown, "made_from": parents})
         return
     from instrument.cli.artifact_page import artifact_page
 
-    show(artifact_page(store, version))
+    show(artifact_page(store, version, parents))
 
 
 @artifacts.command("get")
@@ -93,6 +97,7 @@ def get_artifact(options: Options, ref: str, output: str | None) -> None:
     """Copy an artifact out of the store, verified, whole or not at all; prints where it lies.
 
     Nothing is overwritten. A file goes into PATH when PATH is a directory or ends with a slash.
+    Directories that PATH lacks are made.
     """
     from instrument.artifacts import Artifact
 

@@ -63,15 +63,18 @@ runs.add_command(run_console)
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"How many at most, newest first. [default: {DEFAULT_LIMIT}; with --json all]",
+    help=f"How many at most. [default: {DEFAULT_LIMIT}; with --json all]",
 )
 @click.option(
     "--sort",
-    metavar="FIELD[:desc]",
-    help="Smallest first, or largest: `--sort metrics.accuracy:desc --limit 1` is the best.",
+    metavar="[-]FIELD",
+    help="Smallest first, with - (or FIELD:desc) largest: `--sort -metrics.accuracy --limit 1` is "
+    "the best. Runs without it come last.",
 )
 @click.option(
-    "--columns", metavar="FIELD,…", help="What to show of each run: params.lr,metrics.loss,state."
+    "--columns",
+    metavar="FIELD,…",
+    help="What to show of each run: params.lr,metrics.loss,state. With --json these alone.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.pass_obj
@@ -83,7 +86,7 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
     columns: str | None,
     as_json: bool,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first or as sorted."""
     from instrument import past
     from instrument.query import parse, parse_field, parse_order
 
@@ -105,13 +108,20 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
     elif sort is not None:
         _say_order_hint(found, parse_order(sort).field)
     if as_json:
-        emit_json(found)
+        emit_json([_picked(run, fields) for run in found] if fields else found)
         return
     if not found:
         return
     show(runs_table(found[:most], fields))
     if len(found) > most and limit is None:
-        say(f"the newest {most}; --limit N shows more")
+        say(f"the {'newest' if sort is None else 'first'} {most}; --limit N shows more")
+
+
+def _picked(run: RunSummary, fields: Sequence[str]) -> dict[str, object]:
+    """The `fields` of a run as its JSON has them, each by its dotted name."""
+    return {
+        field: value_of(run, field) if "." in field else getattr(run, field) for field in fields
+    }
 
 
 def _say_hints(store: Store, condition: "Condition") -> None:
@@ -197,12 +207,18 @@ def run_telemetry(
 @runs.command("diff")
 @click.argument("a")
 @click.argument("b")
+@click.argument("more", nargs=-1, metavar="")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def diff_runs(options: Options, a: str, b: str, as_json: bool) -> None:
+def diff_runs(options: Options, a: str, b: str, more: tuple[str, ...], as_json: bool) -> None:
     """Compare two runs: parameters, results, code, inputs, seeds, environment."""
     from instrument.cli.differences import compare, differences_page
 
+    if more:
+        raise UsageError(
+            f"{2 + len(more)} runs are given, and two are compared at a time; many stand side by "
+            "side in `instrument runs list --columns params.NAME,metrics.NAME`"
+        )
     store = open_store(options)
     comparison = compare(store, read_run(store, a), read_run(store, b))
     if as_json:

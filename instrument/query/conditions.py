@@ -14,6 +14,8 @@ FIELDS: Final = (
     "environment", "exit_code", "ended_by", "command", "models", "data",
 )  # fmt: skip
 TEXT_FIELDS: Final = ("command", "models", "data")
+SEED: Final = "seeds.seed"
+"""No plain field and none of a group; a store that cannot search by it asks `matches`."""
 GROUPS: Final = ("params", "metrics", "git")
 LIST_FIELDS: Final = ("tags", "inputs", "outputs")
 
@@ -78,7 +80,7 @@ def value_of(run: RunSummary, field: str) -> object:
     if dot and group == "git":
         return getattr(run.git, name, None) if run.git is not None else None
     if dot:
-        return cast("dict[str, object]", getattr(run, group)).get(name)
+        return cast("dict[str, object]", getattr(run, group) or {}).get(name)
     if field in TEXT_FIELDS:
         return text_of(run, field)
     value = getattr(run, field)

@@ -1,7 +1,7 @@
 """Why no run meets a condition, where the condition shows it by itself."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Final
 
 from instrument.naming import CHECKPOINTS
 from instrument.query.conditions import (
@@ -14,7 +14,9 @@ from instrument.query.conditions import (
     value_of,
 )
 from instrument.summary import RunSummary
-from instrument.vocabulary import RunState
+from instrument.vocabulary import GitState, RunState
+
+_MOST_LISTED: Final = 8
 
 
 def hints(condition: Condition, runs: Sequence[RunSummary]) -> list[str]:
@@ -71,17 +73,27 @@ def _missing(group: str, name: str, runs: Sequence[RunSummary]) -> str:
     """No run has this parameter or metric: what is it called?"""
     from difflib import get_close_matches
 
-    names = [
-        f"{kind}.{known}"
-        for kind in ("metrics", "params")
-        for run in runs
-        for known in cast("dict[str, object]", getattr(run, kind))
-    ]
-    same = [known for known in names if known.partition(".")[2] == name]
-    close = same or get_close_matches(f"{group}.{name}", names, 1)
+    known = {kind: _names(kind, runs) for kind in ("metrics", "params", "git")}
+    by_lower: dict[str, str] = {}
+    for kind in sorted(known, key=lambda kind: kind != group):
+        for each in known[kind]:
+            by_lower.setdefault(each.lower(), f"{kind}.{each}")
+    close = get_close_matches(name.lower(), by_lower, 1)
     if close:
-        return f"no run has {group}.{name}; did you mean {close[0]}?"
+        return f"no run has {group}.{name}; did you mean {by_lower[close[0]]}?"
     saved = any(ref.startswith(CHECKPOINTS) for run in runs for ref in run.outputs)
     if group == "metrics" and saved:
         return f"no run has metrics.{name}; those of a checkpoint count once log_metrics has them"
-    return f"no run has {group}.{name}"
+    there = known.get(group)
+    return f"no run has {group}.{name}" + (f"; {group} here: {_listed(there)}" if there else "")
+
+
+def _names(group: str, runs: Sequence[RunSummary]) -> list[str]:
+    """The names that `runs` have in a group, each once."""
+    if group == "git":
+        return list(GitState.__struct_fields__)
+    return list(dict.fromkeys(name for run in runs for name in getattr(run, group)))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_LISTED]) + (", …" if len(names) > _MOST_LISTED else "")

@@ -16,11 +16,13 @@ class Order(NamedTuple):
 
 
 def parse_order(text: str) -> Order:
-    """The order that ``FIELD``, ``FIELD:asc`` or ``FIELD:desc`` spells.
+    """The order that ``FIELD``, ``FIELD:asc``, ``FIELD:desc`` or ``-FIELD`` spells.
 
     Raises:
         QueryError: It is none of these, or the field is unknown.
     """
+    if text.startswith("-"):
+        return Order(parse_field(text[1:]), descending=True)
     field, _, way = text.rpartition(":") if text.endswith((":asc", ":desc")) else (text, "", "asc")
     return Order(parse_field(field), way == "desc")
 

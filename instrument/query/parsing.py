@@ -9,6 +9,7 @@ from instrument.query.conditions import (
     COMPARING,
     FIELDS,
     GROUPS,
+    SEED,
     All,
     Comparison,
     Condition,
@@ -17,12 +18,14 @@ from instrument.query.conditions import (
     Operator,
     Some,
 )
+from instrument.vocabulary import GitState
 
 MAX_EXPRESSION: Final = 4096
 MAX_DIGITS: Final = 100
 MAX_LISTED: Final = 100
 _MAX_DEPTH: Final = 50
 """Far below Python's own limit."""
+_PLAIN: Final = (*FIELDS, SEED)
 _TIME_FIELDS: Final = ("started_at", "ended_at")
 _CONSTANTS: Final[dict[str, Operand]] = {"true": True, "false": False, "null": None}
 
@@ -193,13 +196,13 @@ class _Parser:
         group, dot, name = token.text.partition(".")
         if token.kind == "quoted":
             return f"{group}.{self._take().text.partition('.')[2][1:-1]}"
-        if token.kind == "word" and (token.text in FIELDS or (dot and name and group in GROUPS)):
+        if token.kind == "word" and (token.text in _PLAIN or (dot and name and group in GROUPS)):
             return self._take().text
         if token.kind != "word":
             self._fail("expected a field such as params.lr or state")
         raise QueryError(
-            f"unknown field {token.text!r}; {_meant(token.text)} Else use git.NAME or one of "
-            + ", ".join(FIELDS),
+            f"unknown field {token.text!r}; {_meant(token.text)} Else use params.NAME, "
+            f"metrics.NAME, git.NAME or one of {', '.join(_PLAIN)}",
             self._expression,
             token.position,
         )
@@ -228,8 +231,9 @@ def _meant(word: str) -> str:
     group, dot, name = word.partition(".")
     if group in GROUPS:
         return f"write {group}.NAME, one of them."
+    known = (*_PLAIN, *(f"git.{known}" for known in GitState.__struct_fields__))
+    close = [each for each in known if each.partition(".")[2] == word]
     if dot and name:
         close = [f"{known}.{name}" for known in get_close_matches(group, GROUPS, 1)]
-    else:
-        close = get_close_matches(word, FIELDS, 1, cutoff=0.75)
+    close = close or get_close_matches(word, known, 1, cutoff=0.75)
     return f"did you mean {close[0] if close else f'metrics.{word} or params.{word}'}?"

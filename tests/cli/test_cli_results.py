@@ -28,6 +28,7 @@ def ids(cli: Cli, *arguments: str) -> list[str]:
 def test_runs_stand_in_the_order_that_is_asked_for(cli: Cli) -> None:
     assert ids(cli, "--sort", "metrics.acc") == ["aaaa", "bbbb", "dddd", "cccc"]
     assert ids(cli, "--sort", "metrics.acc:desc", "--limit", "1") == ["bbbb"]
+    assert ids(cli, "--sort", "-metrics.acc") == ["bbbb", "aaaa", "dddd", "cccc"]
     assert ids(cli, "--sort", "params.lr:desc")[0] == "bbbb"
     assert ids(cli, "--sort", 'metrics."val acc":desc')[:2] == ["bbbb", "aaaa"]
     listed = cli("runs", "list", "--sort", "metrics.acc:desc", "--limit", "1").out.splitlines()
@@ -55,6 +56,20 @@ def test_columns_are_those_that_are_asked_for(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("three")
+def test_columns_in_json_are_those_alone(cli: Cli) -> None:
+    columns = "id,params.lr,metrics.acc,seeds.seed,command"
+    where = "seeds.seed == 42 and params.lr == 0.2"
+    newest = cli("runs", "list", "--json", "--columns", columns, "--where", where).json[0]
+    assert newest == {
+        "id": "dddd-run",
+        "params.lr": 0.2,
+        "metrics.acc": None,
+        "seeds.seed": 42,
+        "command": ["python", "train.py"],
+    }
+
+
+@pytest.mark.usefixtures("three")
 @pytest.mark.parametrize(
     ("where", "hint"),
     [
@@ -65,6 +80,9 @@ def test_columns_are_those_that_are_asked_for(cli: Cli) -> None:
         ("name == 5", "name is a text here and is compared with a number"),
         ("metrics.acx > 0", "no run has metrics.acx; did you mean metrics.acc?"),
         ("metrics.lr > 0 and name == 'x'", "no run has metrics.lr; did you mean params.lr?"),
+        ("metrics.ACC > 0", "no run has metrics.ACC; did you mean metrics.acc?"),
+        ("metrics.n > 0", "no run has metrics.n; metrics here: "),
+        ("git.comit == 'a'", "no run has git.comit; did you mean git.commit?"),
     ],
 )
 def test_an_empty_search_says_why_it_can_find_nothing(cli: Cli, where: str, hint: str) -> None:

@@ -72,7 +72,8 @@ def test_list_says_that_there_are_more_than_it_shows(cli: Cli, writer: Writer) -
         writer.run(f"run-number-{index:02}")
     result = cli("runs", "list")
     assert len(result.out.splitlines()) == 51
-    assert "--limit" in result.err
+    assert "the newest 50; --limit N" in result.err
+    assert "the first 50; --limit N" in cli("runs", "list", "--sort", "name").err
     assert len(cli("runs", "list", "--json").json) == 51
 
 
@@ -120,6 +121,13 @@ def test_diff_does_not_call_the_same_what_neither_run_recorded(cli: Cli) -> None
     *_, same, nothing = cli("runs", "diff", *runs).out.splitlines()
     assert same == "same: environment"
     assert nothing == "nothing recorded: params, metrics, git, inputs, models, data, outputs, seeds"
+
+
+def test_diff_of_three_says_what_puts_many_side_by_side(cli: Cli) -> None:
+    refused = cli("runs", "diff", "aaaa", "bbbb", "cccc")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("error: 3 runs are given, and two are compared")
+    assert "runs list --columns" in refused.err
 
 
 def test_diff_names_what_differs_down_to_package_versions(cli: Cli, writer: Writer) -> None:

@@ -18,6 +18,7 @@ RUN = RunSummary(
     git=GitState(commit="abc", branch="main", dirty=True),
     command=("python", "train.py", "--alpha", "0.01"),
     data=[{"reader": "read_csv", "requested": "iris.csv", "digest": "sha256:4f6ae1" + "0" * 58}],
+    seeds={"seed": 7},
     started_at=datetime(2026, 11, 21, 10, 30, tzinfo=UTC),
 )
 
@@ -51,6 +52,8 @@ RUN = RunSummary(
         ("models == null", True),
         ("started_at >= '2026-11-21 10' and started_at < '2026-11-21T11:00'", True),
         ("ended_at == null", True),
+        ("seeds.seed == 7", True),
+        ("seeds.seed == 8 or seeds.seed == null", False),
     ],
 )
 def test_conditions_mean_what_they_say(expression: str, met: bool) -> None:
@@ -73,6 +76,8 @@ def test_conditions_mean_what_they_say(expression: str, met: bool) -> None:
         ("metric.acc > 1", 1, "did you mean metrics.acc?"),
         ("stat == 'x'", 1, "did you mean state?"),
         ("acc == 1", 1, "did you mean metrics.acc or params.acc?"),
+        ("seed == 1", 1, "did you mean seeds.seed?"),
+        ("branch == 'main'", 1, "did you mean git.branch?"),
         ("params == 1", 1, "write params.NAME"),
         ("started_at > 'yesterday'", 14, "'yesterday' is no time"),
         ("ended_at < 2026", 12, "2026 is no time"),

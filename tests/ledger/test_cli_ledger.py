@@ -72,6 +72,7 @@ def test_who_put_the_store_back_to_an_older_copy_is_told_what_to_remove(
     ledger("verify")
     rolled_back = call("--store", backup, "verify")
     assert rolled_back.code == 1
+    assert "Two copies of a store that are both used look so, too" in rolled_back.out
     (way_out,) = re.findall(r"If the store was rightly put back .*, remove (.*)\.", rolled_back.out)
     Path(way_out).unlink()
     assert call("--store", backup, "verify").code == 0

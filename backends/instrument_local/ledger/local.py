@@ -303,7 +303,11 @@ class LocalLedger:
         if seen is not None:
             checkpoint, content, path = seen
             source = f"the checkpoint that this user saw on {content.at}"
-            way_out = f"If the store was rightly put back to an older copy, remove {path}."
+            way_out = (
+                "Two copies of a store that are both used look so, too: go on with one, and bring "
+                "what the other recorded by `instrument export` and `instrument import`. If the "
+                f"store was rightly put back to an older copy, or copied so, remove {path}."
+            )
             found.append(Anchor(checkpoint, source, way_out))
         return found
 
