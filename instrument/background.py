@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from instrument import crew
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.guard import Guard, one_line
 from instrument.identity import Identity
@@ -62,7 +63,7 @@ class Background:
         self._reading: CodeReading | None = None
         self._code: CodeCaptured | None = None
         self._unasked: Exception | None = None
-        self._thread: threading.Thread | None = None
+        self._task: crew.Task | None = None
         self._sampler: Sampler | None = None
         self._ending = threading.Event()
 
@@ -120,7 +121,7 @@ class Background:
         """
         self._ending.set()
         guard = self._recording.guard
-        if self._thread is not None and not self._wait_for(self._thread, records, deadline):
+        if self._task is not None and not self._wait_for(self._task, records, deadline):
             reason = (
                 "the store does not answer"
                 if records.spool
@@ -134,10 +135,10 @@ class Background:
                 self._sampler.stop(left_until(deadline))
 
     def _run(self, work: Callable[[], None], doing: str) -> None:
-        self._thread = self._start(work, doing, "instrument-capture")
+        self._task = self._start(work, doing, "instrument-capture")
 
-    def _start(self, work: Callable[[], None], doing: str, name: str) -> threading.Thread | None:
-        """A thread that is at work; None where the system gives no more of them."""
+    def _start(self, work: Callable[[], None], doing: str, name: str) -> crew.Task | None:
+        """A thread of ours at work; None where the system gives no more of them."""
 
         def run() -> None:
             try:
@@ -146,10 +147,11 @@ class Background:
             except BaseException as error:  # whatever it is, it is not the user's
                 self._failed(doing, error)
 
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        with self._recording.guard.protect(doing):
-            thread.start()
-        return thread if thread.ident is not None else None
+        try:
+            return crew.begin(run, name)
+        except (RuntimeError, MemoryError) as error:
+            self._recording.guard.problem(doing, error)
+            return None
 
     def _failed(self, doing: str, error: BaseException) -> None:
         try:
@@ -157,19 +159,19 @@ class Background:
         except BaseException as raised:  # in a strict run
             self.error = raised
 
-    def _wait_for(self, thread: threading.Thread, records: Records, deadline: float) -> bool:
+    def _wait_for(self, task: crew.Task, records: Records, deadline: float) -> bool:
         """Until it is done, the deadline is over, or the store turns out to hang."""
-        thread.join(_GLANCE_SECONDS)
-        if thread.is_alive():
+        task.join(_GLANCE_SECONDS)
+        if task.is_alive():
             records.flush()
-        while thread.is_alive() and not records.spool and time.monotonic() < deadline:
-            thread.join(_GLANCE_SECONDS)
-        return not thread.is_alive()
+        while task.is_alive() and not records.spool and time.monotonic() < deadline:
+            task.join(_GLANCE_SECONDS)
+        return not task.is_alive()
 
     def _capture(self, records: Records) -> None:
         guard = self._recording.guard
         reading = self._reading
-        code: threading.Thread | None = None
+        code: crew.Task | None = None
         with guard.protect("keep the code"):
             if reading is not None and not reading.is_whole():
                 # In a thread of its own: when it hangs it holds up nothing else.

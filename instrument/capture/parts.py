@@ -1,12 +1,12 @@
 """One part of the environment at a time: guarded, limited in time and size, told how it went."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from instrument import crew
 from instrument.canonical import to_plain
 from instrument.guard import one_line
 from instrument.overhead import helping
@@ -87,14 +87,13 @@ def _in_time(name: str, work: Callable[[], None], limit_seconds: float) -> _Answ
         return None, "skipped", "the time for the whole snapshot was used up"
     if name in _hanging and _hanging[name].is_alive():
         return None, "timed_out", "an earlier attempt still hangs"
-    thread = threading.Thread(target=helping(work), name=f"instrument-{name}", daemon=True)
     try:
-        thread.start()
-    except RuntimeError as error:  # no more threads, or the interpreter is going down
+        task = crew.begin(helping(work), f"instrument-{name}")
+    except (RuntimeError, MemoryError) as error:  # or the interpreter is going down
         return None, "failed", one_line(error)
-    thread.join(limit_seconds)
-    if thread.is_alive():
-        _hanging[name] = thread
+    task.join(limit_seconds)
+    if task.is_alive():
+        _hanging[name] = task
     return None, "timed_out", f"not done in {limit_seconds:g} s"
 
 
@@ -138,4 +137,4 @@ def _fitting(entries: Iterable[tuple[Any, Any]], limit_bytes: int) -> Iterable[t
         yield key, value
 
 
-_hanging: dict[str, threading.Thread] = {}
+_hanging: dict[str, crew.Task] = {}

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -74,7 +75,18 @@ class Workplace:
         return stores / script / tracker.replace(":", ".")
 
     def wipe(self, script: str, tracker: str) -> None:
-        """Empty a store, and wait until the disk is idle."""
+        """Empty a store, and wait until the disk is idle.
+
+        What was in it is moved aside. For minutes after many files were deleted ext4 looks at each
+        of them whenever a file is made, and that takes ten times as long.
+        """
+        store = self.store(script, tracker)
+        if store.exists():
+            store.rename(Path(tempfile.mkdtemp(dir=self.directory)) / "old")
+        os.sync()
+
+    def delete(self, script: str, tracker: str) -> None:
+        """As `wipe`, for a store that takes much space."""
         shutil.rmtree(self.store(script, tracker), ignore_errors=True)
         os.sync()
 

@@ -42,7 +42,7 @@ def _measure_tree(place: Workplace, entrant: Entrant) -> Numbers:
 def _first_and_again(
     place: Workplace, entrant: Entrant, path: Path, change: Path | None
 ) -> Numbers:
-    """A command that remembers nothing is run once. What was stored is deleted."""
+    """A command that remembers nothing is run once."""
     place.wipe("artifact", entrant.label)
     first = _log(place, entrant, path)
     numbers = {
@@ -57,7 +57,8 @@ def _first_and_again(
         numbers["again_s"] = again["done_seconds"]
         numbers["again_call_s"] = again["call_seconds"]
     numbers["disk"] = _stored_bytes(place, entrant) / _size(path)
-    place.wipe("artifact", entrant.label)
+    if change is None:
+        place.delete("artifact", entrant.label)
     return numbers
 
 

@@ -32,7 +32,7 @@ def _make(place: Workplace, environment: str, tracker: str, count: str) -> None:
     if made.exists() and made.read_text() == wanted:
         return
     print(f"\nmaking {wanted.strip()}", file=sys.stderr)
-    place.wipe("find_runs", tracker)
+    place.delete("find_runs", tracker)
     place.run(environment, "find_runs", tracker, "make", count)
     os.sync()
     made.write_text(wanted)
