@@ -126,9 +126,13 @@ def _picked(run: RunSummary, fields: Sequence[str]) -> dict[str, object]:
 
 def _say_hints(store: Store, condition: "Condition") -> None:
     """Tell why nothing was found, where the condition shows it."""
-    from instrument.query.hints import hints
+    from instrument.query import Comparison
+    from instrument.query.hints import fields_of, hints
 
-    for hint in hints(condition, store.runs(limit=_MOST_FOR_HINTS)):
+    known = [*store.runs(limit=_MOST_FOR_HINTS)]
+    for field in fields_of(condition):  # what only older runs have
+        known += store.runs(Comparison(field, "!=", None), 1)
+    for hint in hints(condition, known):
         say(f"hint: {visible(hint)}")
 
 

@@ -31,6 +31,17 @@ def hints(condition: Condition, runs: Sequence[RunSummary]) -> list[str]:
             return [hint] if hint else []
 
 
+def fields_of(condition: Condition) -> set[str]:
+    """The fields that `condition` asks for."""
+    match condition:
+        case All(conditions) | Some(conditions):
+            return {field for part in conditions for field in fields_of(part)}
+        case Not(inner):
+            return fields_of(inner)
+        case Comparison():
+            return {condition.field}
+
+
 def order_hint(field: str, runs: Sequence[RunSummary]) -> str | None:
     """Why an order by `field` sorts nothing: no run has it."""
     group, dot, name = field.partition(".")

@@ -8,7 +8,9 @@ from cli.support import Cli, Writer
 
 import instrument
 from instrument import ExperimentContext
+from instrument.cli import runs as listing
 from instrument.errors import QueryError
+from instrument.query import parse
 
 
 @pytest.fixture
@@ -92,6 +94,22 @@ def test_an_empty_search_says_why_it_can_find_nothing(cli: Cli, where: str, hint
     in_json = cli("runs", "list", "--json", "--where", where)
     assert in_json.json == []
     assert f"hint: {hint}" in in_json.err
+
+
+def test_what_only_an_old_run_has_is_not_told_as_missing(
+    three: Writer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(listing, "_MOST_FOR_HINTS", 1)
+    listing._say_hints(three.store, parse("metrics.acc > 1 or metrics.nosuch > 1"))
+    [hint] = capsys.readouterr().err.splitlines()
+    assert hint.startswith("hint: no run has metrics.nosuch; metrics here: ")
+
+
+def test_a_copy_makes_the_directories_that_it_needs(cli: Cli, writer: Writer) -> None:
+    writer.artifact("model", b"weights")
+    assert cli("artifacts", "get", "model", "-o", "new/deep/").code == 0
+    assert Path("new/deep/model.bin").read_bytes() == b"weights"
+    assert "lacks are made" in cli("artifacts", "get", "--help").out
 
 
 @pytest.mark.usefixtures("three")
