@@ -102,8 +102,12 @@ def _accept_any_text() -> None:
 
 
 def _usage(error: click.UsageError) -> str:
-    """How the command is used, where an option that it lacks was given."""
-    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+    """How the command is used, where it was given an option or a command that it lacks."""
+    if error.ctx is None:
+        return ""
+    if isinstance(error.ctx.command, click.Group) and error.message.startswith("No such command"):
+        return f"; it has {', '.join(error.ctx.command.list_commands(error.ctx))}"
+    if not isinstance(error, click.NoSuchOption):
         return ""
     pieces = error.ctx.command.collect_usage_pieces(error.ctx)
     return f"; usage: {' '.join([error.ctx.command_path, *pieces])}"

@@ -31,6 +31,13 @@ def test_an_option_that_a_command_lacks_is_answered_by_how_it_is_used(cli: Cli) 
     assert line.endswith("; usage: instrument artifacts log [OPTIONS] NAME PATH")
 
 
+@pytest.mark.parametrize(("group", "has"), [("runs", "calls, cells"), ("", "run, runs, artifacts")])
+def test_a_command_that_is_none_is_answered_by_those_there_are(
+    cli: Cli, group: str, has: str
+) -> None:
+    assert f"--help` tells how; it has {has}, " in only_line(cli(*group.split(), "rename"), 2)
+
+
 def test_latest_in_an_empty_store(cli: Cli) -> None:
     assert "there is no store" in only_line(cli("runs", "show", "latest"), 3)
 
