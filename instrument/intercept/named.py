@@ -1,5 +1,6 @@
 """What a run has said of artifacts, and which of them it was seen to read: what makes parents."""
 
+import threading
 import weakref
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -44,7 +45,9 @@ class Named:
         self._used: dict[str, _Since] = {}
         self._logged: dict[str, _Since] = {}
         self.recognised: dict[str, ArtifactVersion] = {}
-        self._logged_files: defaultdict[str, dict[str, _Since]] = defaultdict(dict)
+        self._logged_files: defaultdict[str, list[_Since]] = defaultdict(list)
+        self._unlisted: list[_Since] = []
+        self._listing = threading.RLock()
         self._read: dict[str, _Read] = {}
         self._found: dict[str, _Found] = {}
         self.doubted: set[str] = set()
@@ -55,9 +58,9 @@ class Named:
 
     def logs(self, version: ArtifactVersion) -> None:
         """The run has logged `version`, which may have been there."""
-        since = self._logged.setdefault(version.ref, _Since(version, datetime.now(UTC)))
-        for digest in {file.digest for file in version.files}:
-            self._logged_files[digest][version.ref] = since
+        since = _Since(version, datetime.now(UTC))
+        if self._logged.setdefault(version.ref, since) is since:
+            self._unlisted.append(since)
 
     def reads(self, content: ContentIdentified, began: datetime) -> None:
         """The run has loaded or read `content`, whose digest is known; the first time counts."""
@@ -85,13 +88,22 @@ class Named:
             digest: Of what was read.
             read: What was read.
         """
-        logged = list(self._logged_files.get(read.content.files[0].digest, {}).values())
+        logged = self._logged_with(read.content.files[0].digest)
         known = len(logged), len(self._used), len(self.recognised)
         found = self._found.get(digest)
         if found is None or found.known != known:
             version = self._find(logged, read) if logged else None
             found = self._found[digest] = _Found(known, version)
         return found.version
+
+    def _logged_with(self, digest: str) -> list[_Since]:
+        """What was logged with such a file; large trees are listed when this is asked."""
+        with self._listing:
+            while self._unlisted:
+                since = self._unlisted.pop(0)
+                for each in {file.digest for file in since.version.files}:
+                    self._logged_files[each].append(since)
+            return list(self._logged_files.get(digest, ()))
 
     def _find(self, logged: list[_Since], read: _Read) -> ArtifactVersion | None:
         used = [version for version, _ in list(self._used.values())]
