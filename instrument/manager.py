@@ -110,7 +110,7 @@ class ArtifactManager:
         return Artifact(self._store, self._resolved(given.reference(name), version))
 
     def get_lineage(self, reference: str) -> dict[str, tuple[str, ...]]:
-        """What an artifact was made from, all the way up.
+        """What an artifact was made from by all runs that logged it, all the way up.
 
         Returns:
             For the artifact and each of its ancestors, nearest first, the references of its
@@ -120,15 +120,13 @@ class ArtifactManager:
             UsageError: `reference` is not ``name``, ``name:vN`` or ``name:alias``.
             NotFoundError: There is no such artifact, or an ancestor is missing from the store.
         """
+        from instrument.lineage.parents import lineage_of
+
         store = self.store
-        first = store.resolve(parse_reference(reference))
-        lineage = {first.ref: first.parents}
-        waiting = list(first.parents)
-        for parent in waiting:
+        lineage = lineage_of(store, store.resolve(parse_reference(reference)))
+        for parent in (each for parents in lineage.values() for each in parents):
             if parent not in lineage:
-                version = store.resolve(parse_reference(parent))
-                lineage[parent] = version.parents
-                waiting += version.parents
+                store.resolve(parse_reference(parent))  # raises what is wrong with it
         return lineage
 
     def list_artifacts(self, name: str | None = None) -> list[ArtifactVersion]:

@@ -170,7 +170,8 @@ class ArtifactVersion(msgspec.Struct, frozen=True, kw_only=True):
         run_id: The run that logged it; None when it was logged outside a run.
         created_at: When the version was made, UTC.
         aliases: Aliases that point here now.
-        parents: References of the versions it was made from.
+        parents: References of the versions it was made from when it was first logged. Runs that
+            log it again may tell of others: `RunSummary.logged_again`.
         metadata: What the user said about it.
         origin: ``<store id>/<name:vN>`` of the version that an import brought; None for one that
             was made here.

@@ -1,9 +1,11 @@
 """The page of ``instrument artifacts show``."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from instrument.cli.output import facts, section, table, text
 from instrument.cli.words import ago, listed, moment, size, value_text
+from instrument.errors import InstrumentError
 from instrument.protocols import Store
 from instrument.protocols.upkeep import HasUpkeep
 from instrument.vocabulary import ArtifactVersion
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 _MOST_FILES = 50
 
 
-def artifact_page(store: Store, version: ArtifactVersion) -> "Group":
-    """Everything about `version`."""
+def artifact_page(store: Store, version: ArtifactVersion, parents: Sequence[str]) -> "Group":
+    """Everything about `version`, which was made from `parents`."""
     from rich.console import Group
     from rich.text import Text
 
@@ -23,7 +25,7 @@ def artifact_page(store: Store, version: ArtifactVersion) -> "Group":
         ("type", version.type + (f", written as {version.format}" if version.format else "")),
         ("made", f"{moment(version.created_at)} ({ago(version.created_at)})"),
         ("by run", version.run_id or "none: it was logged by hand"),
-        ("made from", listed(version.parents) or "-"),
+        ("made from", listed(parents) or "-"),
         *([("imported", f"from {version.origin}")] if version.origin else []),
         ("aliases", listed(version.aliases) or "-"),
         ("size", size(version.size_bytes)),
@@ -43,7 +45,11 @@ def _collected(store: Store, version: ArtifactVersion) -> list[tuple[str, str]]:
     gone = [file.digest for file in version.files if not store.contains(file.digest)]
     if not gone or not isinstance(store, HasUpkeep):
         return []
-    event = store.upkeep.dropped_objects().get(gone[0])
+    try:
+        event = store.upkeep.dropped_objects().get(gone[0])
+    except InstrumentError:
+        damaged = ("ledger", "damaged: `instrument verify` says how")
+        return [("bytes", _obituary(store, gone[0])), damaged]
     if event is None:
         return []
     which = "" if len(gone) == len(version.files) else f"{len(gone)} files, "
@@ -51,6 +57,15 @@ def _collected(store: Store, version: ArtifactVersion) -> list[tuple[str, str]]:
     why = f", because {event.why}" if event.why else ""
     told = f"{which}{moment(event.at)} by {who}, by the rules {event.rule}{why}"
     return [("collected", told)]
+
+
+def _obituary(store: Store, digest: str) -> str:
+    """What the store knows of bytes that it lacks."""
+    try:
+        store.open(digest).close()
+    except InstrumentError as error:
+        return str(error)
+    return "here again"
 
 
 def _files(store: Store, version: ArtifactVersion) -> "RenderableType":

@@ -14,7 +14,7 @@ from instrument.errors import NotFoundError
 from instrument.protocols import Store
 from instrument.protocols.upkeep import HasUpkeep
 from instrument.summary import RunSummary
-from instrument.vocabulary import ArtifactVersion
+from instrument.summary.parentage import made_from
 
 NodeKind: TypeAlias = Literal["artifact", "run"]
 EdgeKind: TypeAlias = Literal["used", "made", "logged again", "derived"]
@@ -163,13 +163,18 @@ def build_graph(store: Store) -> Graph:
     (but for what was itself derived from the version, in a run that logs it again).
     """
     graph = Graph()
-    for version in store.artifacts():
-        _add_version(graph, version)
-    runs = store.runs()
+    versions, runs = list(store.artifacts()), store.runs()
+    for each in versions:
+        ref, maker = each.ref, each.run_id
+        graph.add(Node(id=ref, kind="artifact", type=each.type, name=each.name, maker=maker))
+    for ref, parents in made_from(versions, runs).items():
+        for parent in parents:
+            graph.connect(graph.refer(parent, "artifact"), graph.refer(ref, "artifact"))
+    for each in versions:
+        if each.run_id is not None:
+            graph.connect(graph.refer(each.run_id, "run"), each.ref)
     for run in runs:
         _add_run(graph, run)
-    for run in reversed(runs):  # the oldest first
-        _add_parents(graph, run)
     _add_removed_runs(graph, store)
     return graph
 
@@ -182,38 +187,9 @@ def _add_removed_runs(graph: Graph, store: Store) -> None:
             graph.add(Node(id=run_id, kind="run", state="DELETED"))
 
 
-def _add_version(graph: Graph, version: ArtifactVersion) -> None:
-    ref, maker = version.ref, version.run_id
-    graph.add(Node(id=ref, kind="artifact", type=version.type, name=version.name, maker=maker))
-    for parent in version.parents:
-        graph.connect(graph.refer(parent, "artifact"), version.ref)
-    if version.run_id is not None:
-        graph.connect(graph.refer(version.run_id, "run"), version.ref)
-
-
 def _add_run(graph: Graph, run: RunSummary) -> None:
     graph.add(Node(id=run.id, kind="run", name=run.name, state=str(run.state)))
     for ref in run.inputs:
         graph.connect(graph.refer(ref, "artifact"), run.id)
     for ref in run.outputs:
         graph.connect(run.id, graph.refer(ref, "artifact"))
-
-
-def _add_parents(graph: Graph, run: RunSummary) -> None:
-    """What `run` made versions from that others had made from something else."""
-    for ref, parents in run.logged_again.items():
-        for parent in parents:
-            if not _comes_from(graph, graph.refer(parent, "artifact"), ref):
-                graph.connect(parent, graph.refer(ref, "artifact"))
-
-
-def _comes_from(graph: Graph, ref: str, source: str) -> bool:
-    """Whether the version `ref` is `source`, or was derived from it."""
-    seen = {ref}
-    for each in (waiting := [ref]):
-        if each == source:
-            return True
-        found = {node for node in graph.before(each) if graph.node(node).kind == "artifact"}
-        waiting += found - seen
-        seen |= found
-    return False

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.support import call
 
-from instrument import ExperimentContext
+from instrument import ArtifactManager, ExperimentContext
 from instrument.clock import SystemClock
 from instrument.lineage import LineageTracker, build_graph, render, validate
 from instrument.records import ArtifactLogged
@@ -68,6 +69,24 @@ def test_what_is_logged_again_with_the_same_words_is_told_as_it_was() -> None:
     assert run.store.run(run.id).logged_again == {}
 
 
+def test_every_face_tells_the_same_lineage() -> None:
+    for weight in (1, 2):
+        _evaluated(weight)
+    with _run() as run:
+        run.log_artifact("report", data="good", parent_artifacts=["scores"])
+    parents = {
+        "report:v1": ("scores:v1",),
+        "scores:v1": ("model:v1", "model:v2"),
+        "model:v1": (),
+        "model:v2": (),
+    }
+    assert ArtifactManager().get_lineage("report") == parents
+    assert LineageTracker.from_store().get_ancestors("report:v1") == [*parents][1:]
+    assert "model:v1, model:v2" in call("artifacts", "show", "scores").out
+    shown = call("artifacts", "show", "scores", "--json").json
+    assert (shown["parents"], shown["made_from"]) == (["model:v1"], ["model:v1", "model:v2"])
+
+
 def test_secrets_in_metadata_of_content_that_is_there_are_removed_from_the_record() -> None:
     _evaluated(1)
     run = _evaluated(1, metadata={"api_key": "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"})
@@ -98,6 +117,7 @@ def test_no_version_comes_from_itself_or_from_what_was_made_of_it() -> None:
     assert tracker.get_ancestors("fit:v1") == ["data:v1"]
     assert tracker.get_ancestors("data:v1") == []
     assert tracker.validate_lineage()["is_valid"]
+    assert ArtifactManager().get_lineage("fit") == {"fit:v1": ("data:v1",), "data:v1": ()}
 
 
 def test_lineage_leads_on_in_another_store_under_the_names_of_there(tmp_path: Path) -> None:

@@ -123,6 +123,13 @@ def test_what_was_collected_says_so_everywhere(store: LocalStore, cli: Cli, tmp_
         path.unlink()
         path.write_bytes(b"damaged")
     assert {each["collected"] for each in cli("artifacts", "list", "--json").json} == {None}
+    (entries,) = Path(store.location, "ledger/entries").iterdir()
+    entries.write_bytes(b"damaged" + entries.read_bytes())
+    page = cli("artifacts", "show", "ckpt:v3")
+    words = " ".join(page.out.split())
+    assert (page.code, page.err) == (0, "")
+    assert "disk full; to log the same content again brings it back" in words
+    assert "ledger damaged: `instrument verify` says how" in words
 
 
 def test_policies_of_the_project(store: LocalStore, cli: Cli) -> None:

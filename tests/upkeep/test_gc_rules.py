@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from upkeep.keeping import (
     add_run,
@@ -120,6 +121,23 @@ def test_parents_go_unless_they_are_asked_for(store: LocalStore) -> None:
     grow_old(store)
     assert subjects(store.upkeep.plan(scope(keep=["alias=latest"]))) == ["chain:v1", "chain:v2"]
     assert subjects(store.upkeep.plan(scope(keep=["alias=latest"], keep_parents=True))) == []
+
+
+def test_parents_are_those_of_every_run_that_logged_it_but_for_what_came_of_it(
+    store: LocalStore,
+) -> None:
+    for name in ("first", "second"):
+        add_version(store, name, name.encode(), run=run_id(1))
+    scores = add_version(store, "scores", b"1.0", run=run_id(1), parents=("first:v1",))
+    plot = add_version(store, "plot", b"plot", run=run_id(1), parents=("scores:v1",))
+    add_run(store, 1, logged(scores), logged(plot))
+    again = ("second:v1", "plot:v1")
+    add_run(store, 2, msgspec.structs.replace(logged(scores), again=True, parents=again))
+    store.tag(parse_reference("scores"), "kept", AT)
+    grow_old(store)
+    for keep_parents, going in ((False, ["first:v1", "second:v1", "plot:v1"]), (True, ["plot:v1"])):
+        plan = store.upkeep.plan(scope(keep=["tagged"], keep_parents=keep_parents))
+        assert sorted(map(str, subjects(plan))) == sorted(going)
 
 
 def test_an_object_goes_with_the_last_who_needs_it(store: LocalStore) -> None:

@@ -4,12 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from instrument.naming import LATEST
 from instrument.protocols.upkeep import CAPTURE, Keep, Policy
 from instrument.query import Condition, matches
 from instrument.summary import RunSummary
+from instrument.summary.parentage import made_from
 from instrument.vocabulary import ArtifactVersion
 from instrument_local.upkeep.references import RunReferences, digests_of
 
@@ -24,7 +26,6 @@ class Item(NamedTuple):
         maker: The run that made it first; None for what was logged by hand.
         digests: Its objects.
         aliases: Aliases of the version, or of what the run made.
-        parents: What it was made from.
         metrics: Metrics that were given with it.
     """
 
@@ -34,7 +35,6 @@ class Item(NamedTuple):
     maker: str | None
     digests: frozenset[str]
     aliases: tuple[str, ...] = ()
-    parents: tuple[str, ...] = ()
     metrics: Mapping[str, object] = {}
 
 
@@ -61,6 +61,7 @@ class Catalogue:
         self.references = references
         self.held = held
         self.used = {ref for named in references.values() for ref in named.used}
+        self._versions = versions
         self.items = [*map(_of_version, versions), *self._captures(versions)]
         self.living = {*alive, *self.around(alive)}
 
@@ -69,6 +70,11 @@ class Catalogue:
         named = [self.references[run_id] for run_id in run_ids if run_id in self.references]
         refs = {ref for each in named for ref in (*each.logged, *each.used)}
         return refs | {item.subject for item in self.items if item.maker in run_ids}
+
+    @cached_property
+    def parents(self) -> Mapping[str, tuple[str, ...]]:
+        """What each version was made from, by all runs that logged it."""
+        return made_from(self._versions, self.runs.values())
 
     def metric(self, item: Item, name: str) -> float | None:
         """A metric that was given with the item, or the last of its run; None: it has none."""
@@ -145,7 +151,7 @@ def _without_parents(going: list[Item], catalogue: Catalogue) -> list[Item]:
     gone = {item.subject: item for item in going}
     waiting = [item for item in catalogue.items if item.subject not in gone]
     while waiting:
-        parents = waiting.pop().parents
+        parents = catalogue.parents.get(waiting.pop().subject, ())
         waiting += [gone.pop(parent) for parent in parents if parent in gone]
     return list(gone.values())
 
@@ -202,6 +208,5 @@ def _of_version(version: ArtifactVersion) -> Item:
         maker=version.run_id,
         digests=frozenset(digests_of(version)),
         aliases=version.aliases,
-        parents=version.parents,
         metrics=metrics if isinstance(metrics, dict) else {},
     )

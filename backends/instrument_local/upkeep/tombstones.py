@@ -1,10 +1,13 @@
 """What the ledger says of what was let go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from instrument.audit import Event, ObjectsDropped, RunDropped, RunSealed
+import msgspec
+
+from instrument.audit import Event, ObjectsDropped, RunDropped, RunSealed, decode_event
 from instrument.errors import InstrumentError
+from instrument_local.files import read_file
 from instrument_local.layout import Layout
 
 
@@ -15,8 +18,7 @@ def dropped_objects(layout: Layout) -> dict[str, ObjectsDropped]:
         IntegrityError: The ledger is damaged.
         StoreError: It cannot be read.
     """
-    dropped = (event for event in events(layout) if isinstance(event, ObjectsDropped))
-    return {digest: event for event in dropped for digest in event.digests}
+    return _by_digest(events(layout))
 
 
 def dropped_runs(layout: Layout) -> dict[str, RunDropped]:
@@ -32,14 +34,16 @@ def dropped_runs(layout: Layout) -> dict[str, RunDropped]:
 
 def obituary(layout: Layout, digest: str) -> str:
     """Why there is no object `digest`, and what can be done about it."""
-    with suppress(InstrumentError, OSError):
+    try:
         event = dropped_objects(layout).get(digest)
-        if event is not None:
-            return (
-                f"object {digest} was collected {in_words(event)}; to log the same content again "
-                "brings it back"
-            )
-    return f"there is no object {digest}"
+    except (InstrumentError, OSError):
+        event = _by_digest(_readable_events(layout)).get(digest)
+    if event is None:
+        return f"there is no object {digest}"
+    return (
+        f"object {digest} was collected {in_words(event)}; to log the same content again "
+        "brings it back"
+    )
 
 
 def in_words(event: ObjectsDropped | RunDropped) -> str:
@@ -54,3 +58,23 @@ def events(layout: Layout) -> Iterator[Event]:
     from instrument_local.ledger.local import LocalLedger
 
     return (entry.event for entry in LocalLedger(layout).entries())
+
+
+def _readable_events(layout: Layout) -> Iterator[Event]:
+    """The events that can be read, whatever else of the ledger is damaged."""
+    from instrument_local.ledger import pending
+    from instrument_local.ledger.log import Log
+
+    lines: list[bytes] = []
+    with suppress(OSError):
+        for block in Log(layout).blocks():
+            lines += read_file(block.path).splitlines()
+        lines += [each.line for each in sorted(pending.waiting(pending.paths(layout)))]
+    for line in lines:
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            yield decode_event(line)
+
+
+def _by_digest(found: Iterable[Event]) -> dict[str, ObjectsDropped]:
+    dropped = (event for event in found if isinstance(event, ObjectsDropped))
+    return {digest: event for event in dropped for digest in event.digests}
