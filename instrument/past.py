@@ -6,18 +6,22 @@ for point in instrument.metric_history("latest")["loss"]:
 """
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from instrument import registry, settings
 from instrument.canonical import float_from_plain
 from instrument.clock import SystemClock
+from instrument.errors import NotFoundError
 from instrument.guard import say
 from instrument.protocols import Store
 from instrument.protocols.sealing import changes
-from instrument.query import in_order, parse, parse_order
+from instrument.query import Comparison, in_order, parse, parse_order
 from instrument.records import Metrics
 from instrument.summary import RunSummary
+
+_MOST_SHOWN: Final = 5
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -62,13 +66,47 @@ def runs(
 
 
 def run(selector: str = "latest", *, store: str | Path | Store | None = None) -> RunSummary:
-    """The run whose id is or starts with `selector`, or the newest one for ``latest``.
+    """The run that `selector` means.
+
+    Args:
+        selector: Its id, or how that alone begins; ``latest`` for the newest run; or its name,
+            where no other run has it.
+        store: As for `runs`.
 
     Raises:
         NotFoundError: No run, or several.
         StoreError: The store cannot be read.
     """
-    return _opened(store).run(selector)
+    return selected(_opened(store), selector)
+
+
+def selected(store: Store, selector: str) -> RunSummary:
+    """`run`, of an open store.
+
+    Raises:
+        NotFoundError: No run, or several.
+    """
+    try:
+        return store.run(selector)
+    except NotFoundError:
+        found = named(store, selector)
+        if found is None:
+            raise
+        return found
+
+
+def named(store: Store, name: str) -> RunSummary | None:
+    """The one run of this name; None when there is none.
+
+    Raises:
+        NotFoundError: There are several.
+    """
+    found = store.runs(Comparison("name", "==", name), _MOST_SHOWN + 1) if name else []
+    if len(found) > 1:
+        more = ", …" if len(found) > _MOST_SHOWN else ""
+        ids = ", ".join(run.id for run in found[:_MOST_SHOWN])
+        raise NotFoundError(f"{name!r} is the name of several runs, use an id: {ids}{more}")
+    return found[0] if found else None
 
 
 def metric_history(
@@ -87,7 +125,7 @@ def metric_history(
         StoreError: The store cannot be read.
     """
     opened = _opened(store)
-    run_id = opened.run(selector).id
+    run_id = selected(opened, selector).id
     for change in changes(opened, run_id):
         say(f"warning: {change}")
     return history_of(opened, run_id)

@@ -10,8 +10,8 @@ from instrument.cli.output import say
 from instrument.cli.words import visible
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.naming import LATEST, parse_reference
+from instrument.past import named, selected
 from instrument.protocols import Store
-from instrument.query import Comparison
 from instrument.summary import RunSummary
 from instrument.vocabulary import ArtifactVersion
 
@@ -79,11 +79,8 @@ def find_run(store: Store, selector: str) -> RunSummary:
         NotFoundError: No run or several; the message says what to do next.
     """
     try:
-        return store.run(selector)
+        return selected(store, selector)
     except NotFoundError as error:
-        named = _named(store, selector)
-        if named is not None:
-            return named
         _tell_removal(store, selector)
         warn_if_unreadable(store)
         if "instrument runs list" in str(error) or selector == LATEST:
@@ -112,20 +109,6 @@ def warn_if_unreadable(store: Store) -> None:
             f"warning: damaged, and missing here: {', '.join(missing[:_MOST_SHOWN])}{more}; "
             "`instrument verify` tells more"
         )
-
-
-def _named(store: Store, name: str) -> RunSummary | None:
-    """The one run of this name; None when there is none.
-
-    Raises:
-        NotFoundError: There are several.
-    """
-    found = store.runs(Comparison("name", "==", name), _MOST_SHOWN + 1) if name else []
-    if len(found) > 1:
-        more = ", …" if len(found) > _MOST_SHOWN else ""
-        ids = ", ".join(run.id for run in found[:_MOST_SHOWN])
-        raise NotFoundError(f"{name!r} is the name of several runs, use an id: {ids}{more}")
-    return found[0] if found else None
 
 
 def _tell_removal(store: Store, run_id: str) -> None:
@@ -171,9 +154,9 @@ def find_subject(store: Store, selector: str) -> RunSummary | ArtifactVersion:
         try:
             return store.resolve(parse_reference(selector))
         except (NotFoundError, UsageError) as no_artifact:
-            named = _named(store, selector)
-            if named is not None:
-                return named
+            found = named(store, selector)
+            if found is not None:
+                return found
             raise NotFoundError(
                 f"{selector!r} is no run ({no_run}) and no artifact ({no_artifact})"
             ) from None

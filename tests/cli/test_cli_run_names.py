@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 from cli.support import Cli, Writer
 
+import instrument
+from instrument.errors import NotFoundError
+
 SCRIPT = (
     "from instrument import ExperimentContext\n"
     "with ExperimentContext(name={name!r}, tags=['inner']) as run:\n"
@@ -39,9 +42,12 @@ def test_a_name_of_one_run_stands_for_it_everywhere(
     assert cli("runs", "diff", "once", "run-b", "--json").json["a"] == "run-a"
     assert cli("verify", "once").code == 0
     assert cli("export", "once", "-o", tmp_path / "one.bundle").code == 0
+    assert instrument.run("once").id == "run-a"
     several = cli("runs", "show", "twice")
     assert several.code == 2
     assert "'twice' is the name of several runs, use an id: run-c, run-b" in several.err
+    with pytest.raises(NotFoundError, match="the name of several runs, use an id: run-c, run-b"):
+        instrument.metric_history("twice")
 
 
 def test_deletion_without_a_terminal_tells_the_way_out(cli: Cli, writer: Writer) -> None:
