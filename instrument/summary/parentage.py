@@ -29,9 +29,13 @@ def made_from(
         for parent in said
     }
     free = _on_no_circle(parents, again) if again else set()
+    made_of: dict[str, set[str]] = {}  # as far as it was looked for
     for ref, parent in again:
-        if ref in free or parent in free or not _comes_from(parent, ref, parents, free):
+        own = made_of.setdefault(ref, {ref})
+        if ref in free or parent in free or not _comes_from(parent, own, parents, free):
             parents.setdefault(ref, {})[parent] = None
+        else:
+            own.add(parent)
     return {ref: tuple(found) for ref, found in parents.items()}
 
 
@@ -53,12 +57,12 @@ def _on_no_circle(
 
 
 def _comes_from(
-    ref: str, source: str, parents: Mapping[str, Collection[str]], free: set[str]
+    ref: str, sources: set[str], parents: Mapping[str, Collection[str]], free: set[str]
 ) -> bool:
-    """Whether the version `ref` is `source`, or was made from it; nothing that is `free` was."""
+    """Whether `ref` is one of `sources`, or was made from one; nothing that is `free` was."""
     seen = {ref}
     for each in (waiting := [ref]):
-        if each == source:
+        if each in sources:
             return True
         found = [up for up in parents.get(each, ()) if up not in seen and up not in free]
         waiting += found
