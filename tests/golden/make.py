@@ -87,6 +87,11 @@ def main() -> None:
         sys.exit(f"{path} is there, and what was released never changes")
     with unittest.mock.patch("uuid.uuid4", return_value=STORE_ID):
         fill(path)
+    tidy(path)
+
+
+def tidy(path: Path) -> None:
+    """Leave what git is to keep."""
     for name in ("tmp", "open", "maintenance"):
         shutil.rmtree(path / name, ignore_errors=True)
     (path / ".gitignore").unlink()  # it would keep git from keeping the rest
