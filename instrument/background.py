@@ -16,7 +16,7 @@ from instrument import crew
 from instrument.capture.code import CodeReading, begin_code, code_directory
 from instrument.guard import Guard, one_line
 from instrument.identity import Identity
-from instrument.overhead import Overhead
+from instrument.overhead import Overhead, cpu_used
 from instrument.protocols import Clock, Recorder, Records, Store
 from instrument.records import CodeCaptured, EnvironmentCaptured
 from instrument.redaction.kept import redact_texts
@@ -66,6 +66,7 @@ class Background:
         self._task: crew.Task | None = None
         self._sampler: Sampler | None = None
         self._ending = threading.Event()
+        self._began = cpu_used()
 
     def ask_git(self) -> None:
         """Begin to read the state of the code. What fails is told when there is a journal."""
@@ -254,6 +255,7 @@ class Background:
                 overhead=recording.overhead,
                 grid_gco2e_per_kwh=self._settings.grid_gco2e_per_kwh,
                 put=recording.store.put_bytes if recording.store is not None else None,
+                began=self._began,
             )
             if is_over:
                 sampler.tell()

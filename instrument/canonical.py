@@ -15,6 +15,7 @@ import enum
 import hashlib
 import math
 import os
+import struct
 from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,8 @@ from instrument.errors import UsageError
 ALGORITHM: Final = "sha256"
 MAX_DEPTH: Final = 64
 _BYTES: Final = (bytes, bytearray, memoryview)
+# How a float of fewer bits is packed, and how many digits tell any two of them apart.
+_SHORT_FLOATS: Final = {"float32": ("f", 9), "float16": ("e", 5)}
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -148,7 +151,7 @@ def _plain_object(value: Any, ways: _Ways, path: str, depth: int) -> Any:
     for method in ("model_dump", "tolist", "item"):  # pydantic; numpy and torch; other scalars
         convert = getattr(type(value), method, None)
         if convert is not None:
-            return _plain(convert(value), ways, path, depth + 1)
+            return _plain(shortest(convert(value), bits_of(value)), ways, path, depth + 1)
     if ways.fallback is not None:
         return ways.fallback(value)
     raise UsageError(
@@ -167,6 +170,29 @@ def _key(key: object) -> str:
     if isinstance(key, (int, float)):
         return str(key)
     raise UsageError(f"a {type(key).__name__} cannot be a JSON key; use a string")
+
+
+def bits_of(value: object) -> str:
+    """The type of the number or array `value` as numpy names it, ``float32``; else nothing."""
+    return str(getattr(value, "dtype", "")).removeprefix("torch.")
+
+
+def shortest(value: Any, kind: str) -> Any:
+    """The shortest decimal that is `value` among the floats of `kind`; of each one in a list."""
+    if kind not in _SHORT_FLOATS:
+        return value
+    if isinstance(value, list):
+        return [shortest(item, kind) for item in value]
+    form, digits = _SHORT_FLOATS[kind]
+    exact = struct.pack(form, value)
+    for precision in range(1, digits + 1):
+        short = float(f"{value:.{precision}g}")
+        try:
+            if struct.pack(form, short) == exact:
+                return short
+        except OverflowError:  # rounded up beyond the largest one
+            continue
+    return value
 
 
 def is_dataclass(value: object) -> bool:

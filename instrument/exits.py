@@ -12,6 +12,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 _exit: Final = sys.exit
@@ -59,6 +60,22 @@ def unwatch() -> None:
 def ended_by() -> SystemExit | None:
     """What ended this process, where `sys.exit` did: for functions of `atexit`."""
     return _ended_by
+
+
+def _end_as_interrupted() -> None:
+    """Let a process that Ctrl-C ended end by SIGINT, as it would without us.
+
+    An interpreter forgets that when a text is executed afterwards, and to import a module may do so
+    (`collections.namedtuple` does). It is reminded in the only way there is.
+    """
+    last = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    is_asking = hasattr(sys, "ps1") or sys.flags.interactive  # it goes on after what is not caught
+    if isinstance(last, KeyboardInterrupt) and _ended_by is None and not is_asking:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - see above
+
+
+atexit.register(_end_as_interrupted)  # first, so that it comes after all others of ours
 
 
 def at_process_end(close: Callable[[], None]) -> None:

@@ -6,11 +6,10 @@ it at the call, in one line, with the way out.
 
 import operator
 import os
-import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
-from instrument.canonical import plain_float
+from instrument.canonical import bits_of, plain_float, shortest
 from instrument.errors import UsageError
 
 MAX_STEP: Final = 2**63 - 1
@@ -33,8 +32,6 @@ class Named(Protocol):
 
 
 Referring: TypeAlias = str | Named
-# How a float of fewer bits is packed, and how many digits tell any two of them apart.
-_SHORT_FLOATS: Final = {"float32": ("f", 9), "float16": ("e", 5)}
 
 
 def step_number(step: object) -> int:
@@ -88,11 +85,11 @@ def number(name: object, value: Any) -> float | str:
         UsageError: It is not a number.
     """
     try:
-        kind = str(getattr(value, "dtype", "")).removeprefix("torch.")
+        kind = bits_of(value)
         if kind:
             value = getattr(value, "detach", lambda: value)().item()
         # `float` itself would take words such as "1.5".
-        return plain_float(_shortest(float(value) if kind else value.__float__(), kind))
+        return plain_float(shortest(float(value) if kind else value.__float__(), kind))
     except OverflowError:
         raise UsageError(
             f"metric {shown(name)} is larger than any float; divide it, or log its logarithm"
@@ -282,22 +279,6 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: storable(part) for name, part in value.items()}
     return [storable(part) for part in value] if isinstance(value, list) else value
-
-
-def _shortest(value: float, kind: str) -> float:
-    """The shortest decimal that is `value` among the floats of `kind`."""
-    if kind not in _SHORT_FLOATS:
-        return value
-    form, digits = _SHORT_FLOATS[kind]
-    exact = struct.pack(form, value)
-    for precision in range(1, digits + 1):
-        short = float(f"{value:.{precision}g}")
-        try:
-            if struct.pack(form, short) == exact:
-                return short
-        except OverflowError:  # rounded up beyond the largest one
-            continue
-    return value
 
 
 def _encodes(value: str) -> bool:

@@ -24,7 +24,7 @@ class Flusher:
     """Looks after open journals from a daemon thread, which starts with the first of them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may end the run
         self._journals: set[Flushable] = set()
         self._thread: threading.Thread | None = None
 

@@ -43,6 +43,8 @@ from instrument_local.liveness import RESERVE, Markers, drop
 RETRY_SECONDS: Final = 0.25
 SAMPLES_WAIT_SECONDS: Final = 10
 """Samples of an idle run are synced together; anything else within a second, and they with it."""
+_IN_HANDLER_SECONDS: Final = 2.0
+"""So long the end of a journal waits in a signal handler for a sync that is under way."""
 RESERVE_BYTES: Final = 64 * 1024
 MAX_SEGMENTS: Final = 10_000
 _LAST_WORDS: Final = (RunFinished, ProcessFinished, ExceptionRaised)
@@ -169,19 +171,35 @@ class Journal:
 
     def sync(self) -> None:
         """Make durable what was written; go on in a new file where the last one failed."""
-        with self._sync_lock:
-            with self._lock:
-                if self._closed or self._busy:  # busy: a signal handler, inside `take`
-                    return
-                if self._fd < 0:
-                    self._go_on(urgent=False)
-                fd, seq = self._fd, self._seq
-                retired, self._retired = self._retired, []
-            for old in retired:
-                with suppress(OSError):
-                    self._disk.close(old)
-            if fd >= 0 and seq != self._synced:
-                self._sync_file(fd, seq)
+        if not self._is_inside_take():
+            with self._sync_lock:
+                self._sync()
+
+    def _sync(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if self._fd < 0:
+                self._go_on(urgent=False)
+            fd, seq = self._fd, self._seq
+            retired, self._retired = self._retired, []
+        for old in retired:
+            with suppress(OSError):
+                self._disk.close(old)
+        if fd >= 0 and seq != self._synced:
+            self._sync_file(fd, seq)
+
+    def _is_inside_take(self) -> bool:
+        """Whether this is a signal handler, inside a call of `take` of this very thread.
+
+        It must not wait for a thread that syncs: that one may wait for `take` to end.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._busy
+        finally:
+            self._lock.release()
 
     def tend(self, *, heartbeat: bool) -> None:
         """What the flusher does for a journal each second; `heartbeat` tells other hosts too."""
@@ -211,27 +229,36 @@ class Journal:
 
     def close(self) -> None:
         """See `instrument.protocols.Records`."""
-        with self._sync_lock, self._lock:
-            if self._closed:
-                return
-            if self._busy:  # a signal handler, inside `take`: nobody knows what is in the file
-                self._retire()
-                self._busy = False
-                self._buffer = bytearray()  # the old one may be in use by that call
-                self._take_later()
-            if self._fd < 0 or self._lost > self._told:
-                self._retire()
-                self._go_on(urgent=True)
-            self.sync()
-            self._closed = True
-            self._retire()
-            for fd in self._retired:
-                with suppress(OSError):
-                    self._disk.close(fd)
-            self._retired = []
-            if self._marker is not None:
-                drop(self._disk, self._marker)
+        syncs_alone = self._sync_lock.acquire(
+            timeout=_IN_HANDLER_SECONDS if self._is_inside_take() else -1
+        )
+        try:
+            with self._lock:
+                if not self._closed:
+                    self._close()
+        finally:
+            if syncs_alone:  # else the other thread waits for the lock, and finds this closed
+                self._sync_lock.release()
         flusher.forget(self)
+
+    def _close(self) -> None:
+        if self._busy:  # a signal handler, inside `take`: nobody knows what is in the file
+            self._retire()
+            self._busy = False
+            self._buffer = bytearray()  # the old one may be in use by that call
+            self._take_later()
+        if self._fd < 0 or self._lost > self._told:
+            self._retire()
+            self._go_on(urgent=True)
+        self._sync()
+        self._closed = True
+        self._retire()
+        for fd in self._retired:
+            with suppress(OSError):
+                self._disk.close(fd)
+        self._retired = []
+        if self._marker is not None:
+            drop(self._disk, self._marker)
 
     def disown(self) -> None:
         """In a forked child: the file is the parent's; what is taken here counts as lost."""
@@ -331,6 +358,9 @@ class Journal:
             self._append(self._process, now)
             if untold:
                 self._append(RecordsLost(count=untold, reason=self._reason), now)
+            if notice := self._layout.notice:
+                self._append(notice, now)
+                self._layout.notice = None
         except BaseException:
             self._fd = -1
             with suppress(OSError):

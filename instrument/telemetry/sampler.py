@@ -41,6 +41,7 @@ class Sampler:
         overhead: Counts what it costs; by default the sampling alone.
         grid_gco2e_per_kwh: Carbon intensity of the electricity, in grams; None for unknown.
         put: Stores bytes and gives their digest; without one no columns are kept.
+        began: What `instrument.overhead.cpu_used` said when the run began.
     """
 
     def __init__(  # noqa: PLR0913 - what a run sets
@@ -54,6 +55,7 @@ class Sampler:
         overhead: Overhead | None = None,
         grid_gco2e_per_kwh: float | None = None,
         put: Callable[[bytes], str] | None = None,
+        began: tuple[float, float] | None = None,
     ) -> None:
         self._recorder = recorder
         self._clock = clock
@@ -75,7 +77,7 @@ class Sampler:
         self._notes: list[str] = []
         self._failure: BaseException | None = None
         self._pid = os.getpid()
-        self._usage = Usage()
+        self._usage = Usage(began)
         self.cpu_seconds = 0.0
         """CPU time of the sampling so far."""
 

@@ -1,5 +1,6 @@
 """A run that only the end of its process closes knows with what `sys.exit` ended it."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,39 @@ def test_the_code_of_sys_exit_tells_what_became_of_the_run(
     (run,) = open_store("local", store_path, SystemClock()).runs()
     assert run.state is state
     assert (run.exception or {}).get("message") == message
+
+
+ENDS = {
+    "interrupted": ("", -signal.SIGINT),
+    "caught": ("signal.signal(signal.SIGINT, lambda *_: sys.exit(7))", 7),
+    "text at the end": ("atexit.register(exec, '1')", -signal.SIGINT),
+}
+
+
+@pytest.mark.parametrize(("before", "exit_code"), ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS)
+def test_a_process_that_ctrl_c_ends_ends_by_sigint(
+    opening: str, before: str, exit_code: int, store_path: Path
+) -> None:
+    script = f"import atexit, instrument, os, signal, sys\n{opening}\n{before}\n"
+    script += "os.kill(os.getpid(), signal.SIGINT)\nsignal.pause()\n"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert ended.returncode == exit_code
+    (run,) = open_store("local", store_path, SystemClock()).runs()
+    assert run.state is (RunState.FAILED if exit_code == 7 else RunState.INTERRUPTED)
+
+
+def test_an_interactive_session_that_was_interrupted_before_ends_well(store_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-i"],
+        input=f"import instrument\n{OPENINGS['autolog']}\nraise KeyboardInterrupt\n1\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "KeyboardInterrupt" in ended.stderr
+    assert ended.returncode == 0
+    assert store_path.exists()
 
 
 def test_sys_exit_is_replaced_only_while_such_a_run_is_open() -> None:

@@ -98,6 +98,15 @@ def test_a_short_float_is_kept_as_the_decimal_that_people_see(
     assert store.run(run.id).metrics == {"acc": kept}
 
 
+def test_parameters_are_kept_so_too(store: MemoryBackend) -> None:
+    rates = np.array([0.1, 0.2], dtype=np.float32)
+    with ExperimentContext(
+        {"lr": np.float32(0.1), "rates": rates, "t": torch.tensor(0.3)}, backend=store, **QUIET
+    ) as run:
+        pass
+    assert store.run(run.id).params == {"lr": 0.1, "rates": [0.1, 0.2], "t": 0.3}
+
+
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_the_decimal_is_the_same_float32(value: float) -> None:
     from instrument.given import number

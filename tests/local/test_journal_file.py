@@ -402,6 +402,50 @@ def test_an_interrupt_while_another_thread_writes_leaves_the_journal_to_it(
     assert store.verify().problems == ()
 
 
+class _InterruptedDisk(Disk):
+    """Does something in the middle of a write, once, as a signal handler does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: Callable[[], None] | None = None
+        self.write = self._interrupted
+
+    def _interrupted(self, fd: int, data: bytes | bytearray | memoryview) -> int:
+        written = os.write(fd, data)
+        action, self.action = self.action, None
+        if action is not None:
+            action()
+        return written
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_signal_handler_does_not_wait_for_who_waits_for_the_interrupted_call(
+    store_path: Path, ends: bool
+) -> None:
+    disk = _InterruptedDisk()
+    store = LocalStore(store_path, SystemClock(), disk)
+    journal = store.begin(process_started(RUN))
+    other = threading.Thread(target=journal.flush)
+
+    def handle() -> None:
+        other.start()
+        time.sleep(0.2)  # it is syncing now, and waits for this very call
+        journal.take(METRIC, AT)
+        if ends:
+            journal.close()
+        else:
+            journal.flush()
+
+    disk.action = handle
+    journal.take(METRIC, AT)
+    other.join()
+    journal.close()
+    assert [entry.record for entry in store.entries(RUN)].count(METRIC) == 2
+    assert journal.lost == 0
+    assert store.verify().problems == ()
+
+
 @pytest.fixture
 def flushed(store_path: Path) -> Iterator[LocalStore]:
     store = open_store(store_path, SystemClock())

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from instrument import ExperimentContext
 from instrument.clock import SystemClock
 from instrument.overhead import Overhead
 from instrument.readings import Trace
 from instrument.records import Record, TelemetrySampled, TelemetrySummarised
+from instrument.registry import open_store
 from instrument.telemetry import HardwareMonitor, Sampler, is_first_on_node, roster as module
 from instrument.telemetry.probes import ProbeUnavailable
 from instrument.telemetry.schedule import Budget, interval_at, next_due
@@ -106,6 +109,18 @@ def test_a_short_run_has_a_summary_and_no_sample() -> None:
     values = kept.summaries[0].values
     assert values["process.memory_peak_bytes"]["max"] > 5_000_000
     assert values["process.cpu_seconds"]["last"] > 0
+
+
+def test_all_that_a_run_computed_is_counted_from_its_beginning(store_path: Path) -> None:
+    with ExperimentContext(capture_level=1, store=store_path) as run:
+        began = time.process_time()
+        while time.process_time() - began < 0.3:
+            pass
+    recorded = [
+        entry.record for entry in open_store("local", store_path, SystemClock()).entries(run.id)
+    ]
+    (summary,) = [each for each in recorded if isinstance(each, TelemetrySummarised)]
+    assert 0.3 <= summary.values["process.cpu_seconds"]["last"] < 3
 
 
 def test_no_thread_is_left_behind() -> None:
