@@ -7,6 +7,7 @@ counts only while the journals are as long as it says.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -120,16 +121,20 @@ class Summaries:
         return _signature(files, _sizes(files))
 
     def seal(self, run_id: str) -> RunSummary:
-        """See `instrument.protocols.Store`; a run that still goes on is not sealed."""
+        """See `instrument.protocols.Store`; a run that still goes on is not sealed.
+
+        Nor is one that lost a part of what its last seal covers: that seal is the true one.
+        """
         with store_errors(f"seal run {run_id}"):
             files = self._files(run_id)
-            seal = _current_seal(files, _sizes(files))
+            sizes = _sizes(files)
+            seal = _current_seal(files, sizes)
             if seal is not None:
                 summary = _summary(seal, files)
             else:
                 seal = self._make_seal(run_id, files)
                 summary = seal.run
-                if summary.state is not RunState.RUNNING:
+                if summary.state is not RunState.RUNNING and not _is_cut(files, sizes):
                     self._write(run_id, files, seal)
             self._markers.drop_dead(run_id)
             return summary
@@ -221,14 +226,27 @@ def _signature(files: RunFiles, sizes: dict[str, int]) -> str:
 
 def _current_seal(files: RunFiles, sizes: dict[str, int]) -> Seal | None:
     """The last seal, if it covers the journals, which have these `sizes`."""
-    if not files.seals:
-        return None
-    try:
-        seal = load_seal(files.seals[-1])
-    except (OSError, IntegrityError):
-        return None  # `verify` tells; the journals are what counts
-    covered = {journal.name: journal.size_bytes for journal in seal.journals}
-    return seal if covered == sizes else None
+    seal = _last_seal(files)
+    return seal if seal is not None and _covered(seal) == sizes else None
+
+
+def _is_cut(files: RunFiles, sizes: dict[str, int]) -> bool:
+    """Whether the last seal covers more than there is in the journals, which have these `sizes`."""
+    seal = _last_seal(files)
+    return seal is not None and any(
+        sizes.get(name, 0) < covered for name, covered in _covered(seal).items()
+    )
+
+
+def _covered(seal: Seal) -> dict[str, int]:
+    return {journal.name: journal.size_bytes for journal in seal.journals}
+
+
+def _last_seal(files: RunFiles) -> Seal | None:
+    if files.seals:
+        with suppress(OSError, IntegrityError):  # `verify` tells; the journals are what counts
+            return load_seal(files.seals[-1])
+    return None
 
 
 def load_seal(file: RunFile) -> Seal:

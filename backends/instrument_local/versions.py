@@ -135,10 +135,17 @@ class LocalVersions:
             self._move(version, alias, at, why)
             return _with_aliases(version, self._now(version.name))
 
-    def finish(self, move: "AliasMoved") -> None:
-        """Point the alias where `move` says, unless that was done."""
+    def finish(self, move: "AliasMoved", highest: int | None = None) -> None:
+        """Point the alias where `move` says, unless that was done.
+
+        Args:
+            move: What the ledger says.
+            highest: The highest version that there was then; None: that there is now.
+        """
         with store_errors(f"point {move.name}:{move.alias} at v{move.version}"):
-            self._point(move.name, move.alias, move.version, move.at, move=move.move)
+            self._point(
+                move.name, move.alias, move.version, move.at, move=move.move, highest=highest
+            )
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
         """See `instrument.protocols.Versions`; damaged versions are left to `verify`."""
@@ -300,13 +307,14 @@ class LocalVersions:
         version: int,
         at: datetime,
         *,
-        highest: int = 0,
+        highest: int | None = None,
         move: str | None = None,
         known: int = 0,
     ) -> None:
         """Write the fact that `alias` points at `version`.
 
         With a `move` it is written once: none of the facts behind number `known` must have it.
+        `highest` is the highest version that a fact about ``latest`` outlasts; None: that there is.
         """
         while True:
             found = self.listing(name)
@@ -314,9 +322,14 @@ class LocalVersions:
             if move is not None and self._has_moved(name, alias, range(last, known, -1), move):
                 return
             check_move(name, alias, self._aliases(name, found).get(alias), version)
-            highest = max(found.versions[-1] if found.versions else version, highest)
+            there = found.versions[-1] if found.versions else version
             fact = AliasFact(
-                name=name, alias=alias, version=version, highest=highest, at=at, move=move
+                name=name,
+                alias=alias,
+                version=version,
+                highest=there if highest is None else highest,
+                at=at,
+                move=move,
             )
             path = fact_path(self._directory(name), alias, last + 1)
             if self._layout.files.publish(path, stamp(msgspec.json.encode(fact))):

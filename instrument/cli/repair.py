@@ -1,18 +1,42 @@
 """``instrument repair``: set right what crashes and broken disks leave, and say what is lost."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from instrument.cli.opening import Options, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table, text
-from instrument.cli.verify import show_verification, verification_json
+from instrument.cli.verify import OF_OTHER_COPIES, show_verification, verification_json
 from instrument.cli.why import why_option
 from instrument.cli.words import count, short_digests
 from instrument.errors import UsageError
+from instrument.protocols import Damage
 from instrument.protocols.repair import Repair, Repairs
 
 _path = click.Path(path_type=Path, exists=True)
+_FROM: Final = "`instrument repair --from PATH`, "
+_DAMAGED_JOURNAL: Final = (
+    "a damaged journal: move the file out of the store, then `instrument import` a bundle of its "
+    "run, or put the file back from a copy of the store"
+)
+_WAYS_OUT: Final = {
+    "journal_missing": "a journal that is gone: `instrument import` a bundle of its run, or put "
+    "the file back from a copy of the store",
+    **dict.fromkeys(
+        ("journal_size", "journal_changed", "chain_broken", "line_damaged", "sequence_broken"),
+        _DAMAGED_JOURNAL,
+    ),
+    **dict.fromkeys(
+        ("object_missing", "object_changed"),
+        f"lost content: {_FROM}with a copy of the store, or the file it was made from",
+    ),
+    **dict.fromkeys(
+        ("version_missing", "version_damaged"),
+        f"the file of a version: {_FROM}with a copy of the store",
+    ),
+    "alias_missing": "an alias: `instrument artifacts tag REF ALIAS` points it anew",
+}
 
 
 @click.command()
@@ -53,6 +77,7 @@ def repair(
     else:
         _show(done)
         show_verification(store, done.verification)
+        _show_ways_out(done)
     if any(step.error for step in done.steps):
         return 3
     return 0 if done.verification.ok else 1
@@ -60,7 +85,8 @@ def repair(
 
 def _show(done: Repair) -> None:
     if not done.steps:
-        say("nothing to repair")
+        is_whole = done.verification.ok
+        say("nothing to repair" if is_whole else "repair alone cannot mend what is damaged:")
         return
     rows: list[list[Cell]] = [
         [
@@ -74,3 +100,21 @@ def _show(done: Repair) -> None:
     show(table(["", "what", "where", ""], rows))
     emit("")
     say(f"{'would take' if done.dry_run else 'took'} {count(len(done.steps), 'step')}")
+
+
+def _show_ways_out(done: Repair) -> None:
+    """Say what can mend the damage that is left."""
+    if done.dry_run and done.steps:
+        return
+    left = (each for each in done.verification.problems if each.severity == "damage")
+    for way_out in dict.fromkeys(map(_way_out, left)):
+        if way_out:
+            say(way_out)
+
+
+def _way_out(damage: Damage) -> str:
+    if damage.kind in OF_OTHER_COPIES:
+        return ""  # that was told
+    if damage.path.startswith(("packs/", "ledger/")):
+        return "a pack, or the ledger: only the same file from a copy of the store mends it"
+    return _WAYS_OUT.get(damage.kind, "anything else: put the file back from a copy of the store")

@@ -134,6 +134,37 @@ def test_repair_says_what_is_lost(cli: Cli, writer: Writer) -> None:
     assert cli("repair").code == 1, "as long as it is lost"
 
 
+def test_repair_names_what_mends_a_journal(cli: Cli, writer: Writer, tmp_path: Path) -> None:
+    writer.run("only-run")
+    assert cli("repair").code == 0
+    bundle = tmp_path / "only.bundle"
+    assert cli("export", "only-run", "-o", bundle).code == 0
+    [journal] = Path(writer.store.location).glob("runs/*/*/*.jsonl")
+    journal.chmod(0o600)
+    journal.write_bytes(journal.read_bytes()[:-30])
+    cut = cli("repair")
+    assert cut.code == 1
+    assert "nothing to repair" not in cut.err
+    assert "move the file out of the store, then `instrument import`" in cut.err
+    journal.rename(tmp_path / journal.name)
+    assert "a journal that is gone: `instrument import`" in cli("repair").err
+    assert cli("import", bundle).code == 0
+    assert cli("repair").err == "nothing to repair\n"
+
+
+def test_repair_names_what_mends_anything_else(cli: Cli, writer: Writer) -> None:
+    writer.run("only-run")
+    model = writer.artifact("model", b"weights")
+    assert cli("ledger", "checkpoint").code == 0
+    writer.damage(model)
+    [entries] = Path(writer.store.location).glob("ledger/entries/*")
+    entries.chmod(0o600)
+    entries.write_bytes(entries.read_bytes().replace(b"run_sealed", b"run_sealee", 1))
+    told = cli("repair").err
+    assert "lost content: `instrument repair --from PATH`" in told
+    assert "the ledger: only the same file from a copy of the store mends it" in told
+
+
 def test_repair_with_what_is_not_there_is_wrong_usage(cli: Cli, writer: Writer) -> None:
     writer.run("only-run")
     assert cli("repair", "--from", "/nowhere").code == 2

@@ -21,6 +21,7 @@ from instrument_local.files import Disk
 from instrument_local.layout import Layout
 from instrument_local.repair.quarantine import Why
 from instrument_local.stamps import unstamp
+from instrument_local.versions import LocalVersions
 
 NOT_REACHED, FAILED = 0, 3
 RUN = "20260304-050607-0123456789ab"
@@ -200,6 +201,62 @@ def test_an_alias_comes_back_from_the_ledger(store: LocalStore) -> None:
     assert store.resolve(parse_reference("model:best")).version == 1
 
 
+@pytest.mark.parametrize("run_id", [None, "20260304-made"])
+def test_latest_does_not_move_away_from_what_was_logged_after_the_move_that_is_restored(
+    store: LocalStore, run_id: str | None
+) -> None:
+    for content in (b"a", b"b"):
+        store.claim(draft("a", content, run_id=run_id))
+    store.tag(parse_reference("a:v1"), "latest", AT)
+    fact = Path(store.location, "artifacts/a/latest@1.json")
+    before = fact.read_bytes()
+    store.repair()
+    store.claim(draft("a", b"c"))
+    fact.unlink()
+    assert _done(store.repair()) == [("restored", "artifacts/a/latest@1.json")]
+    assert fact.read_bytes() == before
+    assert store.resolve(parse_reference("a")).version == 3
+    assert store.repair().steps == ()
+
+
+@pytest.mark.parametrize("left", [None, b"damaged"])
+def test_an_alias_comes_back_that_points_where_it_would_without(
+    store: LocalStore, left: bytes | None
+) -> None:
+    store.tag(parse_reference("model:v2"), "latest", AT)
+    store.repair()
+    fact = Path(store.location, "artifacts/model/latest@1.json")
+    before = fact.read_bytes()
+    fact.unlink() if left is None else _overwrite(fact, left)
+    assert ("restored", "artifacts/model/latest@1.json") in _done(store.repair())
+    assert fact.read_bytes() == before
+    assert store.repair().steps == ()
+
+
+def test_a_move_is_not_made_again_over_one_that_came_later(store: LocalStore) -> None:
+    store.tag(parse_reference("model:v2"), "best", AT)
+    store.repair()
+    _overwrite(Path(store.location, "artifacts/model/best@1.json"))
+    assert [action for action, _ in _done(store.repair())] == ["quarantined"]
+    assert store.resolve(parse_reference("model:best")).version == 2
+    assert store.repair().steps == ()
+
+
+def test_a_lost_move_of_latest_is_not_made_again_over_what_an_import_held(
+    store: LocalStore,
+) -> None:
+    store.tag(parse_reference("model:v1"), "latest", AT)
+    store.claim(draft("model", b"third"))
+    LocalVersions(Layout(Path(store.location), SystemClock(), Disk())).hold_latest("model", 1, AT)
+    store.repair()
+    store.claim(draft("model", b"imported"))
+    Path(store.location, "artifacts/model/latest@1.json").unlink()
+    done = store.repair()
+    assert not done.verification.ok
+    assert done.steps == ()
+    assert store.resolve(parse_reference("model")).version == 3
+
+
 def test_the_file_of_a_version_keeps_its_place_however_damaged(store: LocalStore) -> None:
     path = Path(store.location, "artifacts/model/v2.json")
     _overwrite(path, b"")
@@ -287,6 +344,30 @@ def test_a_seal_that_cannot_be_the_same_again_does_not_take_its_place(store: Loc
     assert ("seal_missing", "run.json") in kinds
     assert not _seal_path_exists(store)
     assert (journal.parent / "run.2.json").exists()
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "changed and longer"])
+def test_a_sealed_run_that_lost_records_is_damaged_and_not_sealed_again(
+    store: LocalStore, harm: str
+) -> None:
+    store.repair()
+    (journal,) = _seal(store).parent.glob("*.jsonl")
+    data = journal.read_bytes()
+    if harm == "gone":
+        journal.rename(journal.with_name("away"))
+    else:
+        _overwrite(journal, data[:-30] if harm == "cut" else b"#" + data + data)
+    entries = len(list(store.ledger.entries()))
+    done = store.repair()
+    assert done.steps == ()
+    assert {Path(each.path).name for each in done.verification.problems} >= {journal.name}
+    assert len(list(store.ledger.entries())) == entries
+    if harm == "cut":  # as the end of a process, `export`, `store pack` and `gc` do
+        store.seal(RUN)
+    assert [path.name for path in journal.parent.glob("run*.json")] == ["run.json"]
+    _overwrite(journal, data) if harm != "gone" else journal.with_name("away").rename(journal)
+    assert store.repair().verification.ok
+    assert store.run(RUN).state is RunState.COMPLETED
 
 
 def _seal_path_exists(store: LocalStore) -> bool:

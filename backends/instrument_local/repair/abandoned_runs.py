@@ -15,6 +15,7 @@ from instrument_local.liveness import Markers, drop
 from instrument_local.packs.moving import Packer
 from instrument_local.repair.plan import Plan
 from instrument_local.summaries import Summaries
+from instrument_local.verify_runs import changed_files
 
 
 class AbandonedRuns:
@@ -46,11 +47,14 @@ class AbandonedRuns:
                 )
 
     def unsealed(self) -> Iterator[Plan]:
-        """Runs that no living process records for, and that no seal closes."""
+        """Runs that no living process records for, and that no seal closes.
+
+        One whose journals are no more what a seal says is damaged, and that seal stays its last.
+        """
         alive = self._markers.alive_run_ids()
         for run_id in sorted(self._layout.loose_run_ids() - alive):
             with suppress(InstrumentError, OSError):  # without a journal there is no run
-                if self._summaries.current_seal(run_id) is None:
+                if self._summaries.current_seal(run_id) is None and not self._is_damaged(run_id):
                     yield Plan(
                         self._layout.run_path(run_id),
                         "not_sealed",
@@ -70,6 +74,11 @@ class AbandonedRuns:
                     "the process is gone",
                     partial(drop, self._layout.files.disk, path),
                 )
+
+    def _is_damaged(self, run_id: str) -> bool:
+        """Whether a seal covers what the journals do not have."""
+        changed = changed_files(self._layout, run_id)
+        return any(path.endswith(".jsonl") for path in changed)
 
     def _seal(self, run_id: str) -> None:
         """Seal the run under the first name that is free, and not the ledger's for another seal."""

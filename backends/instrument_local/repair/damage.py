@@ -13,14 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from instrument.audit import AliasMoved
 from instrument.errors import InstrumentError, IntegrityError, StoreError
-from instrument.naming import Reference
 from instrument.protocols import Damage
 from instrument_local.files import is_regular
 from instrument_local.layout import Layout
-from instrument_local.ledger.local import LocalLedger
 from instrument_local.objects import LocalObjects
+from instrument_local.repair.last_moves import is_lost, last_moves
 from instrument_local.repair.plan import Plan
 from instrument_local.repair.quarantine import Quarantine
 from instrument_local.repair.sources import Sources
@@ -127,28 +125,18 @@ class DamageControl:
             raise StoreError(f"{path} is not to be replaced; move it away and repair again")
 
     def _restored_aliases(self, found: list[Damage]) -> Iterator[Plan]:
-        """Aliases whose last fact was damaged, as the ledger knows them."""
-        damaged = {Path(each.path) for each in found if each.kind in _LOST_ALIAS}
-        moves = {(move.name, move.alias): move for move in self._moves()} if damaged else {}
-        for path in sorted(damaged):
-            alias = path.name.rpartition("@")[0]
-            move = moves.get((path.parent.name, alias))
-            if move is not None:
-                do = partial(self._point, move)
-                detail = f"the ledger has {move.name}:v{move.version}"
-                yield Plan(self._layout.root / path, "alias_missing", "restored", detail, do)
-
-    def _moves(self) -> Iterator[AliasMoved]:
-        with suppress(InstrumentError):
-            for entry in LocalLedger(self._layout).entries():
-                if isinstance(entry.event, AliasMoved):
-                    yield entry.event
-
-    def _point(self, move: AliasMoved) -> None:
-        """Let the alias point where it did, unless it does."""
-        reference = Reference(move.name, move.version, None)
-        if move.alias not in self._versions.resolve(reference).aliases:
-            self._versions.tag(reference, move.alias, move.at)
+        """Aliases whose last fact was lost, as the ledger knows them."""
+        lost = {
+            (path.parent.name, path.name.rpartition("@")[0]): path
+            for path in sorted(Path(each.path) for each in found if each.kind in _LOST_ALIAS)
+        }
+        moves = last_moves(self._layout) if lost else {}
+        for key in sorted(lost.keys() & moves.keys()):
+            move = moves[key]
+            if is_lost(self._layout, move):
+                do = partial(self._versions.finish, move.event, move.highest)
+                path, detail = self._layout.root / lost[key], f"the ledger has {move}"
+                yield Plan(path, "alias_missing", "restored", detail, do)
 
 
 def _version_file(damage: Damage) -> str:
