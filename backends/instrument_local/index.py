@@ -106,7 +106,7 @@ class Index:
         """The answer of the index as the store is now; from memory where it can be kept nowhere."""
         import sqlite3
 
-        if self._layout.format is None:
+        if self._layout.format is None and not self._layout.lacks_format():
             return []
         path = self.path()
         for attempt in (path, path, None):
@@ -125,8 +125,8 @@ class Index:
 
     def path(self) -> Path | None:
         """Where the index lies; None when it is made in memory for each question."""
-        directory, store = cache_directory(), self._layout.format
-        return directory / f"{store.store_id}-{VERSION}.sqlite" if directory and store else None
+        directory, store_id = cache_directory(), self._layout.store_id
+        return directory / f"{store_id}-{VERSION}.sqlite" if directory and store_id else None
 
     def _open(self, path: Path | None) -> "sqlite3.Connection":
         import sqlite3

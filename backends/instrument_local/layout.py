@@ -26,7 +26,7 @@ import msgspec
 from instrument.errors import IntegrityError, StoreError, StoreVersionError, UsageError
 from instrument.naming import check_run_id
 from instrument.protocols import Clock
-from instrument.records import FORMAT_VERSION
+from instrument.records import FORMAT_VERSION, Problem
 from instrument_local.files import Disk, Files, is_directory, read_file, store_errors
 from instrument_local.packs.shelf import Shelf
 from instrument_local.run_files import LooseFile, RunFile
@@ -34,10 +34,15 @@ from instrument_local.stamps import stamp, unstamp
 
 _DATED: Final = re.compile(r"((?:19|20)[0-9]{2}(?:0[1-9]|1[0-2]))")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
-_STORE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+STORE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MONTH: Final = re.compile(r"[0-9]{6}")
 _IMPORTED: Final = re.compile(r"imported\.[0-9a-f]{16}\.json")
 GITIGNORE: Final = b"*\n"
+_AS_TOLD: Final = "it was missing, and is written again with the id that the checkpoints tell"
+_NEW_ID: Final = (
+    "it was missing, and no checkpoint tells the id that was in it: the store has the new id {}; "
+    "checkpoints, proofs and bundles of before go by another"
+)
 
 
 class Format(msgspec.Struct):
@@ -86,6 +91,7 @@ class Layout:
         self.clock = clock
         self._format = self._read_format()
         self._is_durable = False
+        self.notice: Problem | None = None  # what `create` found, until a journal tells it
 
     @property
     def format(self) -> Format | None:
@@ -97,6 +103,26 @@ class Layout:
         if self._format is None:
             self._format = self._read_format()
         return self._format
+
+    @property
+    def store_id(self) -> str | None:
+        """Id of the store: what FORMAT says or, where that is missing, the ledger; None: unknown.
+
+        Raises:
+            StoreError: As when the store is opened.
+        """
+        if self.format is not None:
+            return self.format.store_id
+        return self._told_id() if self.lacks_format() else None
+
+    def lacks_format(self) -> bool:
+        """Whether a store is there, without FORMAT. Raises as `store_id`."""
+        if self.format is not None:
+            return False
+        if not (is_directory(self.root / "ledger/entries") or any(self.months())):
+            return False
+        self._format = self._read_format()  # it may have been made meanwhile, before all else
+        return self._format is None
 
     def create(self) -> None:
         """Make the store if it is not there yet.
@@ -114,9 +140,21 @@ class Layout:
         self.files.make_durable_directory(self.root)
         if not os.listdir(self.root):  # noqa: PTH208 - a directory of the user's stays visible to git
             self.files.publish(self.root / ".gitignore", GITIGNORE)
-        content = Format(format=FORMAT_VERSION, store_id=str(uuid.uuid4()))
-        self.files.publish(self.root / "FORMAT", stamp(msgspec.json.encode(content)))
+        lacked = self.lacks_format()
+        told = self._told_id() if lacked else None
+        content = Format(format=FORMAT_VERSION, store_id=told or str(uuid.uuid4()))
+        made = self.files.publish(self.root / "FORMAT", stamp(msgspec.json.encode(content)))
         self._format = self._read_format()  # somebody else may have been first
+        if made and lacked:
+            message = _AS_TOLD if told else _NEW_ID.format(content.store_id)
+            self.notice = Problem(
+                doing="find the store's FORMAT", error="StoreError", message=message
+            )
+
+    def _told_id(self) -> str | None:
+        from instrument_local.ledger.store_ids import told_store_id
+
+        return told_store_id(self)
 
     def _read_format(self) -> Format | None:
         path = self.root / "FORMAT"
@@ -133,7 +171,7 @@ class Layout:
                     f"{FORMAT_VERSION}; install a newer instrument-ml"
                 )
             unstamp(data)
-            if not _STORE_ID.fullmatch(found.store_id):  # it becomes the name of a file
+            if not STORE_ID.fullmatch(found.store_id):  # it becomes the name of a file
                 raise IntegrityError(f"{found.store_id!r:.80} is no id of a store")  # noqa: TRY301 - as all
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, IntegrityError) as error:
             raise StoreError(

@@ -253,8 +253,8 @@ class LocalStore:
         objects = [path.lstat().st_size for path in self._layout.objects.glob("??/*")]
         return {
             "kind": "local",
-            "format": FORMAT_VERSION,
-            "store_id": self._layout.format.store_id if self._layout.format else None,
+            "format": None if self._layout.lacks_format() else FORMAT_VERSION,
+            "store_id": self._layout.store_id,
             "runs": sum(1 for _ in self._layout.run_ids()),
             "objects": len(objects),
             "objects_size_bytes": sum(objects),

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from instrument import __version__, registry, settings
-from instrument.cli.opening import Options, is_store
+from instrument.cli.opening import NO_FORMAT, Options, is_store, lacks_format
 from instrument.cli.words import count, size
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError
@@ -121,7 +121,12 @@ def _store(path: Path) -> Iterator[Check]:
     except (InstrumentError, OSError) as error:
         yield Check(name="store", status="failed", detail=one_line(error))
         return
-    yield Check(name="store", status="ok", detail=f"{store.location}, format {info.get('format')}")
+    if lacks_format(path):
+        detail, _, hint = NO_FORMAT.format(path / "FORMAT").partition("; ")
+        yield Check(name="store", status="warning", detail=detail, hint=hint)
+    else:
+        detail = f"{store.location}, format {info.get('format')}"
+        yield Check(name="store", status="ok", detail=detail)
     amounts = [count(info.get(f"{noun}s", 0), noun) for noun in ("run", "artifact", "object")]
     detail = ", ".join([*amounts, size(info.get("objects_size_bytes"))])
     yield Check(name="contents", status="ok", detail=detail)

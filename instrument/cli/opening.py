@@ -17,6 +17,10 @@ from instrument.vocabulary import ArtifactVersion
 
 _MOST_SHOWN: Final = 5
 _TOP_OF_STORE: Final = ("FORMAT", "objects", "runs", "artifacts")
+NO_FORMAT: Final = (
+    "{} is missing, which says which store this is; restore it from a copy, or let the next run "
+    "write it again: with the id that the ledger's checkpoints tell, or else a new one"
+)
 
 
 class Options(msgspec.Struct):
@@ -51,7 +55,17 @@ def open_store(options: Options, *, must_exist: bool = True) -> Store:
             f"there is no store at {path}; `instrument run -- COMMAND` records a first run, "
             "`instrument doctor` shows which store is used"
         )
+    if lacks_format(path):
+        say(f"warning: {visible(NO_FORMAT.format(path / 'FORMAT'))}")
     return open_any_store(options)
+
+
+def lacks_format(path: Path) -> bool:
+    """Whether a store with runs or a ledger is at `path`, whose FORMAT is missing."""
+    if os.path.lexists(path / "FORMAT"):
+        return False
+    there = (path / "ledger/entries").is_dir() or any(path.glob("runs/[0-9]*"))
+    return there and not os.path.lexists(path / "FORMAT")  # made before all else
 
 
 def is_store(path: Path) -> bool:

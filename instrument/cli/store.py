@@ -83,7 +83,7 @@ def _lines(found: Mapping[str, Any], usage: Usage) -> list[tuple[str, str]]:
     lines = [
         ("path", str(found["path"])),
         ("file system", f"{found['file_system'] or 'unknown'}{network}"),
-        ("format", str(found["format"])),
+        ("format", str(found["format"] or "unknown")),
         ("store id", found["store_id"] or "-"),
         ("index", found["index"] or "made in memory for each question"),
         ("runs", f"{usage.runs:,}, {usage.packed_runs:,} of them in packs only"),

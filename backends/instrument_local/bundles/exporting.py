@@ -32,6 +32,9 @@ def export(  # noqa: PLR0913 - what it is made of
         raise UsageError(f"{target} is there already; name another file")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is no directory; make it first")
+    with store_errors(f"write {target}"):
+        if layout.lacks_format():
+            layout.create()  # a bundle names the store
     if layout.format is None:
         raise NotFoundError(f"there is no store at {layout.root}")
     head = Head(

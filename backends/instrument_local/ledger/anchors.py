@@ -27,14 +27,20 @@ class Seen(msgspec.Struct, frozen=True):
     at: str
 
 
-def seen_path(origin: str) -> Path | None:
-    """Where the last checkpoint of a store is kept; None where there is no home."""
+def directory() -> Path | None:
+    """Where the last checkpoints of all stores are kept; None where there is no home."""
     home = os.environ.get("XDG_STATE_HOME", "")
     try:
         base = Path(home) if Path(home).is_absolute() else Path.home() / ".local/state"
     except RuntimeError:
         return None
-    return base / "instrument/ledgers" / f"{origin}.json"
+    return base / "instrument/ledgers"
+
+
+def seen_path(origin: str) -> Path | None:
+    """Where the last checkpoint of a store is kept; None where there is no home."""
+    place = directory()
+    return place / f"{origin}.json" if place else None
 
 
 def last_seen(origin: str) -> tuple[Checkpoint, Seen, Path] | None:

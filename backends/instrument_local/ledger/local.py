@@ -230,6 +230,8 @@ class LocalLedger:
         Raises:
             NotFoundError: The ledger is empty.
         """
+        if self._layout.lacks_format():
+            self._layout.create()  # a checkpoint names the store
         self.integrate()
         checkpoint = self._log.checkpoint()
         if not checkpoint.size:
@@ -284,7 +286,7 @@ class LocalLedger:
             anchors=tuple(older),
             signed=tuple(signed),
         )
-        if result.verdict != "tampered" and result.checkpoint.size:
+        if result.verdict != "tampered" and result.checkpoint.size and self._layout.store_id:
             anchors.remember(result.checkpoint, f"{datetime.now(UTC):%Y-%m-%d}")
         return result, checker
 

@@ -71,8 +71,7 @@ class Log:
     @property
     def origin(self) -> str:
         """Id of the store, which is the origin of its checkpoints."""
-        found = self._layout.format
-        return found.store_id if found else "none"
+        return self._layout.store_id or "none"
 
     def tree(self) -> Range:
         """The tree that the highest head tells of; an empty one where there is none.
