@@ -108,6 +108,7 @@ def _collect(upkeep: Upkeep, scope: Scope, why: str | None, how: "_How") -> int:
     if not (how.dry_run or how.yes or _can_ask()):
         raise UsageError("nobody is there to ask: give --yes to remove, or --dry-run to look")
     plan = upkeep.plan(scope)
+    _tell_what_keeps_nothing(scope, plan)
     if not (how.as_json or how.yes):
         _show(plan)
     if not how.dry_run and (plan.objects or plan.leftovers):
@@ -124,6 +125,13 @@ def _collect(upkeep: Upkeep, scope: Scope, why: str | None, how: "_How") -> int:
     if how.as_json:
         emit_json({"dry_run": how.dry_run, **msgspec.to_builtins(plan)})
     return 0
+
+
+def _tell_what_keeps_nothing(scope: Scope, plan: Plan) -> None:
+    """Who names an alias or a metric means to keep something by it."""
+    for rule in (rule for given in scope.policies for rule in given.keep if rule.name):
+        if plan.drops and not plan.kept.get(rule.text):
+            say(f"hint: --keep {visible(rule.text)} keeps nothing; see that its name is right")
 
 
 class _How(NamedTuple):

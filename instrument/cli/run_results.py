@@ -41,7 +41,7 @@ def run_metrics(
     summary = read_run(store, run)
     history = _chosen(history_of(store, summary.id), names, summary.id)
     if as_json:
-        emit_json(history)
+        emit_json({name: [_point(each) for each in points] for name, points in history.items()})
     elif as_csv:
         emit(_csv(history))
     elif history:
@@ -144,6 +144,13 @@ def _chosen(
     return {name: history[name] for name in names} if names else history
 
 
+def _point(point: "Point") -> dict[str, object]:
+    """A point as JSON, which has no NaN."""
+    from instrument.canonical import plain_float
+
+    return {"step": point.step, "value": plain_float(point.value), "at": point.at}
+
+
 def _metrics_table(history: Mapping[str, Sequence["Point"]]) -> "Table":
     from instrument.cli.telemetry_page import sparkline
 
@@ -154,7 +161,9 @@ def _metrics_table(history: Mapping[str, Sequence["Point"]]) -> "Table":
         low, high = (value_text(one(finite)) if finite else "-" for one in (min, max))
         drawn = [value if math.isfinite(value) else None for value in values]
         curve = sparkline(drawn) if finite else ""
-        row = [visible(name, 60), str(len(points)), low, curve, high, value_text(values[-1])]
+        odd = len(values) - len(finite)
+        amount = f"{len(values)}, {odd} not finite" if odd else str(len(values))
+        row = [visible(name, 60), amount, low, curve, high, value_text(values[-1])]
         rows.append(row)
     headings = ["metric", "values", "min", "", "max", "last"]
     return table(headings, rows, numeric=("values", "min", "last"))

@@ -144,6 +144,10 @@ def test_how_a_metric_went(cli: Cli) -> None:
     assert max(map(len, cli("runs", "list").out.splitlines())) < 250
     points = cli("runs", "metrics", run.id, "loss", "--json").json
     assert [point["value"] for point in points["loss"]] == [1.0, 0.5, pytest.approx(1 / 3), 0.25]
+    row = next(line.split() for line in table.splitlines() if line.startswith("acc"))
+    assert row[:5] == ["acc", "4,", "4", "not", "finite"]
+    points = cli("runs", "metrics", run.id, "acc", "--json").json
+    assert [point["value"] for point in points["acc"]] == ["NaN"] * 4
     lines = cli("runs", "metrics", run.id, "loss", "--csv").out.splitlines()
     assert lines[0] == "name,step,value,at"
     assert lines[1].startswith("loss,0,1.0,20")

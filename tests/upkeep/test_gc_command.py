@@ -50,6 +50,13 @@ def test_a_dry_run_tells_what_goes_and_why(store: LocalStore, cli: Cli) -> None:
     assert len(there(store, store.artifacts())) == 4
 
 
+def test_a_rule_whose_name_nothing_has_is_told(store: LocalStore, cli: Cli) -> None:
+    for rule in ("alias=bset", "best=1:metrics.lsos:min"):
+        told = cli("gc", "--type", "checkpoint", "--keep", rule, "--dry-run")
+        assert told.err == f"hint: --keep {rule} keeps nothing; see that its name is right\n"
+    assert cli("gc", *BEST, "--dry-run").err == ""
+
+
 def test_where_nobody_can_answer_it_must_be_told_to_go_on(store: LocalStore, cli: Cli) -> None:
     refused = cli("gc", *BEST)
     assert refused.code == 2
