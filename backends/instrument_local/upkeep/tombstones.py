@@ -39,7 +39,10 @@ def obituary(layout: Layout, digest: str) -> str:
     except (InstrumentError, OSError):
         event = _by_digest(_readable_events(layout)).get(digest)
     if event is None:
-        return f"there is no object {digest}"
+        return (
+            f"there is no object {digest}; `instrument repair --from COPY` brings it back from a "
+            "copy of the store"
+        )
     return (
         f"object {digest} was collected {in_words(event)}; to log the same content again "
         "brings it back"
