@@ -219,6 +219,20 @@ def test_latest_does_not_move_away_from_what_was_logged_after_the_move_that_is_r
     assert store.repair().steps == ()
 
 
+def test_a_move_that_is_restored_outlasts_what_an_import_had_brought(store: LocalStore) -> None:
+    LocalVersions(Layout(Path(store.location), SystemClock(), Disk())).hold_latest("model", 1, AT)
+    store.claim(draft("model", b"imported"))
+    store.repair()
+    store.tag(parse_reference("model:v1"), "latest", AT)
+    store.repair()
+    fact = Path(store.location, "artifacts/model/latest@2.json")
+    before = fact.read_bytes()
+    fact.unlink()
+    assert _done(store.repair()) == [("restored", "artifacts/model/latest@2.json")]
+    assert fact.read_bytes() == before
+    assert store.resolve(parse_reference("model")).version == 1
+
+
 @pytest.mark.parametrize("left", [None, b"damaged"])
 def test_an_alias_comes_back_that_points_where_it_would_without(
     store: LocalStore, left: bytes | None

@@ -42,7 +42,8 @@ def last_moves(layout: Layout) -> dict[tuple[str, str], LastMove]:
             if isinstance(event, VersionsMade):
                 for ref in event.versions:
                     name, _, number = ref.rpartition(":v")
-                    highest[name] = max(highest.get(name, 0), int(number))
+                    if number.isdecimal():
+                        highest[name] = max(highest.get(name, 0), int(number))
             elif isinstance(event, AliasMoved):
                 there = max(highest.get(event.name, 0), event.version, event.before or 0)
                 highest[event.name] = there
