@@ -34,9 +34,8 @@ def _open(store_path: Path) -> LocalStore:
     return open_store(store_path, SystemClock())
 
 
-def _record(store_path: Path, run_id: str) -> list[str]:
+def _record(store: LocalStore, run_id: str) -> list[str]:
     """Record a run; what it says of problems."""
-    store = _open(store_path)
     record_run(store, run_id)
     store.seal(run_id)
     records = [entry.record for entry in store.entries(run_id)]
@@ -47,10 +46,16 @@ def _id(data: bytes) -> str:
     return str(json.loads(data)["store_id"])
 
 
+def _forget(tmp_path: Path) -> None:
+    """Remove the checkpoint that the user saw."""
+    [seen] = (tmp_path / "state/instrument/ledgers").iterdir()
+    seen.unlink()
+
+
 def _other_checkpoint(store_path: Path) -> Path:
     """A checkpoint of another store, among those of this one."""
-    path = store_path / "ledger/checkpoints/2.note"
-    path.write_text(f"{OTHER}\n2\n{'A' * 43}=\n")
+    path = store_path / "ledger/checkpoints/1.2.note"
+    path.write_text(f"{OTHER}\n1\n{'A' * 43}=\n")
     return path
 
 
@@ -66,24 +71,24 @@ def test_who_reads_finds_everything_and_changes_nothing(store_path: Path, whole:
 
 
 def test_who_records_writes_it_again_and_that_is_told_once(store_path: Path, whole: bytes) -> None:
-    [told] = _record(store_path, RUNS[1])
+    store = _open(store_path)
+    [told] = _record(store, RUNS[1])
     assert told == "it was missing, and is written again with the id that the checkpoints tell"
     assert (store_path / "FORMAT").read_bytes() == whole
-    assert _record(store_path, RUNS[2]) == []
-    store = _open(store_path)
+    assert _record(store, RUNS[2]) == []
     assert sorted(run.id for run in store.runs()) == RUNS
     assert store.verify().ok
 
 
 def test_the_checkpoint_that_the_user_saw_tells_it_too(store_path: Path, whole: bytes) -> None:
     (store_path / "ledger/checkpoints/1.note").unlink()
-    _record(store_path, RUNS[1])
+    _record(_open(store_path), RUNS[1])
     assert (store_path / "FORMAT").read_bytes() == whole
 
 
 def test_of_two_ids_that_counts_whose_checkpoint_holds(store_path: Path, whole: bytes) -> None:
     _other_checkpoint(store_path)
-    _record(store_path, RUNS[1])
+    _record(_open(store_path), RUNS[1])
     assert (store_path / "FORMAT").read_bytes() == whole
 
 
@@ -91,8 +96,7 @@ def test_of_two_ids_that_counts_whose_checkpoint_holds(store_path: Path, whole: 
 def test_where_nothing_tells_it_a_new_one_is_made_and_told(
     store_path: Path, whole: bytes, tmp_path: Path, left: str
 ) -> None:
-    [seen] = (tmp_path / "state/instrument/ledgers").iterdir()
-    seen.unlink()
+    _forget(tmp_path)
     note = store_path / "ledger/checkpoints/1.note"
     if left == "a damaged ledger":
         _other_checkpoint(store_path)
@@ -103,7 +107,7 @@ def test_where_nothing_tells_it_a_new_one_is_made_and_told(
         note.unlink()
         if left == "a damaged checkpoint":
             note.write_bytes(b"\xff\n")
-    [told] = _record(store_path, RUNS[1])
+    [told] = _record(_open(store_path), RUNS[1])
     new = _id((store_path / "FORMAT").read_bytes())
     assert new not in (_id(whole), OTHER)
     assert f"the store has the new id {new}; checkpoints" in told
@@ -114,18 +118,27 @@ def test_a_checkpoint_is_of_no_store_without_an_id(
     store_path: Path, whole: bytes, tmp_path: Path
 ) -> None:
     (store_path / "ledger/checkpoints/1.note").unlink()
-    [seen] = (tmp_path / "state/instrument/ledgers").iterdir()
-    seen.unlink()
+    _forget(tmp_path)
     _open(store_path).ledger.verify(Evidence())
-    assert not list(seen.parent.iterdir())
+    assert not any((tmp_path / "state/instrument/ledgers").iterdir())
     note = _open(store_path).ledger.checkpoint()
     assert note.splitlines()[0] == _id((store_path / "FORMAT").read_bytes())
 
 
+def test_a_bundle_is_of_no_store_without_an_id(
+    store_path: Path, whole: bytes, tmp_path: Path
+) -> None:
+    (store_path / "ledger/checkpoints/1.note").unlink()
+    _forget(tmp_path)
+    store = _open(store_path)
+    store.bundles.export(RUNS[:1], tmp_path / "bundle")
+    brought = _open(tmp_path / "other").bundles.import_(tmp_path / "bundle")
+    assert brought.origin == _id((store_path / "FORMAT").read_bytes())
+
+
 def test_many_who_record_at_once_agree(store_path: Path, whole: bytes, tmp_path: Path) -> None:
     (store_path / "ledger/checkpoints/1.note").unlink()
-    [seen] = (tmp_path / "state/instrument/ledgers").iterdir()
-    seen.unlink()
+    _forget(tmp_path)
     stores = [_open(store_path) for _ in range(8)]
     together([partial(store.put_bytes, b"x") for store in stores])
     assert len({store.info()["store_id"] for store in stores}) == 1
@@ -138,7 +151,7 @@ def test_a_directory_that_is_no_store_yet_lacks_nothing(
     for name in made:
         (store_path / name).mkdir(parents=True)
     assert _open(store_path).runs() == []
-    assert _record(store_path, RUNS[0]) == []
+    assert _record(_open(store_path), RUNS[0]) == []
 
 
 @pytest.mark.parametrize(
