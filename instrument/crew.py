@@ -4,6 +4,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import Final
 
@@ -53,7 +54,12 @@ class _Member:
         self._task: Task | None = task
         self._called = threading.Lock()
         self._called.acquire()
-        threading.Thread(target=self._run, name=task.name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=task.name, daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether it can take another task: without memory it may have died waiting for one."""
+        return self._thread.is_alive()
 
     def take(self, task: Task) -> None:
         """Do `task` now; of one who is idle."""
@@ -94,10 +100,13 @@ def begin(work: Callable[[], None], name: str) -> Task:
         RuntimeError: The system gives no more threads.
     """
     task = Task(work, name)
-    try:
-        _idle.pop().take(task)
-    except IndexError:
-        _Member(task)
+    while _idle:
+        with suppress(IndexError):  # another thread was first
+            member = _idle.pop()
+            if member.is_alive():
+                member.take(task)
+                return task
+    _Member(task)
     return task
 
 

@@ -88,6 +88,18 @@ def test_after_a_while_nobody_is_left() -> None:
     assert not crew._idle
 
 
+def test_who_died_while_waiting_is_not_called() -> None:
+    _thread_of("instrument-task")
+    (member,) = crew._idle
+    deadline = time.monotonic() + 30
+    while member.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    crew._idle.append(member)  # as one that had no memory to say so
+    assert _thread_of("instrument-task")
+    assert member not in crew._idle
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_task_that_raises_is_over_and_its_thread_is_not_called_again() -> None:
     def work() -> None:
