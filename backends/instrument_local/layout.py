@@ -15,7 +15,7 @@ trash/                       objects that gc is about to remove
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -73,14 +73,22 @@ class Layout:
         root: Directory of the store; it need not exist.
         clock: The time.
         disk: The calls that change the disk.
+        told_id: The id of a store whose FORMAT is missing, as its ledger tells; None: nothing does.
 
     Raises:
         StoreVersionError: A newer version wrote the store.
         StoreError: `root` is no store, or cannot be read.
     """
 
-    def __init__(self, root: Path, clock: Clock, disk: Disk) -> None:
+    def __init__(
+        self,
+        root: Path,
+        clock: Clock,
+        disk: Disk,
+        told_id: "Callable[[Layout], str | None]" = lambda _: None,
+    ) -> None:
         self.root = root
+        self._told_id = told_id
         self.files = Files(root, disk)
         self.objects = root / "objects"
         self.runs = root / "runs"
@@ -113,7 +121,7 @@ class Layout:
         """
         if self.format is not None:
             return self.format.store_id
-        return self._told_id() if self.lacks_format() else None
+        return self._told_id(self) if self.lacks_format() else None
 
     def lacks_format(self) -> bool:
         """Whether a store is there, without FORMAT. Raises as `store_id`."""
@@ -141,7 +149,7 @@ class Layout:
         if not os.listdir(self.root):  # noqa: PTH208 - a directory of the user's stays visible to git
             self.files.publish(self.root / ".gitignore", GITIGNORE)
         lacked = self.lacks_format()
-        told = self._told_id() if lacked else None
+        told = self._told_id(self) if lacked else None
         content = Format(format=FORMAT_VERSION, store_id=told or str(uuid.uuid4()))
         made = self.files.publish(self.root / "FORMAT", stamp(msgspec.json.encode(content)))
         self._format = self._read_format()  # somebody else may have been first
@@ -150,11 +158,6 @@ class Layout:
             self.notice = Problem(
                 doing="find the store's FORMAT", error="StoreError", message=message
             )
-
-    def _told_id(self) -> str | None:
-        from instrument_local.ledger.store_ids import told_store_id
-
-        return told_store_id(self)
 
     def _read_format(self) -> Format | None:
         path = self.root / "FORMAT"

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
+def _told_id(layout: Layout) -> str | None:
+    from instrument_local.ledger.store_ids import told_store_id
+
+    return told_store_id(layout)
+
+
 class LocalStore:
     """A store in a directory (see `instrument.protocols.Store`).
 
@@ -50,7 +56,7 @@ class LocalStore:
 
     def __init__(self, path: Path, clock: Clock, disk: Disk | None = None) -> None:
         self._clock = clock
-        self._layout = Layout(path.absolute(), clock, disk or Disk())
+        self._layout = Layout(path.absolute(), clock, disk or Disk(), _told_id)
         self._objects = LocalObjects(self._layout)
         self._versions = LocalVersions(self._layout)
         self._markers = Markers(self._layout)
