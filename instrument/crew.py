@@ -97,7 +97,7 @@ def begin(work: Callable[[], None], name: str) -> Task:
     """Let a thread called `name` do `work`.
 
     Raises:
-        RuntimeError: The system gives no more threads.
+        RuntimeError, MemoryError: The system gives no more threads.
     """
     task = Task(work, name)
     while _idle:

@@ -171,7 +171,7 @@ class Journal:
 
     def sync(self) -> None:
         """Make durable what was written; go on in a new file where the last one failed."""
-        if not self._is_inside_take():
+        if not self._is_in_handler():
             with self._sync_lock:
                 self._sync()
 
@@ -189,17 +189,12 @@ class Journal:
         if fd >= 0 and seq != self._synced:
             self._sync_file(fd, seq)
 
-    def _is_inside_take(self) -> bool:
-        """Whether this is a signal handler, inside a call of `take` of this very thread.
+    def _is_in_handler(self) -> bool:
+        """Whether this is a signal handler, while this very thread has the lock, as in `take`.
 
-        It must not wait for a thread that syncs: that one may wait for `take` to end.
+        It must not wait for a thread that syncs: that one may wait for the lock.
         """
-        if not self._lock.acquire(blocking=False):
-            return False
-        try:
-            return self._busy
-        finally:
-            self._lock.release()
+        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001 - as `threading.Condition` asks
 
     def tend(self, *, heartbeat: bool) -> None:
         """What the flusher does for a journal each second; `heartbeat` tells other hosts too."""
@@ -229,9 +224,8 @@ class Journal:
 
     def close(self) -> None:
         """See `instrument.protocols.Records`."""
-        syncs_alone = self._sync_lock.acquire(
-            timeout=_IN_HANDLER_SECONDS if self._is_inside_take() else -1
-        )
+        limit_seconds = _IN_HANDLER_SECONDS if self._is_in_handler() else -1
+        syncs_alone = self._sync_lock.acquire(timeout=limit_seconds)
         try:
             with self._lock:
                 if not self._closed:

@@ -27,6 +27,7 @@ from instrument.testing.samples import AT, process_started, record_run
 from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
 from instrument_local.files import Disk
+from instrument_local.journal import Journal
 
 RUN = "20260304-050607-0123456789ab"
 METRIC = Metrics(values={"loss": 0.5}, step=1)
@@ -443,6 +444,29 @@ def test_a_signal_handler_does_not_wait_for_who_waits_for_the_interrupted_call(
     journal.close()
     assert [entry.record for entry in store.entries(RUN)].count(METRIC) == 2
     assert journal.lost == 0
+    assert store.verify().problems == ()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("ends", [False, True])
+def test_nor_where_that_call_has_the_lock_and_has_not_begun(store_path: Path, ends: bool) -> None:
+    store = open_store(store_path, SystemClock())
+    assert isinstance(store, LocalStore)
+    journal = store.begin(process_started(RUN))
+    assert isinstance(journal, Journal)
+    journal.take(METRIC, AT)
+    other = threading.Thread(target=journal.flush)
+    with journal._lock:  # a signal is handled as soon as a lock is had
+        other.start()
+        time.sleep(0.2)
+        journal.take(METRIC, AT)
+        if ends:
+            journal.close()
+        else:
+            journal.flush()
+    other.join()
+    journal.close()
+    assert [entry.record for entry in store.entries(RUN)].count(METRIC) == 2
     assert store.verify().problems == ()
 
 
