@@ -30,6 +30,10 @@ END_SECONDS: Final = 10.0
 """So long the end of a run waits for all that is under way. What is captured is limited to less."""
 TELEMETRY_DELAY_SECONDS: Final = 0.25
 """The user's first lines, mostly imports, have the interpreter to themselves."""
+CAPTURE_DELAY_SECONDS: Final = 0.01
+"""In a run that is over by then nothing takes turns with the user's code: its end captures."""
+FLUSH_DELAY_SECONDS: Final = 0.05
+"""A run that is over by then is flushed once, by its end."""
 _GLANCE_SECONDS: Final = 0.2
 
 
@@ -170,6 +174,7 @@ class Background:
         return not task.is_alive()
 
     def _capture(self, records: Records) -> None:
+        self._ending.wait(CAPTURE_DELAY_SECONDS)
         guard = self._recording.guard
         reading = self._reading
         code: crew.Task | None = None
@@ -179,7 +184,7 @@ class Background:
                 code = self._start(self._keep_code, "keep the code", "instrument-code")
         with guard.protect("capture the environment"):
             self._keep_snapshot(self._settings.capture_level)
-        if not self._ending.is_set():  # else the end is about to do it
+        if not self._ending.wait(FLUSH_DELAY_SECONDS):  # else the end is about to do it
             records.flush()  # the beginning is on the disk, and space for the end is kept
         if self._monitor_hardware:
             self._watch()

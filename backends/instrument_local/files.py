@@ -127,7 +127,7 @@ class Files:
         self.disk = disk
         self._root = root
         self._temporary = root / "tmp"
-        self._known: set[Path] = set()
+        self._known: dict[Path, Path] = {}  # directories that were seen, and what they lie in
 
     def make_directory(self, path: Path) -> list[Path]:
         """As `have_directory`; the result is what `sync_directory` must see."""
@@ -136,13 +136,13 @@ class Files:
 
     def have_directory(self, path: Path) -> None:
         """Make `path`, private, with its parents, where it is not there."""
-        if path in self._known and is_directory(path):  # somebody may have removed it
-            return
-        if path != self._root:
-            self.have_directory(path.parent)
-        if not is_directory(path):
+        if not is_directory(path):  # or somebody has removed it since
             self.make_once(path)
-        self._known.add(path)
+        elif path in self._known:
+            return
+        elif path != self._root and path.parent not in self._known:
+            self.have_directory(path.parent)
+        self._known[path] = path.parent
 
     def make_once(self, path: Path) -> bool:
         """As `have_directory`, for one that is not asked for again; whether it was made here."""
@@ -188,7 +188,7 @@ class Files:
         """Make the names in `path` durable, where the file system can."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            known = [_named(each) for each in tuple(self._known) if each.parent == path]
+            known = [_named(each) for each, above in tuple(self._known.items()) if above == path]
             self.sync(fd)
         finally:
             os.close(fd)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from instrument import given
 from instrument.capture.framework_flags import framework_flags, loaded, thread_flags
-from instrument.capture.math_libraries import math_libraries
+from instrument.capture.math_libraries import USERS, math_libraries
 from instrument.capture.parts import Read, read_together
 from instrument.capture.random_states import random_states
 from instrument.own_reads import own_read
@@ -80,7 +80,8 @@ def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:
     """Random states and determinism settings as they are now. Never raises.
 
     Nothing is imported, started or changed by looking. What each thread has for itself is read
-    here; the rest in a thread that is left behind when it takes too long.
+    here; the rest, where a library is loaded whose locks it may have to wait for, in a thread that
+    is left behind when it takes too long.
 
     Args:
         seed: The seed that was set, or None.
@@ -89,7 +90,8 @@ def read_seeds(seed: int | None, set_in: tuple[str, ...]) -> SeedsRecorded:
     flags: dict[str, Any] = {name: os.environ.get(name) for name in _VARIABLES}
     flags["hash_randomization"] = bool(sys.flags.hash_randomization)
     flags |= thread_flags()
-    told, health = read_together(PARTS, limit_seconds=LIMIT_SECONDS)
+    may_wait = not USERS.isdisjoint(sys.modules)
+    told, health = read_together(PARTS, limit_seconds=LIMIT_SECONDS if may_wait else None)
     flags["math_libraries"] = told["math_libraries"]
     flags |= _mapping(told["framework_flags"])
     states = _mapping(told["random_states"])

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from instrument.redaction import printable
 
-_USERS: Final = frozenset(["jaxlib", "mkl", "numpy", "scipy", "sklearn", "tensorflow", "torch"])
+USERS: Final = frozenset(["jaxlib", "mkl", "numpy", "scipy", "sklearn", "tensorflow", "torch"])
+"""Who brings them."""
 _KINDS: Final = (
     ("openblas", re.compile(r"^lib(scipy_)?openblas")),
     ("mkl", re.compile(r"^libmkl_(rt|core|intel_thread|gnu_thread)")),
@@ -29,7 +30,7 @@ def math_libraries() -> list[dict[str, Any]]:
     Raises:
         NotKnown: The system does not tell what is loaded.
     """
-    users = _USERS & sys.modules.keys()
+    users = USERS & sys.modules.keys()
     if not users:
         return []
     return _loaded(frozenset(users), hasattr(sys.modules.get("threadpoolctl"), "threadpool_info"))

@@ -54,11 +54,12 @@ def read_part(
 
 
 def read_together(
-    reads: Mapping[str, Read], *, limit_seconds: float
+    reads: Mapping[str, Read], *, limit_seconds: float | None
 ) -> tuple[dict[str, Any], tuple[Health, ...]]:
     """What each of `reads` returns, by name, and how those went that are not whole. Never raises.
 
     As `read_part`, but one after the other in one thread: when one hangs, the next are not read.
+    Without a limit that thread is the calling one, for what nothing can hold up.
     """
     answers: dict[str, _Answer] = {}
 
@@ -66,7 +67,7 @@ def read_together(
         for name, read in reads.items():
             answers[name] = _attempt(read, LIMIT_BYTES)
 
-    late = _in_time(" ".join(reads), work, limit_seconds)
+    late = _at_once(work) if limit_seconds is None else _in_time(" ".join(reads), work, limit_seconds)
     found = {name: answers.get(name, late) for name in reads}
     health = (Health(part=part, status=how, reason=why) for part, (_, how, why) in found.items())
     return (
@@ -79,6 +80,12 @@ def _limited(name: str, read: Read, limit_seconds: float, limit_bytes: int) -> _
     answer: list[_Answer] = []
     late = _in_time(name, lambda: answer.append(_attempt(read, limit_bytes)), limit_seconds)
     return answer[0] if answer else late
+
+
+def _at_once(work: Callable[[], None]) -> _Answer:
+    """Do `work` in this thread; the answer is for what it left out."""
+    work()
+    return None, "failed", "it was not read"
 
 
 def _in_time(name: str, work: Callable[[], None], limit_seconds: float) -> _Answer:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Final
 
 import instrument
@@ -43,7 +44,7 @@ def process_started(
         host=printable(os.uname().nodename),
         boot_id=boot_id(),
         pid=os.getpid(),
-        process_start=process_start(os.getpid()),
+        process_start=_started(os.getpid()),
         command=redact_command(command) if command else this_command(),
         directory=_directory(),
         python=".".join(map(str, sys.version_info[:3])),
@@ -73,9 +74,17 @@ def _user() -> str | None:
     name = os.environ.get("LOGNAME") or os.environ.get("USER")
     if name:
         return printable(name)
+    return _user_of(os.getuid())
+
+
+_started: Final = lru_cache(maxsize=1)(process_start)
+
+
+@cache
+def _user_of(uid: int) -> str | None:
     try:
         import pwd
 
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except (ImportError, KeyError, OSError):
         return None

@@ -22,6 +22,7 @@ from instrument.redaction.texts import redact_behind_flags, redact_text
 _R = TypeVar("_R", bound=Record)
 _SAFE: Final = frozenset({CallFinished, CallStarted, ConsoleWritten, Metrics, TelemetrySampled})
 """Many and small, of numbers and of texts that were looked at already."""
+_NO_TEXTS: Final = frozenset({bool, float, int, type(None)})
 
 
 def redact_record(record: _R) -> _R:
@@ -42,8 +43,11 @@ def redact_texts(value: Any) -> Any:
 
 
 def _redacted(value: Any, clean: set[str]) -> Any:
+    kind = type(value)
+    if kind in _NO_TEXTS or (kind is str and value in clean):
+        return value
     if isinstance(value, str):
-        return value if type(value) is str and value in clean else redact_text(value)
+        return redact_text(value)
     if isinstance(value, dict):
         return _redact_mapping(value, clean)
     if isinstance(value, (list, tuple)):
@@ -54,9 +58,15 @@ def _redacted(value: Any, clean: set[str]) -> Any:
 
 
 def _redact_mapping(value: dict[str, Any], clean: set[str]) -> dict[str, Any]:
-    safe = {_redacted(name, clean): _redacted(item, clean) for name, item in value.items()}
-    is_same = all(map(_same, safe.values(), value.values())) and safe.keys() == value.keys()
-    return value if is_same else safe
+    changed = {}
+    for name, item in value.items():
+        kind = type(item)
+        if name in clean and (kind in _NO_TEXTS or (kind is str and item in clean)):
+            continue  # as almost always
+        pair = _redacted(name, clean), _redacted(item, clean)
+        if not (_same(pair[0], name) and _same(pair[1], item)):
+            changed[name] = pair
+    return dict(changed.get(each[0], each) for each in value.items()) if changed else value
 
 
 def _same(one: Any, other: Any) -> bool:

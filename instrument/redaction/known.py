@@ -10,8 +10,8 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from functools import cache
-from typing import Final, NamedTuple
+from functools import cache, lru_cache
+from typing import Any, Final, NamedTuple
 
 from instrument.redaction.names import is_secret_name
 from instrument.redaction.plain import is_plain
@@ -119,7 +119,7 @@ def _up_to_date() -> _Built:
     environment = getattr(os.environ, "_data", os.environ)
     if built.learned != len(_learned) or environment != built.environment:
         now, learned = dict(environment), len(_learned)
-        secrets = {*_of_environment(), *list(_learned)}
+        secrets = {*_of_environment(now), *list(_learned)}
         is_same = secrets == built.secrets
         sought, clean = (built.sought, built.clean) if is_same else (_sought(secrets), set[str]())
         _built = built = _Built(now, learned, secrets, sought, clean)
@@ -136,16 +136,21 @@ def _whole(value: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])")
 
 
-def _of_environment() -> set[str]:
+def _of_environment(environment: dict[object, object]) -> set[str]:
     """Values of the secret variables, and the passwords in the URLs of the others."""
-    found = set()
-    for name in list(os.environ):
-        value = os.environ.get(name, "")  # another thread may have removed it: a run that ends does
-        if is_secret_name(name):
-            found.add("" if is_plain(name, value) else value)
-        elif "://" in value:
-            found.update(_USERINFO.findall(value[:MAX_LENGTH]))
-    return {value for value in found if len(value) <= MAX_LENGTH and is_findable(value)}
+    return set().union(*(_of_variable(*each) for each in environment.items()))
+
+
+@lru_cache(maxsize=1024)
+def _of_variable(raw_name: Any, raw_value: Any) -> frozenset[str]:
+    """The secrets in one variable; each run changes a few of them, and asks for all again."""
+    name, value = os.fsdecode(raw_name), os.fsdecode(raw_value)
+    found: set[str] = set()
+    if is_secret_name(name):
+        found.add("" if is_plain(name, value) else value)
+    elif "://" in value:
+        found.update(_USERINFO.findall(value[:MAX_LENGTH]))
+    return frozenset(value for value in found if len(value) <= MAX_LENGTH and is_findable(value))
 
 
 def _spellings(value: str) -> set[str]:

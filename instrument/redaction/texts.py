@@ -42,14 +42,14 @@ def redact_text(text: str) -> str:
 
     Takes time in proportion to the length of the text, whatever it holds.
     """
-    if len(text) < MIN_LENGTH - 1:  # ``pw=abc`` and such names as have no room for a secret
-        return _redact_named(text)
+    # In ``pw=abc`` and such there is no room for a secret other than a named one.
+    search = _redact_named if len(text) < MIN_LENGTH - 1 else _searched
     if len(text) > _REMEMBERED_LENGTH or type(text) is not str:
-        return _searched(text)
+        return search(text)
     clean = clean_texts()
     if text in clean:
         return text
-    safe = _searched(text)
+    safe = search(text)
     if safe == text:
         if len(clean) >= _REMEMBERED:
             clean.clear()

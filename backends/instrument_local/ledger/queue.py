@@ -39,8 +39,22 @@ def seal_entry(run_id: str, seal: str) -> str:
 
 
 def is_long(layout: Layout) -> bool:
-    """Whether so many wait that somebody should take them in."""
+    """Whether so many wait that somebody should take them in; asked by who has noted another.
+
+    Who has counted fewer counts again when it could itself have noted as many as were missing.
+    """
+    missing = _missing.get(layout.root, 0) - 1
+    if missing <= 0:
+        missing = MANY - _waiting(layout)
+    _missing[layout.root] = missing
+    return missing <= 0
+
+
+def _waiting(layout: Layout) -> int:
     try:
-        return len(os.listdir(layout.root / PENDING)) >= MANY  # noqa: PTH208 - counted, not looked at
+        return len(os.listdir(layout.root / PENDING))  # noqa: PTH208 - counted, not looked at
     except OSError:
-        return False
+        return 0
+
+
+_missing: Final[dict[Path, int]] = {}
