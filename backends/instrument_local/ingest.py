@@ -13,7 +13,7 @@ leaves the young alone, looks once more before it removes anything (`instrument_
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -23,10 +23,20 @@ from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
 from instrument_local.errands import side_by_side
 from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
-from instrument_local.hashes import HashCache, Key, is_settled, key_of, size_of
+from instrument_local.hashes import (
+    HashCache,
+    Key,
+    Row,
+    is_object,
+    is_settled,
+    key_of,
+    row_of,
+    size_of,
+)
 from instrument_local.layout import Layout
 from instrument_local.mounts import mount_of
 
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_SOURCE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not make us wait
 _THREADS: Final = 4  # syncs wait for the disk; side by side they wait less
 _BATCH_FILES: Final = 64  # copies that a thread has open before it syncs them
@@ -131,7 +141,7 @@ class Ingest:
             finally:
                 os.close(fd)
             if is_steady and is_settled(before, seen_ns):
-                self._hashes.put([(key_of(before), digest)])
+                self._hashes.put([row_of(key_of(before), digest)])
         return File(path=path.name, digest=digest, size_bytes=size)
 
     def has_good(self, digest: str) -> bool:
@@ -178,13 +188,29 @@ class Ingest:
 
     def _known(self, keys: Sequence[Key]) -> list[str | None]:
         """For each source its object, where neither has changed since it was hashed."""
-        digests = self._hashes.get(keys)
-        wanted = {digest for digest in digests if digest is not None}
-        objects = {digest: key for digest in wanted if (key := self._key(digest))}
-        hashed = self._hashes.get(list(objects.values()))
-        pairs = zip(objects.items(), hashed, strict=True)
-        there = self._staying({digest: key for (digest, key), found in pairs if found == digest})
-        return [digest if digest in there else None for digest in digests]
+        rows = self._hashes.rows(keys)
+        objects = self._keys({row[5] for row in rows if row is not None})
+        moved = [
+            row
+            for row in rows
+            if row is not None and row[5] in objects and not is_object(row, objects[row[5]])
+        ]
+        for row in self._unlike(moved, objects):
+            objects.pop(row[5], None)
+        there = self._staying(objects)
+        return [row[5] if row is not None and row[5] in there else None for row in rows]
+
+    def _unlike(self, rows: Sequence[Row], objects: dict[str, Key]) -> list[Row]:
+        """Those of `rows`, of sources, whose objects are not what was last seen of them anywhere.
+
+        The others are remembered with their objects as they are now.
+        """
+        hashed = self._hashes.get([objects[row[5]] for row in rows])
+        pairs = list(zip(rows, hashed, strict=True))
+        like = [row for row, digest in pairs if row[5] == digest]
+        if like:
+            self._hashes.put(row_of(row[:5], row[5], objects[row[5]]) for row in like)
+        return [row for row, digest in pairs if row[5] != digest]
 
     def _staying(self, objects: dict[str, Key]) -> set[str]:
         """Those of `objects`, which are like their keys, that gc will leave alone."""
@@ -194,9 +220,9 @@ class Ingest:
         staying = {
             digest for digest in old if self._stays(Path(self._objects, digest[7:9], digest[7:]))
         }
-        keys = [(key, digest) for digest in staying if (key := self._key(digest)) is not None]
-        if keys:  # to make an object young changes what it is known by
-            self._hashes.put(keys)
+        rows = [row_of(key, digest) for digest in staying if (key := self._key(digest))]
+        if rows:  # to make an object young changes what it is known by
+            self._hashes.put(rows)
         return objects.keys() - (set(old) - staying)
 
     def _stays(self, path: Path) -> bool:
@@ -207,6 +233,24 @@ class Ingest:
         except OSError:  # it is gone, or somebody else's
             return False
         return True
+
+    def _keys(self, digests: Iterable[str]) -> dict[str, Key]:
+        """What those of the objects `digests` are like that are there."""
+        try:
+            place = os.open(self._objects, _DIRECTORY)
+        except OSError:
+            return {}
+        keys: dict[str, Key] = {}
+        try:
+            for digest in digests:
+                name = f"{digest[7:9]}/{digest[7:]}"
+                try:  # noqa: SIM105 - of ten thousands each microsecond counts
+                    keys[digest] = key_of(os.stat(name, dir_fd=place, follow_symlinks=False))
+                except OSError:
+                    pass
+        finally:
+            os.close(place)
+        return keys
 
     def _key(self, digest: str) -> Key | None:
         """What the object `digest`, which is one, is like."""
@@ -284,10 +328,13 @@ class Ingest:
 
     def _remember(self, stored: Sequence[_Stored]) -> None:
         """Let the hash cache know the objects, and the sources whose next change will show."""
-        sources = [(made.key, made.digest) for made in stored if made.key is not None]
-        digests = {made.digest for made in stored}
-        objects = [(key, digest) for digest in digests if (key := self._key(digest)) is not None]
-        self._hashes.put([*sources, *objects])
+        objects = self._keys({made.digest for made in stored})
+        sources = [
+            row_of(made.key, made.digest, objects.get(made.digest))
+            for made in stored
+            if made.key is not None
+        ]
+        self._hashes.put([*sources, *(row_of(key, digest) for digest, key in objects.items())])
 
 
 def make_read_only(fd: int) -> None:

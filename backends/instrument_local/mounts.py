@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -128,14 +129,19 @@ def cache_directory() -> Path | None:
 
     SQLite needs a local disk: on network file systems it can lose what it said it has.
     """
-    import tempfile
-
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
-    temporary = Path(tempfile.gettempdir()) / f"instrument-cache-{os.getuid()}"
-    for candidate in (Path(home) / "instrument", temporary):
+    for candidate in _cache_directories():
         if candidate.is_absolute() and not mount_of(candidate).is_network and is_usable(candidate):
             return candidate
     return None
+
+
+def _cache_directories() -> Iterator[Path]:
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
+    yield Path(home) / "instrument"
+
+    import tempfile
+
+    yield Path(tempfile.gettempdir()) / f"instrument-cache-{os.getuid()}"
 
 
 def is_usable(directory: Path) -> bool:

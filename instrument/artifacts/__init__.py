@@ -13,10 +13,14 @@ names. Equal values give equal bytes, and so one version. `register_serialiser` 
 ``pickle=True`` takes what is left, at the price of a file that only trusted readers may load.
 """
 
-from instrument.artifacts.handle import Artifact, use
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from instrument.artifacts.logging import log_value, plain_metadata, unrecorded
-from instrument.artifacts.serialisers import register_serialiser
-from instrument.artifacts.unstored import UnstoredArtifact
+
+if TYPE_CHECKING:
+    from instrument.artifacts.handle import Artifact, UnstoredArtifact, use
+    from instrument.artifacts.serialisers import register_serialiser
 
 __all__ = [
     "Artifact",
@@ -27,3 +31,16 @@ __all__ = [
     "unrecorded",
     "use",
 ]
+_LATER: Final = {
+    "Artifact": "handle",
+    "UnstoredArtifact": "handle",
+    "register_serialiser": "serialisers",
+    "use": "handle",
+}
+"""What needs the serialisers: to log a path or to list a tree nobody waits for them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

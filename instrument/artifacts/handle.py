@@ -6,6 +6,7 @@ from typing import Any
 
 from instrument.artifacts.cache import cached
 from instrument.artifacts.checkout import check, copy_out, verify
+from instrument.artifacts.logging import unrecorded
 from instrument.artifacts.serialisers import PICKLE, serialiser_named
 from instrument.errors import StoreError, UsageError
 from instrument.naming import parse_reference
@@ -151,3 +152,49 @@ class Artifact:
                 verify(self._store, only)
                 return lies
         return cached(self._store, self.version, linked=linked)
+
+
+class UnstoredArtifact(Artifact):
+    """Stands in for an artifact that the store cannot give.
+
+    It can be named as an input or a parent like any other; only who asks for its content hears of
+    it. Its version has no number and no digest.
+
+    Args:
+        reference: What was asked for.
+        reason: Why it cannot be had.
+    """
+
+    def __init__(self, reference: str, reason: BaseException) -> None:
+        self.version = unrecorded(parse_reference(reference).name, "other")
+        self._asked_for = reference
+        self._reason = reason
+
+    def path(self) -> Path:
+        """There is none.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise self._error()
+
+    def load(self, *, allow_pickle: bool = False) -> Any:  # noqa: ARG002 - as every artifact's
+        """There is nothing to load.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise self._error()
+
+    def copy_to(self, path: str | Path) -> Path:  # noqa: ARG002 - as every artifact's
+        """There is nothing to copy.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise self._error()
+
+    def _error(self) -> StoreError:
+        error = StoreError(f"{self._asked_for!r} has no content to read: {self._reason}")
+        error.__cause__ = self._reason
+        return error

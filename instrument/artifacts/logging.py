@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from instrument.artifacts.serialisers import PICKLE, Serialiser, serialiser_for
 from instrument.artifacts.trees import listing, put_tree, put_with_progress
 from instrument.canonical import to_plain
 from instrument.errors import NotFoundError, UsageError
@@ -154,7 +152,10 @@ def _put(
     path = data if isinstance(data, os.PathLike) else file_path
     if path is not None:
         return _put_path(store, Path(path).expanduser())
-    return _put_value(store, name, data, pickle=pickle)
+    from instrument.artifacts.values import put_value  # a path needs no serialiser
+
+    file, form = put_value(store, name, data, pickle=pickle)
+    return _Content(file.digest, (file,), is_tree=False, format=form)
 
 
 def _put_path(store: Store, path: Path) -> _Content:
@@ -168,26 +169,3 @@ def _put_path(store: Store, path: Path) -> _Content:
     (stored,) = put_with_progress(store, path.name, [path.resolve()])
     file = msgspec.structs.replace(stored, path=path.name)
     return _Content(file.digest, (file,), is_tree=False, format=None)
-
-
-def _put_value(store: Store, name: str, value: Any, *, pickle: bool) -> _Content:
-    with tempfile.TemporaryDirectory(prefix="instrument-") as scratch:
-        serialiser, path = _write(value, Path(scratch, name), pickle=pickle)
-        file = msgspec.structs.replace(store.put_file(path), path=path.name)
-    return _Content(file.digest, (file,), is_tree=False, format=serialiser.format)
-
-
-def _write(value: Any, stem: Path, *, pickle: bool) -> tuple[Serialiser, Path]:
-    """Write `value` to `stem` with its serialiser's suffix."""
-    serialiser = serialiser_for(value)
-    path = stem.with_name(stem.name + serialiser.suffix)
-    try:
-        serialiser.write(value, path)
-    except UsageError:
-        if not pickle:
-            raise
-        serialiser, path = PICKLE, stem.with_name(stem.name + PICKLE.suffix)
-        serialiser.write(value, path)
-    if not path.is_file():
-        raise UsageError(f"the serialiser of {serialiser.format} wrote no file {path.name}")
-    return serialiser, path

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from threading import current_thread, main_thread
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -67,7 +68,9 @@ def read_together(
         for name, read in reads.items():
             answers[name] = _attempt(read, LIMIT_BYTES)
 
-    late = _at_once(work) if limit_seconds is None else _in_time(" ".join(reads), work, limit_seconds)
+    late = (
+        _at_once(work) if limit_seconds is None else _in_time(" ".join(reads), work, limit_seconds)
+    )
     found = {name: answers.get(name, late) for name in reads}
     health = (Health(part=part, status=how, reason=why) for part, (_, how, why) in found.items())
     return (
@@ -109,7 +112,10 @@ def _attempt(read: Read, limit_bytes: int) -> _Answer:
         return _checked(read(), limit_bytes)
     except NotKnown as unknown:
         return None, "skipped", str(unknown)
-    except BaseException as error:  # nobody waits for this thread's own end
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+            raise
+        # Nobody waits for a thread's own end.
         return None, "failed", f"{type(error).__name__}: {one_line(error)}"
 
 
