@@ -111,7 +111,7 @@ class Ingest:
         """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
         # Most calls of ten thousands of files are for files that did not change: nothing is made
         # for each that need not be.
-        keys = [self._key_of_source(path) for path in paths]
+        keys = self._keys_of_sources(paths)
         digests = self._known(keys)
         new: list[_Source] = []
         known_bytes = 0
@@ -165,6 +165,21 @@ class Ingest:
         if not made and not (self._stays(target) and _is_good(target)):
             self._files.disk.rename(temporary, target)
         return {target.parent, *above}
+
+    def _keys_of_sources(self, paths: Sequence[StrPath]) -> list[Key]:
+        """As `_key_of_source`, for many."""
+        keys = []
+        networks = self._networks
+        for path in paths:
+            try:
+                status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
+            except (OSError, ValueError):
+                status = None
+            if status and networks.get(status.st_dev) is False and stat.S_ISREG(status.st_mode):
+                keys.append(key_of(status))
+            else:
+                keys.append(self._key_of_source(path))
+        return keys
 
     def _key_of_source(self, path: StrPath) -> Key:
         try:

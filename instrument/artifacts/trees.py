@@ -93,11 +93,13 @@ def _entries(directory: str) -> "list[os.DirEntry[str]]":
 
 
 def _checked_name(entry: "os.DirEntry[str]") -> str:
-    try:
-        entry.name.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{entry.path!r} has a name that is not UTF-8; rename it") from None
-    return entry.name
+    name = entry.name
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{entry.path!r} has a name that is not UTF-8; rename it") from None
+    return name
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:

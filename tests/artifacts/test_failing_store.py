@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,13 @@ from instrument.vocabulary import ArtifactVersion, RunState
 from instrument_local.files import Disk
 
 
-def a_run(**options: Any) -> ExperimentContext:
-    return ExperimentContext(name="hurt", capture_level=1, monitor_hardware=False, **options)
+@contextmanager
+def a_run(**options: Any) -> Iterator[ExperimentContext]:
+    """A run whose environment is captured: what fails in the store is what the test does to it."""
+    with ExperimentContext(name="hurt", capture_level=1, monitor_hardware=False, **options) as run:
+        if run.recording is not None and (task := run.recording._background._task) is not None:  # noqa: SLF001 - nothing else tells
+            task.join(30)
+        yield run
 
 
 def problems(path: Path) -> list[str]:
