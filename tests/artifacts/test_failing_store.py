@@ -24,7 +24,7 @@ from instrument_local.files import Disk
 def a_run(**options: Any) -> Iterator[ExperimentContext]:
     """A run whose environment is captured: what fails in the store is what the test does to it."""
     with ExperimentContext(name="hurt", capture_level=1, monitor_hardware=False, **options) as run:
-        if run.recording is not None and (task := run.recording._background._task) is not None:  # noqa: SLF001 - nothing else tells
+        if run.recording is not None and (task := run.recording._background._task) is not None:
             task.join(30)
         yield run
 
