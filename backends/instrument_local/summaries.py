@@ -101,6 +101,9 @@ class Summaries:
             if seal is not None:
                 is_final = not alive and _is_closed(seal, files)
                 return Reading(_summary(seal, files), is_final, _signature(files, sizes))
+            if seal := _seal_of_more(files, sizes):
+                summary = _told_of_cuts(_summary(seal, files), seal, sizes)
+                return Reading(summary, is_final=False, signature=_signature(files, sizes))
             entries = (entry for each in files.journals for entry in _entries(each, files))
             summary = _as_stored(summarise(run_id, entries, alive=alive))
             return Reading(summary, is_final=False, signature=_signature(files, sizes))
@@ -131,6 +134,8 @@ class Summaries:
             seal = _current_seal(files, sizes)
             if seal is not None:
                 summary = _summary(seal, files)
+            elif (seal := _seal_of_more(files, sizes)) is not None:
+                summary = _told_of_cuts(_summary(seal, files), seal, sizes)
             else:
                 seal = self._make_seal(run_id, files)
                 summary = seal.run
@@ -236,6 +241,27 @@ def _is_cut(files: RunFiles, sizes: dict[str, int]) -> bool:
     return seal is not None and any(
         sizes.get(name, 0) < covered for name, covered in _covered(seal).items()
     )
+
+
+def _seal_of_more(files: RunFiles, sizes: dict[str, int]) -> Seal | None:
+    """The last seal, if it tells all that is in the journals, and more that they have lost."""
+    seal = _last_seal(files)
+    covered = _covered(seal) if seal is not None else {}
+    tells_all = all(size <= covered.get(name, -1) for name, size in sizes.items())
+    return seal if tells_all and covered != sizes else None
+
+
+def _told_of_cuts(summary: RunSummary, seal: Seal, sizes: dict[str, int]) -> RunSummary:
+    """`summary`, the last true one, with what its journals have lost since."""
+    lost = [
+        f"journal {name} is damaged: {sizes.get(name, 0)} of {size} bytes are there "
+        f"(what is told here is what its seal keeps; `instrument verify {summary.id}` tells more)"
+        for name, size in _covered(seal).items()
+        if sizes.get(name, 0) < size
+    ]
+    problems = [*summary.recording.problems, *lost]
+    recording = msgspec.structs.replace(summary.recording, complete=False, problems=problems)
+    return msgspec.structs.replace(summary, recording=recording)
 
 
 def _covered(seal: Seal) -> dict[str, int]:

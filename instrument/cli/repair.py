@@ -17,12 +17,12 @@ from instrument.protocols.repair import Repair, Repairs
 _path = click.Path(path_type=Path, exists=True)
 _FROM: Final = "`instrument repair --from PATH`, "
 _DAMAGED_JOURNAL: Final = (
-    "a damaged journal: move the file out of the store, then `instrument import` a bundle of its "
-    "run, or put the file back from a copy of the store"
+    f"a damaged journal: {_FROM}with a copy of the store; or move the file out of the store, then "
+    "`instrument import` a bundle of its run"
 )
 _WAYS_OUT: Final = {
-    "journal_missing": "a journal that is gone: `instrument import` a bundle of its run, or put "
-    "the file back from a copy of the store",
+    "journal_missing": f"a journal that is gone: {_FROM}with a copy of the store, or "
+    "`instrument import` a bundle of its run",
     **dict.fromkeys(
         ("journal_size", "journal_changed", "chain_broken", "line_damaged", "sequence_broken"),
         _DAMAGED_JOURNAL,

@@ -147,7 +147,7 @@ def test_repair_names_what_mends_a_journal(cli: Cli, writer: Writer, tmp_path: P
     assert "nothing to repair" not in cut.err
     assert "move the file out of the store, then `instrument import`" in cut.err
     journal.rename(tmp_path / journal.name)
-    assert "a journal that is gone: `instrument import`" in cli("repair").err
+    assert "a journal that is gone: `instrument repair --from PATH`" in cli("repair").err
     assert cli("import", bundle).code == 0
     assert cli("repair").err == "nothing to repair\n"
 

@@ -525,3 +525,53 @@ def test_a_repair_that_fails_anywhere_loses_nothing_and_can_be_done_again(
         if code == NOT_REACHED:
             break
     assert set(codes) == {NOT_REACHED, FAILED}
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "changed"])
+def test_a_sealed_journal_comes_back_from_a_copy_of_the_store(
+    store: LocalStore, tmp_path: Path, harm: str
+) -> None:
+    store.repair()
+    copy = tmp_path / "copy"
+    shutil.copytree(store.location, copy)
+    (journal,) = _seal(store).parent.glob("*.jsonl")
+    data = journal.read_bytes()
+    if harm == "gone":
+        journal.unlink()
+    else:
+        _overwrite(journal, data[:-30] if harm == "cut" else data.replace(b"loss", b"gain"))
+    done = store.repair(sources=[copy])
+    assert [(step.action, step.error) for step in done.steps] == [("restored", None)]
+    assert done.verification.ok
+    assert journal.read_bytes() == data
+    kept = list(Path(store.location).glob(f"quarantine/*/runs/*/*/{journal.name}"))
+    assert len(kept) == (harm != "gone")
+
+
+def test_a_journal_does_not_come_back_from_a_copy_that_is_another_one(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    store.repair()
+    (journal,) = _seal(store).parent.glob("*.jsonl")
+    data = journal.read_bytes()
+    copy = tmp_path / "copy" / journal.relative_to(store.location)
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(data.replace(b"loss", b"gain"))
+    _overwrite(journal, data[:-30])
+    assert store.repair(sources=[tmp_path / "copy"]).steps == ()
+    assert journal.read_bytes() == data[:-30]
+
+
+def test_a_run_whose_sealed_journal_was_cut_is_told_as_its_seal_has_it(store: LocalStore) -> None:
+    store.repair()
+    (journal,) = _seal(store).parent.glob("*.jsonl")
+    before = store.run(RUN)
+    data = journal.read_bytes()
+    _overwrite(journal, data[: len(data) // 2])
+    after = store.run(RUN)
+    assert (after.state, after.metrics) == (RunState.COMPLETED, before.metrics)
+    assert not after.recording.complete
+    [told] = after.recording.problems
+    assert told.startswith(f"journal {journal.stem} is damaged: {len(data) // 2} of {len(data)} b")
+    assert [run.state for run in store.runs() if run.id == RUN] == [RunState.COMPLETED]
+    assert store.seal(RUN) == after

@@ -1,12 +1,11 @@
 """What can be done about what `verify` found.
 
 Evidence stays where it is: journals, versions, the ledger and packs are never moved unless an
-intact copy is there; of a version that is one which the user names. What is left of them is still
-read, and `verify` goes on naming the damage.
+intact copy is there; of a version and of a journal that is one which the user names. What is left
+of them is still read, and `verify` goes on naming the damage.
 """
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -15,12 +14,12 @@ from typing import Final
 
 from instrument.errors import InstrumentError, IntegrityError, StoreError
 from instrument.protocols import Damage
-from instrument_local.files import is_regular
 from instrument_local.layout import Layout
 from instrument_local.objects import LocalObjects
 from instrument_local.repair.last_moves import is_lost, last_moves
 from instrument_local.repair.plan import Plan
 from instrument_local.repair.quarantine import Quarantine
+from instrument_local.repair.sealed_journals import SealedJournals
 from instrument_local.repair.sources import Sources
 from instrument_local.run_files import LooseFile
 from instrument_local.version_evidence import VersionEvidence
@@ -62,6 +61,7 @@ class DamageControl:
                 yield Plan(path, damage.kind, "quarantined", damage.found or "damaged", do)
         yield from self._restored_objects(found)
         yield from self._restored_versions(found)
+        yield from SealedJournals(self._layout, self._quarantine, self._sources).restored(found)
         yield from self._restored_aliases(found)
 
     def _is_to_be_set_aside(self, path: Path, damage: Damage) -> bool:
@@ -106,23 +106,9 @@ class DamageControl:
             for source, data in self._sources.copies(name):
                 with suppress(InstrumentError, OSError):
                     if evidence.is_of_here(decode_version(data, path)):
-                        do = partial(self._restore_version, path, data, damage)
+                        do = partial(self._quarantine.put_back, path, data, damage)
                         yield Plan(path, damage.kind, "restored", f"from {source}", do)
                         break
-
-    def _restore_version(self, path: Path, data: bytes, damage: Damage) -> None:
-        """Write the file; a damaged one is set aside and replaced: its name is never free."""
-        files = self._layout.files
-        files.make_durable_directory(path.parent)
-        if is_regular(path):
-            self._quarantine.take(path, damage, stays=True)
-            whole = self._layout.root / "tmp" / secrets.token_hex(8)
-            with files.discarding(whole):
-                files.publish(whole, data)
-                files.disk.rename(whole, path)
-            files.sync_directory(path.parent)
-        elif not files.publish(path, data):
-            raise StoreError(f"{path} is not to be replaced; move it away and repair again")
 
     def _restored_aliases(self, found: list[Damage]) -> Iterator[Plan]:
         """Aliases whose last fact was lost, as the ledger knows them."""

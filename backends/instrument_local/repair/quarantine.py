@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from instrument.audit import Who
+from instrument.errors import StoreError
 from instrument.protocols import Damage
 from instrument_local.files import is_regular
 from instrument_local.layout import Layout
@@ -75,6 +76,25 @@ class Quarantine:
             files.disk.rename(path, target)
             files.sync_directory(target.parent)
         files.sync_directory(path.parent)
+
+    def put_back(self, path: Path, data: bytes, damage: Damage) -> None:
+        """Let `path` hold `data`; a damaged file is set aside meanwhile: its name is never free.
+
+        Raises:
+            StoreError: Something else than a file is there.
+            OSError: It cannot be written.
+        """
+        files = self._layout.files
+        files.make_durable_directory(path.parent)
+        if is_regular(path):
+            self.take(path, damage, stays=True)
+            whole = self._layout.root / "tmp" / secrets.token_hex(8)
+            with files.discarding(whole):
+                files.publish(whole, data)
+                files.disk.rename(whole, path)
+            files.sync_directory(path.parent)
+        elif not files.publish(path, data):
+            raise StoreError(f"{path} is not to be replaced; move it away and repair again")
 
     def _reason(self, damage: Damage) -> bytes:
         reason = Why(
