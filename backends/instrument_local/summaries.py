@@ -158,7 +158,7 @@ class Summaries:
 
     def _files(self, run_id: str) -> RunFiles:
         files = self._layout.run_files(check_run_id(run_id))
-        if not files.journals:
+        if not (files.journals or files.seals):
             raise NotFoundError(f"there is no run {run_id!r}")
         return files
 

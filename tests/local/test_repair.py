@@ -562,16 +562,21 @@ def test_a_journal_does_not_come_back_from_a_copy_that_is_another_one(
     assert journal.read_bytes() == data[:-30]
 
 
-def test_a_run_whose_sealed_journal_was_cut_is_told_as_its_seal_has_it(store: LocalStore) -> None:
+@pytest.mark.parametrize("left", [0, 1, 300])
+def test_a_run_whose_sealed_journal_was_cut_is_told_as_its_seal_has_it(
+    store: LocalStore, left: int
+) -> None:
     store.repair()
     (journal,) = _seal(store).parent.glob("*.jsonl")
     before = store.run(RUN)
     data = journal.read_bytes()
-    _overwrite(journal, data[: len(data) // 2])
+    journal.unlink()
+    if left:
+        journal.write_bytes(data[:left])
     after = store.run(RUN)
     assert (after.state, after.metrics) == (RunState.COMPLETED, before.metrics)
     assert not after.recording.complete
     [told] = after.recording.problems
-    assert told.startswith(f"journal {journal.stem} is damaged: {len(data) // 2} of {len(data)} b")
+    assert told.startswith(f"journal {journal.stem} is damaged: {left} of {len(data)} bytes")
     assert [run.state for run in store.runs() if run.id == RUN] == [RunState.COMPLETED]
     assert store.seal(RUN) == after
