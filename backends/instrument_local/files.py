@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 from instrument.errors import InstrumentError, StoreError
 
 NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Does not wait at a pipe that somebody put in the place of a file.
+READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 READ_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Systems write what is dirty within half a minute, whether it is synced or not.
 _WRITTEN_NS: Final = 300_000_000_000

@@ -8,6 +8,7 @@ was not there when the fact was written.
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -243,7 +244,10 @@ class LocalVersions:
 
     def _digest_of(self, name: str, number: int) -> str:
         """What a version says is its digest; of a damaged one nothing that a draft could have."""
-        fd = os.open(version_path(self._directory(name), number), READ)
+        path = version_path(self._directory(name), number)
+        if not stat.S_ISREG(path.lstat().st_mode):  # somebody put it there: its number is taken
+            return ""
+        fd = os.open(path, READ)
         try:
             head = _HEAD.match(os.read(fd, _HEAD_BYTES))
         finally:

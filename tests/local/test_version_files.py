@@ -1,7 +1,11 @@
 """A version holds some content only if its file is whole, whatever its beginning says."""
 
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from instrument.clock import SystemClock
 from instrument.protocols import Draft
@@ -55,3 +59,26 @@ def test_a_damaged_version_is_not_taken_for_the_content_its_beginning_names(
     path.write_bytes(path.read_bytes().replace(b"by the user", b"by somebody"))
     again = _again(store_path)
     assert again.claim(_draft(again, b"one")).version == 2
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda path: path.symlink_to("/nowhere"),
+        lambda path: path.symlink_to("v1.json"),
+        Path.mkdir,
+        os.mkfifo,
+        lambda path: path.write_text("junk"),
+    ],
+    ids=["a link to nothing", "a link to a version", "a directory", "a pipe", "junk"],
+)
+def test_what_stands_in_the_place_of_a_version_stops_no_other(
+    store_path: Path, put: Callable[[Path], object]
+) -> None:
+    store = _again(store_path)
+    store.claim(_draft(store, b"one"))
+    put(store_path / "artifacts/model/v2.json")
+    for each in (store, _again(store_path)):
+        assert each.claim(_draft(each, b"one")).version == 1
+        assert each.claim(_draft(each, b"three")).ref == "model:v3"
+    assert _again(store_path).verify().problems
