@@ -248,6 +248,71 @@ def test_a_file_that_settled_while_it_was_read_is_read_the_next_time(
     assert len(calls) == 2
 
 
+def _sources_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are copied from now on."""
+    copy, read = copying.copy_and_hash, list[str]()
+
+    def noted(disk: Any, source: int, *arguments: Any) -> tuple[str, int]:
+        read.append(Path(f"/proc/self/fd/{source}").readlink().name)
+        return copy(disk, source, *arguments)
+
+    monkeypatch.setattr("instrument_local.ingest.copy_and_hash", noted)
+    monkeypatch.setattr(hashes, "_SETTLED_NS", -(10**9))
+    return read
+
+
+def test_of_files_that_are_stored_again_only_those_are_read_that_changed(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.bin" for number in range(6)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"content %d" % number)
+    read = _sources_read(monkeypatch)
+    objects = [store.path_of(file.digest) for file in store.put_files(paths)]
+    harmed, gone, touched, whole = (each for each in objects[:4] if each is not None)
+    read.clear()
+    store.put_files(paths)
+    assert read == []
+    harmed.chmod(0o600)
+    harmed.write_bytes(b"another 0")
+    gone.unlink()
+    os.utime(touched)
+    paths[4].write_bytes(b"changed 4")
+    for expected in (["0.bin", "1.bin", "2.bin", "4.bin"], []):
+        read.clear()
+        files = store.put_files(paths)
+        assert sorted(read) == expected
+    assert [store.get_bytes(file.digest) for file in files] == [p.read_bytes() for p in paths]
+    assert whole.exists()
+
+
+def test_files_that_two_stores_have_are_not_read_again_for_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = _many(tmp_path / "files", 8)
+    stores = [open_store(tmp_path / name, SystemClock()) for name in ("one", "two")]
+    read = _sources_read(monkeypatch)
+    for store in stores:
+        store.put_files(paths)
+    read.clear()
+    for store in (*stores, *stores):
+        files = store.put_files(paths)
+        assert [store.get_bytes(file.digest) for file in files] == [p.read_bytes() for p in paths]
+    assert read == []
+
+
+@pytest.mark.parametrize("step", [1, 3, 40])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_hash_cache_knows_what_it_was_told_and_no_other_state(step: int, devices: int) -> None:
+    keys = [(n % devices, n, n % 7, n, n) for n in range(4000)]
+    cache = hashes.HashCache()
+    cache.put(hashes.row_of(key, f"digest {key[1]}") for key in keys)
+    asked = keys[::step][::-1]
+    changed = [(*key[:4], key[4] + 1) for key in asked]
+    assert hashes.HashCache().get(asked) == [f"digest {key[1]}" for key in asked]
+    assert hashes.HashCache().get(changed) == [None] * len(asked)
+
+
 def test_a_large_object_is_hashed_once_in_a_process_unless_it_changes(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
