@@ -14,6 +14,7 @@ from instrument_local.layout import Layout
 
 PENDING: Final = "ledger/pending"
 MANY: Final = 256
+UNCOUNTED: Final = 16
 
 
 def note_seal(layout: Layout, seal: Path) -> bool:
@@ -41,12 +42,14 @@ def seal_entry(run_id: str, seal: str) -> str:
 def is_long(layout: Layout) -> bool:
     """Whether so many wait that somebody should take them in; asked by who has noted another.
 
-    Who has counted fewer counts again when it could itself have noted as many as were missing.
+    A process that notes many counts again after some of its own, at most `UNCOUNTED`.
     """
-    missing = _missing.get(layout.root, 0) - 1
-    if missing <= 0:
+    left = _uncounted.get(layout.root, 0) - 1
+    missing = MANY
+    if left <= 0:
         missing = MANY - _waiting(layout)
-    _missing[layout.root] = missing
+        left = min(missing, UNCOUNTED)
+    _uncounted[layout.root] = left
     return missing <= 0
 
 
@@ -57,4 +60,4 @@ def _waiting(layout: Layout) -> int:
         return 0
 
 
-_missing: Final[dict[Path, int]] = {}
+_uncounted: Final[dict[Path, int]] = {}
