@@ -120,7 +120,7 @@ def _collect(upkeep: Upkeep, scope: Scope, why: str | None, how: "_How") -> int:
             plan = upkeep.collect(scope, why, progress.advance)
         say(f"removed {_amount(plan)}")
     elif how.yes and not (how.as_json or how.dry_run):
-        young = f"; too young: {count(plan.young, 'object')}" if plan.young else ""
+        young = f"; too young for --grace: {count(plan.young, 'object')}" if plan.young else ""
         say(f"nothing goes{young}")
     if how.as_json:
         emit_json({"dry_run": how.dry_run, **msgspec.to_builtins(plan)})
@@ -187,7 +187,7 @@ def _show(plan: Plan) -> None:
     if plan.leftovers:
         emit(f"left by dead processes: {listed(plan.leftovers, most=5)}")
     if plan.young:
-        emit(f"too young: {count(plan.young, 'object')}")
+        emit(f"too young for --grace: {count(plan.young, 'object')}")
     emit(f"{_amount(plan)} would go" if plan.objects or plan.leftovers else "nothing goes")
 
 

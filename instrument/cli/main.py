@@ -109,6 +109,8 @@ def _usage(error: click.UsageError) -> str:
         return f"; it has {', '.join(error.ctx.command.list_commands(error.ctx))}"
     if not isinstance(error, click.NoSuchOption):
         return ""
+    if any(error.option_name in option.opts for option in commands.params):
+        return f"; {error.option_name} stands before the command: instrument {error.option_name} …"
     pieces = error.ctx.command.collect_usage_pieces(error.ctx)
     return f"; usage: {' '.join([error.ctx.command_path, *pieces])}"
 

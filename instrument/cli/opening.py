@@ -51,6 +51,8 @@ def open_store(options: Options, *, must_exist: bool = True) -> Store:
 
     path = settings.resolve(store=options.store).store
     if (must_exist or options.store is not None) and not is_store(path):
+        if path.is_file():
+            raise StoreError(f"{path} is a file; a store is a directory")
         raise StoreError(
             f"there is no store at {path}; `instrument run -- COMMAND` records a first run, "
             "`instrument doctor` shows which store is used"

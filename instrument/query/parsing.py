@@ -235,5 +235,6 @@ def _meant(word: str) -> str:
     close = [each for each in known if each.partition(".")[2] == word]
     if dot and name:
         close = [f"{known}.{name}" for known in get_close_matches(group, GROUPS, 1)]
+    close = close or [each for each in known if each.startswith(f"{word}_")]
     close = close or get_close_matches(word, known, 1, cutoff=0.75)
     return f"did you mean {close[0] if close else f'metrics.{word} or params.{word}'}?"

@@ -60,6 +60,17 @@ def test_no_store_is_not_an_intact_store(cli: Cli, store_path: Path, tmp_path: P
         assert not any(place.glob("*")), "looking must not make a store"
         assert f"there is no store at {place}" in cli("--store", place, "doctor").out
     assert f"there is no store at {store_path}" in cli("verify").err
+    typo = tmp_path / "file"
+    typo.touch()
+    assert (
+        cli("--store", typo, "verify").err == f"error: {typo} is a file; a store is a directory\n"
+    )
+
+
+def test_where_the_option_of_the_store_stands_is_told(cli: Cli, store_path: Path) -> None:
+    refused = cli("runs", "list", "--store", store_path)
+    assert refused.code == 2
+    assert "--store stands before the command: instrument --store" in refused.err
 
 
 def test_a_store_that_has_lost_its_format_is_still_verified(

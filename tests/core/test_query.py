@@ -76,6 +76,7 @@ def test_conditions_mean_what_they_say(expression: str, met: bool) -> None:
         ("metric.acc > 1", 1, "did you mean metrics.acc?"),
         ("stat == 'x'", 1, "did you mean state?"),
         ("acc == 1", 1, "did you mean metrics.acc or params.acc?"),
+        ("duration > 5", 1, "did you mean duration_seconds?"),
         ("seed == 1", 1, "did you mean seeds.seed?"),
         ("branch == 'main'", 1, "did you mean git.branch?"),
         ("params == 1", 1, "write params.NAME"),

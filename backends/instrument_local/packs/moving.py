@@ -151,7 +151,7 @@ class Packer:
         loose = [file for file in _loose(self._layout, run_id) if can_be_packed(_path(file))]
         written = max((file.path.lstat().st_mtime for file in loose), default=0.0)
         if not loose or written > newest:
-            raise Left("too young" if loose else "no files of ours")
+            raise Left("too young: pack them with --all" if loose else "no files of ours")
         if written < newest_unclosed:
             self._summaries.seal(run_id)
             loose = [file for file in _loose(self._layout, run_id) if can_be_packed(_path(file))]
