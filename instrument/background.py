@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 END_SECONDS: Final = 10.0
 """So long the end of a run waits for all that is under way. What is captured is limited to less."""
 TELEMETRY_DELAY_SECONDS: Final = 0.25
-"""The user's first lines, mostly imports, have the interpreter to themselves."""
+"""Of a run: the user's first lines, mostly imports, have the interpreter to themselves."""
 CAPTURE_DELAY_SECONDS: Final = 0.01
-"""In a run that is over by then nothing takes turns with the user's code: its end captures."""
-FLUSH_DELAY_SECONDS: Final = 0.05
-"""A run that is over by then is flushed once, by its end."""
+"""In a run that is over by then nothing takes turns with the user's code: its end does it all."""
 _GLANCE_SECONDS: Final = 0.2
 
 
@@ -71,6 +69,7 @@ class Background:
         self._sampler: Sampler | None = None
         self._ending = threading.Event()
         self._began = cpu_used()
+        self._began_at = time.monotonic()
 
     def ask_git(self) -> None:
         """Begin to read the state of the code. What fails is told when there is a journal."""
@@ -174,7 +173,8 @@ class Background:
         return not task.is_alive()
 
     def _capture(self, records: Records) -> None:
-        self._ending.wait(CAPTURE_DELAY_SECONDS)
+        if not self._ending.wait(CAPTURE_DELAY_SECONDS):
+            records.flush()  # the beginning is on the disk, and space for the end is kept
         guard = self._recording.guard
         reading = self._reading
         code: crew.Task | None = None
@@ -184,8 +184,6 @@ class Background:
                 code = self._start(self._keep_code, "keep the code", "instrument-code")
         with guard.protect("capture the environment"):
             self._keep_snapshot(self._settings.capture_level)
-        if not self._ending.wait(FLUSH_DELAY_SECONDS):  # else the end is about to do it
-            records.flush()  # the beginning is on the disk, and space for the end is kept
         if self._monitor_hardware:
             self._watch()
         if code is not None:
@@ -247,7 +245,8 @@ class Background:
 
     def _watch(self) -> None:
         """Begin to sample: the whole node, or of its other ranks and of a command the process."""
-        is_over = self._ending.wait(TELEMETRY_DELAY_SECONDS)
+        over_seconds = time.monotonic() - self._began_at
+        is_over = self._ending.wait(max(0.0, TELEMETRY_DELAY_SECONDS - over_seconds))
         recording, identity = self._recording, self._recording.identity
         with recording.guard.protect("start telemetry"):
             from instrument.telemetry import Sampler, is_first_on_node

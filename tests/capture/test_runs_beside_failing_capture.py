@@ -174,6 +174,7 @@ def test_a_part_of_determinism_that_fails(
     part: str, kind: str, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behaviour, reason = BEHAVIOURS[kind]
+    monkeypatch.setitem(sys.modules, "mkl", ModuleType("mkl"))  # whose locks may be waited for
     monkeypatch.setitem(determinism.PARTS, part, behaviour)
     monkeypatch.setattr(determinism, "LIMIT_SECONDS", 0.1 if kind == "hang" else 60.0)
     state, records = outcome(store_path, level=1)
