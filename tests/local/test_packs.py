@@ -139,7 +139,10 @@ def test_a_process_that_records_again_under_its_name_hides_nothing_that_is_packe
 def test_what_is_young_few_or_open_stays(store: LocalStore, store_path: Path) -> None:
     store.begin(process_started("20260101-open"))
     packing = store.pack()
-    assert (packing.packs, packing.left) == (0, {"too young: pack them with --all": COUNT, "still recording": 1})
+    assert (packing.packs, packing.left) == (
+        0,
+        {"too young: pack them with --all": COUNT, "still recording": 1},
+    )
     _age(store_path, days=2)
     assert store.pack().runs == COUNT
     _record(store, "20260201-0001")

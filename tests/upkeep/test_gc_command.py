@@ -73,7 +73,11 @@ def test_nothing_to_do_is_told_and_no_grace_is_allowed_with_a_warning(
 ) -> None:
     digest = store.put_bytes(b"just stored")
     done = cli("gc", "--unreferenced", "--yes")
-    assert (done.code, done.out, done.err) == (0, "", "nothing goes; too young for --grace: 1 object\n")
+    assert (done.code, done.out, done.err) == (
+        0,
+        "",
+        "nothing goes; too young for --grace: 1 object\n",
+    )
     done = cli("gc", "--unreferenced", "--grace", "0", "--yes")
     assert done.code == 0
     assert done.err.startswith("warning: without a grace period what another process is storing")
