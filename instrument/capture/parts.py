@@ -113,9 +113,9 @@ def _attempt(read: Read, limit_bytes: int) -> _Answer:
     except NotKnown as unknown:
         return None, "skipped", str(unknown)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
-            raise
-        # Nobody waits for a thread's own end.
+        if not isinstance(error, Exception) and current_thread() is main_thread():
+            raise  # Ctrl-C, or what a signal handler raised
+        # Nobody waits for the end of a thread of ours.
         return None, "failed", f"{type(error).__name__}: {one_line(error)}"
 
 

@@ -48,8 +48,10 @@ class SealedJournals:
         for name, damage in lost.items():
             path = self._layout.root / name
             sealed = self._sealed(path, damaged)
+            if sealed is None:
+                continue
             for source, data in self._sources.copies(name):
-                if sealed is not None and hashlib.sha256(data).hexdigest() == sealed.sha256:
+                if hashlib.sha256(data).hexdigest() == sealed.sha256:
                     do = partial(self._quarantine.put_back, path, data, damage)
                     yield Plan(path, damage.kind, "restored", f"from {source}", do)
                     break
