@@ -116,8 +116,9 @@ class LocalVersions:
         check_artifact_name(reference.name)
         with store_errors(f"read {reference}"):
             found = self.listing(reference.name)
-            aliases = self._aliases(reference.name, found)
-            number = reference.version or aliases.get(reference.alias or LATEST)
+            asked = None if reference.version else reference.alias or LATEST
+            aliases = self._aliases(reference.name, found, asked)
+            number = reference.version or aliases.get(asked or LATEST)
             if number is not None:
                 try:
                     return _with_aliases(self._load(reference.name, number), aliases)
@@ -265,12 +266,21 @@ class LocalVersions:
     def _now(self, name: str) -> dict[str, int]:
         return self._aliases(name, self.listing(name))
 
-    def _aliases(self, name: str, found: Listing) -> dict[str, int]:
-        """Where each alias points."""
+    def _aliases(self, name: str, found: Listing, asked: str | None = None) -> dict[str, int]:
+        """Where each alias points; one that cannot be read stops nobody but who has `asked` for it.
+
+        Raises:
+            IntegrityError, OSError: That one cannot be read.
+        """
         highest = max(found.versions, default=0)
         aliases = {LATEST: highest} if highest else {}
         for alias, number in found.facts.items():
-            fact = load_fact(fact_path(self._directory(name), alias, number))
+            try:
+                fact = load_fact(fact_path(self._directory(name), alias, number))
+            except (IntegrityError, OSError):
+                if alias == asked:
+                    raise
+                continue
             if alias != LATEST or fact.highest >= highest:
                 aliases[alias] = fact.version
         return aliases
@@ -283,7 +293,7 @@ class LocalVersions:
         from instrument_local.ledger.pending import note, this_user
 
         found = self.listing(version.name)
-        before = self._aliases(version.name, found).get(alias)
+        before = self._aliases(version.name, found, alias).get(alias)
         event = AliasMoved(
             at=at,
             who=this_user(),
@@ -325,7 +335,7 @@ class LocalVersions:
             last = found.facts.get(alias, 0)
             if move is not None and self._has_moved(name, alias, range(last, known, -1), move):
                 return
-            check_move(name, alias, self._aliases(name, found).get(alias), version)
+            check_move(name, alias, self._aliases(name, found, alias).get(alias), version)
             there = found.versions[-1] if found.versions else version
             fact = AliasFact(
                 name=name,

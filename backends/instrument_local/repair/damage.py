@@ -6,6 +6,7 @@ of them is still read, and `verify` goes on naming the damage.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,8 @@ _SET_ASIDE: Final = {"object_changed", "alias_damaged", "seal_damaged", "event_d
 _LOST_ALIAS: Final = {"alias_damaged", "alias_missing"}
 _LOST_VERSION: Final = {"version_damaged", "version_missing"}
 _LOST: Final = {"object_changed", "object_missing"}
+_NO_FILE: Final = {"symbolic_link", "unreadable"}
+"""Something else stands in the place of a file."""
 
 
 class DamageControl:
@@ -66,10 +69,10 @@ class DamageControl:
 
     def _is_to_be_set_aside(self, path: Path, damage: Damage) -> bool:
         parts = Path(damage.path).parts
-        if not (path.is_symlink() or path.is_file()):
-            return False
         if path.is_symlink():  # never ours; but the name of a version is never free again
             return not (parts[0] == "artifacts" and "@" not in parts[-1] and len(parts) > 2)  # noqa: PLR2004 - a version's file
+        if not path.is_file():  # a directory in its place
+            return path.is_dir() and (_is_alias(damage) or _is_object(damage))
         if parts[0] == "runs" and path.suffix in {".jsonl", ".json"} and self._has_copy(path):
             return True
         return damage.kind in _SET_ASIDE
@@ -84,7 +87,11 @@ class DamageControl:
 
     def _restored_objects(self, found: list[Damage]) -> Iterator[Plan]:
         lost = {each.expected for each in found if each.kind in _LOST and each.expected}
-        lost |= {f"sha256:{Path(each.path).name}" for each in found if _is_linked_object(each)}
+        lost |= {
+            f"sha256:{Path(each.path).name}"
+            for each in found
+            if each.kind in _NO_FILE and _is_object(each)
+        }
         for digest, source in sorted(self._sources.find(lost).items()):
             path = self._layout.object_path(digest)
             if path is not None:
@@ -100,7 +107,11 @@ class DamageControl:
     def _restored_versions(self, found: list[Damage]) -> Iterator[Plan]:
         """Files of versions, from a copy that has the very file that belongs here."""
         evidence = VersionEvidence(self._layout)
-        lost = {_version_file(each): each for each in found if each.kind in _LOST_VERSION}
+        lost = {
+            _version_file(each): each
+            for each in found
+            if each.kind in _LOST_VERSION or (each.kind in _NO_FILE and _is_version(each))
+        }
         for name, damage in lost.items():
             path = self._layout.root / name
             for source, data in self._sources.copies(name):
@@ -114,7 +125,11 @@ class DamageControl:
         """Aliases whose last fact was lost, as the ledger knows them."""
         lost = {
             (path.parent.name, path.name.rpartition("@")[0]): path
-            for path in sorted(Path(each.path) for each in found if each.kind in _LOST_ALIAS)
+            for path in sorted(
+                Path(each.path)
+                for each in found
+                if each.kind in _LOST_ALIAS or (each.kind in _NO_FILE and _is_alias(each))
+            )
         }
         moves = last_moves(self._layout) if lost else {}
         for key in sorted(lost.keys() & moves.keys()):
@@ -132,7 +147,16 @@ def _version_file(damage: Damage) -> str:
     return f"{damage.path}/{str(damage.expected).rpartition(':')[2]}.json"
 
 
-def _is_linked_object(damage: Damage) -> bool:
-    """Whether a symbolic link lies where an object should."""
-    parts = Path(damage.path).parts
-    return damage.kind == "symbolic_link" and parts[0] == "objects" and len(parts) == 3  # noqa: PLR2004 - objects/ab/<hex>
+def _is_object(damage: Damage) -> bool:
+    """Whether `damage` is about the place of an object, ``objects/ab/<hex>``."""
+    return re.fullmatch(r"objects/[0-9a-f]{2}/[0-9a-f]{64}", damage.path) is not None
+
+
+def _is_version(damage: Damage) -> bool:
+    """Whether it is about the place of a version, ``artifacts/<name>/vN.json``."""
+    return re.fullmatch(r"artifacts/[^/]+/v[0-9]+\.json", damage.path) is not None
+
+
+def _is_alias(damage: Damage) -> bool:
+    """Whether it is about the place of an alias, ``artifacts/<name>/<alias>@N.json``."""
+    return re.fullmatch(r"artifacts/[^/]+/[^/]+@[0-9]+\.json", damage.path) is not None

@@ -67,7 +67,7 @@ class Quarantine:
         target = self._directory / damage.path
         files.make_durable_directory(target.parent)
         files.publish(target.with_name(f"{target.name}.why.json"), self._reason(damage))
-        if is_regular(path):
+        if is_regular(path) or (stays and path.is_symlink()):
             files.place(path, target)
             with suppress(FileNotFoundError):  # without hard links it was renamed
                 if not stays:
@@ -86,7 +86,7 @@ class Quarantine:
         """
         files = self._layout.files
         files.make_durable_directory(path.parent)
-        if is_regular(path):
+        if is_regular(path) or path.is_symlink():
             self.take(path, damage, stays=True)
             whole = self._layout.root / "tmp" / secrets.token_hex(8)
             with files.discarding(whole):
