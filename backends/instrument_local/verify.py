@@ -28,6 +28,7 @@ from instrument_local.stamps import unstamp
 from instrument_local.verify_files import check_files
 from instrument_local.verify_objects import Hashed, hash_objects
 from instrument_local.verify_runs import Referrer, RunChecker
+from instrument_local.verify_unrecorded import Standing, check_unrecorded
 from instrument_local.version_files import fact_path, load_fact, load_version, version_path
 from instrument_local.versions import LocalVersions
 
@@ -48,6 +49,7 @@ class Verifier:
         self._runs = RunChecker(layout, self._findings)
         self._dropped_runs: set[str] = set()
         self._wanted_runs: dict[str, Referrer] = {}
+        self._standing = Standing({}, {})
 
     def result(self) -> Verification:
         """What was found."""
@@ -69,6 +71,7 @@ class Verifier:
             self._runs.check(run_id)
         self._check_references()
         self._check_ledger()
+        check_unrecorded(layout, self._findings, self._standing, set(self._runs.references))
         self._check_wanted_runs()
         for digest, referrer in self._findings.wanted.items():
             if not self._is_there(digest):
@@ -118,6 +121,8 @@ class Verifier:
         self._check_version(version_path(directory, version.version or 0))
         self._check_aliases(version.name)
         LedgerChecker(self._layout, self._findings).check_version(version.ref)
+        aliases = Standing({}, self._standing.facts)  # what runs told of versions was not read
+        check_unrecorded(self._layout, self._findings, aliases, set())
         self._check_wanted()
 
     def _check_root(self) -> None:
@@ -171,6 +176,7 @@ class Verifier:
     def _check_version(self, path: Path) -> None:
         with self._findings.reading("version_damaged", path):
             version = load_version(path)
+            self._standing.versions[version.ref] = path
             self._findings.size_bytes += path.stat().st_size
             self._want_files(version)
             for parent in version.parents:
@@ -184,7 +190,9 @@ class Verifier:
             for number in range(1, last + 1):
                 path = fact_path(self._layout.artifacts / name, alias, number)
                 with self._findings.reading("alias_damaged", path):
-                    load_fact(path)
+                    fact = load_fact(path)
+                    if number == last:
+                        self._standing.facts[path] = fact
                     self._findings.size_bytes += path.stat().st_size
 
     def _check_wanted_runs(self) -> None:

@@ -310,9 +310,18 @@ class LocalVersions:
         try:
             self._point(event.name, alias, event.version, at, move=event.move, known=known)
         except BaseException:
-            with suppress(OSError):  # else whoever takes it in does it
-                self._layout.files.disk.unlink(noted)
+            if not self._is_made(event, known):
+                with suppress(OSError):  # else whoever takes it in does it
+                    self._layout.files.disk.unlink(noted)
             raise
+
+    def _is_made(self, move: "AliasMoved", known: int) -> bool:
+        """Whether `move` is made all the same, as when only a sync failed after it."""
+        with suppress(StoreError, OSError):
+            last = self.listing(move.name).facts.get(move.alias, 0)
+            facts = range(last, known, -1)
+            return self._has_moved(move.name, move.alias, facts, str(move.move))
+        return False
 
     def _point(  # noqa: PLR0913 - what a fact says, and what is known already
         self,

@@ -52,7 +52,9 @@ def test_it_is_whole_and_reading_changes_no_byte(golden: Path) -> None:
     store = open_store(golden, SystemClock())
     result = store.verify()
     assert result.ok, result.problems
-    assert [problem.kind for problem in result.problems] == ["torn_tail"]
+    # What made versions without a run did not tell the ledger then.
+    others = [each for each in result.problems if each.kind != "version_unrecorded"]
+    assert [problem.kind for problem in others] == ["torn_tail"]
     assert (result.runs, result.objects) == (3, 4)
     for selector in (*RUNS, "model:v1", "data:v1"):
         assert store.verify(selector).ok

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from instrument.audit import Repaired
 from instrument.clock import SystemClock
 from instrument.protocols.ledger import Evidence
 from instrument.records import Problem
@@ -185,3 +186,22 @@ def test_doctor_does_not_say_ok(store_path: Path, whole: bytes) -> None:
 def _command(words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "instrument", *words.split()]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_repair_writes_it_again_and_says_so(store_path: Path) -> None:
+    store = open_store(store_path, SystemClock())
+    _record(store, "20260101-000000-000000000001")
+    store.ledger.checkpoint()
+    told = store.info()["store_id"]
+    (store_path / "FORMAT").unlink()
+    planned = open_store(store_path, SystemClock()).repair(dry_run=True)
+    assert not (store_path / "FORMAT").exists()
+    done = open_store(store_path, SystemClock()).repair()
+    for steps in (planned.steps, done.steps):
+        assert (steps[0].path, steps[0].action) == ("FORMAT", "restored")
+    assert done.verification.ok
+    again = open_store(store_path, SystemClock())
+    assert again.info()["store_id"] == told
+    assert again.repair().steps == ()
+    events = [entry.event for entry in again.ledger.entries()]
+    assert any(isinstance(event, Repaired) and event.path == "FORMAT" for event in events)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from instrument.audit import Repaired
@@ -39,8 +40,10 @@ class Repairer:
 
     def repair(self, *, dry_run: bool, why: str | None, sources: Sequence[Path]) -> Repair:
         """See `instrument.protocols.repair.Repairs`."""
-        before = self._verify()
+        before, lacked = self._verify(), self._layout.lacks_format()
         plans = self._plans(before, Quarantine(self._layout, why), sources)
+        if lacked:
+            plans = chain([self._format()], plans)
         with store_errors("repair the store"):
             if dry_run:
                 self._steps = [self._step(plan) for plan in plans]
@@ -50,6 +53,13 @@ class Repairer:
                     self._do(plan, why, held)
         after = self._verify() if self._steps else before
         return Repair(dry_run=False, steps=tuple(self._steps), verification=after)
+
+    def _format(self) -> Plan:
+        """The file FORMAT, which the first step writes again, told apart from what follows."""
+        told = self._layout.store_id
+        detail = "with the id that the ledger tells" if told else "nothing tells its id: a new one"
+        path = self._layout.root / "FORMAT"
+        return Plan(path, "format_missing", "restored", detail, self._layout.create)
 
     def _plans(
         self, found: Verification, quarantine: Quarantine, sources: Sequence[Path]
