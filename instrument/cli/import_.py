@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     metavar="KEY",
     help="Take nothing unless this public key (or its file) signed for every run.",
 )
+@click.option("--again", is_flag=True, help="Bring runs back that were removed here on purpose.")
 @why_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
@@ -33,14 +34,16 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     file: Path,
     dry_run: bool,
     keys: tuple[str, ...],
+    again: bool,
     why: str | None,
     as_json: bool,
 ) -> int:
     """Take the runs in the bundle FILE into the store.
 
     Every byte is checked before anything is there. What is here is never changed: a run whose id is
-    taken comes under an id of its own, an artifact whose version is taken gets the next one. It may
-    be interrupted at any moment, and called again.
+    taken comes under an id of its own, an artifact whose version is taken gets the next one. A run
+    that was removed here on purpose comes back only with --again. It may be interrupted at any
+    moment, and called again.
     """
     from instrument.progress import Progress
 
@@ -48,7 +51,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     trusted = tuple(map(public_key, keys))
     with Progress("importing", lambda: None) as progress:
         brought = bundles.import_(
-            file, keys=trusted, dry_run=dry_run, why=why, told=progress.advance
+            file, keys=trusted, dry_run=dry_run, again=again, why=why, told=progress.advance
         )
     if as_json:
         emit_json(brought)

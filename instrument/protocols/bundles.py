@@ -118,12 +118,13 @@ class Bundles(Protocol):
             StoreError: It cannot be read or written.
         """
 
-    def import_(
+    def import_(  # noqa: PLR0913 - one parameter for each way to do it
         self,
         source: Path,
         *,
         keys: Sequence[str] = (),
         dry_run: bool = False,
+        again: bool = False,
         why: str | None = None,
         told: Told | None = None,
     ) -> Import:
@@ -136,6 +137,7 @@ class Bundles(Protocol):
             source: The bundle.
             keys: Public keys; unless one of them signed for every run, nothing is taken in.
             dry_run: Only check, and tell what would come.
+            again: Bring back also runs that were removed here on purpose.
             why: The reason, for the ledger.
             told: Called with the number of bytes done since the last call.
 
@@ -144,7 +146,8 @@ class Bundles(Protocol):
             IntegrityError: It is damaged, contradicts itself, or nobody trusted signed it.
             StoreVersionError: A newer version wrote it.
             UsageError: A key cannot be read.
-            StoreError: It cannot be read, or the store cannot be written.
+            StoreError: It cannot be read, or the store cannot be written; or a run that would come
+                was removed here on purpose, and `again` is not given.
         """
 
 

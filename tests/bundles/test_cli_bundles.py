@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles.making import DATA, RUN, full_run, log, store_at
+from bundles.making import DATA, RUN, bundle_of, files_of, full_run, log, store_at
 
 from instrument import ExperimentContext
+from instrument.errors import StoreError
 
 
 def instrument(*words: str, store: Path) -> subprocess.CompletedProcess[str]:
@@ -119,3 +120,65 @@ def test_a_lost_version_is_not_replaced_by_another(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "thing:v1 is lost here" in done.stderr
     assert not (ours / "artifacts/thing/v1.json").exists()
+
+
+@pytest.fixture
+def redacted(ours: Path, tmp_path: Path) -> tuple[Path, str]:
+    """A store whose run was exported, then redacted; and the bundle."""
+    bundle = str(tmp_path / "b")
+    assert instrument("export", RUN, "-o", bundle, store=ours).returncode == 0
+    words = ("runs", "delete", RUN, "--why", "gdpr\n17", "--redact", "--yes")
+    assert instrument(*words, store=ours).returncode == 0
+    return ours, bundle
+
+
+def test_a_run_that_was_removed_on_purpose_comes_back_only_when_that_is_asked(
+    redacted: tuple[Path, str],
+) -> None:
+    ours, bundle = redacted
+    before = files_of(store_at(ours))
+    for words in ((), ("--dry-run",), ("--json",)):
+        done = instrument("import", bundle, *words, store=ours)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
+        for part in (f"run {RUN} was removed on 20", "(redaction): gdpr", "17", "--again"):
+            assert part in done.stderr
+    assert files_of(store_at(ours)) == before
+    dry = instrument("import", bundle, "--again", "--dry-run", "--json", store=ours)
+    done = instrument("import", bundle, "--again", "--json", store=ours)
+    assert (done.returncode, done.stdout) == (0, dry.stdout)
+    assert json.loads(done.stdout)["runs"] == [{"id": RUN, "here": RUN, "change": "new"}]
+    assert instrument("verify", store=ours).returncode == 0
+    once_more = instrument("import", bundle, store=ours)  # it is here: nothing would come back
+    assert (once_more.returncode, "same" in once_more.stdout) == (0, True)
+
+
+def test_a_removed_run_does_not_come_back_under_another_id(ours: Path, tmp_path: Path) -> None:
+    theirs, bundle = tmp_path / "theirs", tmp_path / "b"
+    full_run(store_at(theirs), weights=b"others")
+    bundle_of(store_at(ours), bundle)
+    assert instrument("import", str(bundle), store=theirs).returncode == 0
+    (renamed,) = {run.id for run in store_at(theirs).runs()} - {RUN}
+    bundle_of(store_at(theirs), tmp_path / "c", renamed)
+    words = ("runs", "delete", RUN, "--why", "gdpr 17", "--yes")
+    assert instrument(*words, store=ours).returncode == 0
+    done = instrument("import", str(tmp_path / "c"), store=ours)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert f"run {renamed} was removed" in done.stderr
+    with pytest.raises(StoreError, match="was removed"):
+        store_at(ours).bundles.import_(bundle)
+    store_at(ours).bundles.import_(bundle, again=True)
+
+
+def test_where_the_ledger_is_damaged_nobody_knows_what_was_removed(
+    redacted: tuple[Path, str],
+) -> None:
+    ours, bundle = redacted
+    assert instrument("ledger", "verify", store=ours).returncode == 0  # nothing waits any more
+    for block in (ours / "ledger" / "entries").iterdir():
+        block.chmod(0o600)
+        block.write_bytes(b"{" + block.read_bytes())
+    done = instrument("import", bundle, "--dry-run", store=ours)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "what was removed here is not known; --again" in done.stderr
+    done = instrument("import", bundle, "--again", "--dry-run", store=ours)
+    assert done.returncode == 0, done.stderr

@@ -199,7 +199,7 @@ def test_a_version_of_a_deleted_run_travels_and_comes_back(
     assert theirs.resolve(parse_reference("model:v1")).run_id == RUN
     for bundle in (without, whole):  # the second brings the run, too
         _path(store_path, told).unlink()
-        store.bundles.import_(bundle)
+        store.bundles.import_(bundle, again=True)
         assert store.resolve(parse_reference("model:v1")).check == told.check
         assert [each.name for each in _path(store_path, told).parent.iterdir()] == ["v1.json"]
         assert store_at(store_path).verify().ok

@@ -52,27 +52,35 @@ class Importer:
         versions: Its artifacts.
         checked: The bundle, which was checked.
         why: The reason, for the ledger.
+        again: See `instrument_local.bundles.planning.Plan`.
     """
 
     def __init__(
-        self, layout: Layout, versions: LocalVersions, checked: Checked, why: str | None
+        self,
+        layout: Layout,
+        versions: LocalVersions,
+        checked: Checked,
+        why: str | None,
+        *,
+        again: bool,
     ) -> None:
         self._layout = layout
         self._versions = versions
         self._checked = checked
         self._why = why
+        self._again = again
         self._origin = checked.bundle.manifest.origin
 
     def take_in(self, told: Told) -> Import:
         """See `instrument.protocols.bundles.Bundles.import_`."""
         checked, layout = self._checked, self._layout
         with store_errors(f"import {checked.bundle.path}"):
-            before = Plan(layout, self._versions, checked)
+            before = Plan(layout, self._versions, checked, again=self._again)
             self._check_space(before.objects)
             layout.create()
             self._bring_objects(checked.objects, told)
             with maintenance(layout, "import", wait_seconds=_WAIT_SECONDS):
-                plan = Plan(layout, self._versions, checked)
+                plan = Plan(layout, self._versions, checked, again=self._again)
                 self._bring_objects(plan.objects, told)  # gc may have been here meanwhile
                 self._tell_missing(plan.missing)
                 names = self._bring_versions(plan)

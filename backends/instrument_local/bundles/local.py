@@ -58,12 +58,13 @@ class LocalBundles:
                 self._layout, self._clock, selection, target.absolute(), why, told or nobody
             )
 
-    def import_(
+    def import_(  # noqa: PLR0913 - one parameter for each way to do it
         self,
         source: Path,
         *,
         keys: Sequence[str] = (),
         dry_run: bool = False,
+        again: bool = False,
         why: str | None = None,
         told: Told | None = None,
     ) -> Import:
@@ -72,9 +73,9 @@ class LocalBundles:
         with store_errors(f"import {source}"), Bundle(source) as bundle:
             checked = check(bundle, trusted, told or nobody)
             if dry_run:
-                plan = Plan(self._layout, self._versions, checked)
+                plan = Plan(self._layout, self._versions, checked, again=again)
                 return tell(checked, plan, plan.objects)
-            importer = Importer(self._layout, self._versions, checked, why)
+            importer = Importer(self._layout, self._versions, checked, why, again=again)
             return importer.take_in(told or nobody)
 
 

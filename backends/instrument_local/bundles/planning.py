@@ -9,7 +9,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from instrument.errors import IntegrityError
+from instrument.audit import RunDropped
+from instrument.errors import InstrumentError, IntegrityError, StoreError
 from instrument.protocols.bundles import ArrivingArtifact, ArrivingRun
 from instrument.vocabulary import ArtifactVersion
 from instrument_local.bundles.checking import Checked, in_order
@@ -17,6 +18,7 @@ from instrument_local.bundles.reading import BundledFile
 from instrument_local.layout import Layout
 from instrument_local.packs.check import digest_of
 from instrument_local.run_files import RunFile
+from instrument_local.upkeep.tombstones import dropped_runs, in_words
 from instrument_local.version_evidence import VersionEvidence
 from instrument_local.version_files import version_path
 from instrument_local.versions import LocalVersions
@@ -47,18 +49,26 @@ class Plan:
         layout: Where the store keeps things.
         versions: Its artifacts.
         checked: The bundle.
+        again: Whether runs come back that were removed here on purpose.
 
     Attributes:
         runs: The runs.
         restored: The files of versions that this store lost, by reference.
         artifacts: The artifact versions, what they were made from first.
         objects: The objects that are not here.
+
+    Raises:
+        StoreError: A run that would come was removed here on purpose, and not `again` is given.
     """
 
-    def __init__(self, layout: Layout, versions: LocalVersions, checked: Checked) -> None:
+    def __init__(
+        self, layout: Layout, versions: LocalVersions, checked: Checked, *, again: bool
+    ) -> None:
         self._layout = layout
         self._checked = checked
         self.runs = [self._coming(run_id) for run_id in sorted(checked.runs)]
+        if not again:
+            self._refuse_removed()
         self.restored = dict(self._restored())
         self.artifacts = list(_artifacts(versions, checked.versions, self.restored))
         self.objects: list[Content] = [
@@ -112,6 +122,30 @@ class Plan:
                 return Coming(ArrivingRun(id=run_id, here=here, change=change), new)
         raise AssertionError  # the last id is that of the content
 
+    def _refuse_removed(self) -> None:
+        """Refuse what somebody removed here for a reason, also under another id."""
+        coming = [each for each in self.runs if each.files]
+        removed = self._removed() if coming else {}
+        for each in coming:
+            files = self._checked.runs[each.run.id]
+            seals = (f"sha256:{file.content.sha256}" for file in files if _is_seal(file))
+            event = next((removed[key] for key in (each.run.here, *seals) if key in removed), None)
+            if event is not None:
+                raise StoreError(
+                    f"run {each.run.id} was removed {in_words(event)}; nothing is imported; "
+                    "--again brings it back all the same"
+                )
+
+    def _removed(self) -> dict[str, RunDropped]:
+        """How runs were removed, by their ids and by the digests of their last seals."""
+        try:
+            by_id = dropped_runs(self._layout)
+        except InstrumentError as error:
+            raise type(error)(
+                f"{error}; so what was removed here is not known; --again imports all the same"
+            ) from error
+        return {event.digest: event for event in by_id.values() if event.digest} | by_id
+
     def _ids(self, run_id: str) -> Iterator[str]:
         """The ids that a run can have here; the same ones at each import of it."""
         start = run_id[: _ID_LENGTH - _TAG_LENGTH - 1]
@@ -127,6 +161,10 @@ class Plan:
 def _key(file: RunFile) -> tuple[str, str]:
     """Month and name: what tells the files of a run apart."""
     return file.path.parent.parent.name, file.name
+
+
+def _is_seal(file: BundledFile) -> bool:
+    return file.content.kind == "seal"
 
 
 def _same(ours: RunFile, theirs: BundledFile) -> bool:
