@@ -2,10 +2,11 @@
 
 import shutil
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import count, groupby, islice, takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 import msgspec
@@ -14,13 +15,14 @@ from instrument.cli.opening import Options, find_artifact, open_any_store, open_
 from instrument.cli.output import emit, emit_json, say, show, table
 from instrument.cli.why import why_option
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
-from instrument.errors import InstrumentError, StoreError, UsageError
+from instrument.errors import InstrumentError, NotFoundError, StoreError, UsageError
 from instrument.naming import LATEST, Reference, check_alias, check_artifact_name
 from instrument.protocols import Store
 from instrument.protocols.upkeep import HasUpkeep
 from instrument.vocabulary import ArtifactVersion
 
 _STDOUT: Final = "-"
+_MOST_LOST: Final = 5
 
 
 @click.group()
@@ -39,6 +41,7 @@ def list_artifacts(options: Options, name: str | None, as_json: bool) -> None:
         find_artifact(store, name)
     found = list(store.artifacts(name))
     collected = _collected(store, found)
+    _warn_of_lost(store, found)
     if as_json:
         emit_json([artifact_json(version, collected) for version in found])
         return
@@ -243,6 +246,38 @@ def _collected(store: Store, versions: Iterable[ArtifactVersion]) -> set[str] | 
         for version in versions
         if any(file.digest in gone and not store.contains(file.digest) for file in version.files)
     }
+
+
+def _warn_of_lost(store: Store, versions: Iterable[ArtifactVersion]) -> None:
+    """Tell which versions are missing between or behind `versions`, all that could be read."""
+    lost = list(islice(_lost(store, versions), _MOST_LOST + 1))
+    if lost:
+        shown = ", ".join(lost[:_MOST_LOST]) + (" and more" if len(lost) > _MOST_LOST else "")
+        verb = "is" if len(lost) == 1 else "are"
+        say(f"warning: {shown} {verb} missing or damaged; `instrument verify` tells more")
+
+
+def _lost(store: Store, versions: Iterable[ArtifactVersion]) -> Iterator[str]:
+    for name, found in groupby(versions, key=lambda each: each.name):
+        number, is_latest = 1, False
+        for version in found:
+            here = version.version or 0
+            gap = (Reference(name, each, None) for each in range(number, here))
+            yield from (str(each) for each in gap if _state(store, each) != "here")
+            number, is_latest = here + 1, LATEST in version.aliases
+        if not is_latest:  # else nothing is behind it: most lists need no second look
+            behind = (Reference(name, each, None) for each in count(number))
+            yield from map(str, takewhile(lambda each: _state(store, each) == "damaged", behind))
+
+
+def _state(store: Store, reference: Reference) -> Literal["here", "missing", "damaged"]:
+    try:
+        store.resolve(reference)
+    except NotFoundError:
+        return "missing"
+    except InstrumentError:
+        return "damaged"
+    return "here"  # made since the list was
 
 
 def artifact_json(version: ArtifactVersion, collected: Collection[str] | None) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 import hashlib
 from pathlib import Path
 
-from cli.support import Cli, Writer
+import pytest
+from cli.support import BEGAN, Cli, Writer
 
 from instrument import ExperimentContext
+from instrument.naming import Reference
 
 ARTIFACT_FIELDS = {
     "ref", "name", "version", "type", "digest", "size_bytes", "files", "run_id", "created_at",
@@ -174,3 +176,48 @@ def test_why_runs_were_packed_is_in_the_ledger(cli: Cli) -> None:
     assert cli("store", "pack", "--all", "--why", "fewer files").code == 0
     packed = [each for each in cli("ledger", "log", "--json").json if each["event"] == "packed"]
     assert [event["why"] for event in packed] == ["fewer files"]
+
+
+def versions_of(writer: Writer, name: str, count: int) -> Path:
+    for number in range(count):
+        writer.artifact(name, f"{name} {number}".encode())
+    return Path(writer.store.location, "artifacts", name)
+
+
+@pytest.mark.parametrize("harm", ["gone", "link", "directory", "changed"])
+@pytest.mark.parametrize("number", [2, 4])
+def test_list_warns_of_versions_that_it_cannot_show(
+    cli: Cli, writer: Writer, harm: str, number: int
+) -> None:
+    versions_of(writer, "alike", 2)
+    lies = versions_of(writer, "model", 4) / f"v{number}.json"
+    writer.store.tag(Reference("model", 1, None), "latest", BEGAN)
+    assert cli("artifacts", "list").err == ""
+    lies.rename("v.json")
+    if harm == "link":
+        lies.symlink_to(Path("v.json").absolute())
+    elif harm == "directory":
+        lies.mkdir()
+    elif harm == "changed":
+        lies.write_bytes(Path("v.json").read_bytes().replace(b"other", b"mine!"))
+    told = f"warning: model:v{number} is missing or damaged; `instrument verify` tells more\n"
+    if (harm, number) == ("gone", 4):
+        told = ""  # nothing in the list shows that there was one: `verify` knows
+    for words in ((), ("model",), ("--json",)):
+        done = cli("artifacts", "list", *words)
+        assert (done.code, done.err) == (0, told)
+        assert "model:v1" in done.out
+        assert f"model:v{number}" not in done.out
+        assert "model:v3" in done.out
+
+
+def test_list_tells_many_lost_versions_in_one_line(cli: Cli, writer: Writer) -> None:
+    data, model = versions_of(writer, "data", 3), versions_of(writer, "model", 9)
+    (data / "v1.json").unlink()
+    (data / "v3.json").write_bytes(b"")
+    for number in range(2, 9):
+        (model / f"v{number}.json").unlink()
+    done = cli("artifacts", "list")
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert "data:v1, data:v3, model:v2, model:v3, model:v4 and more are missing" in done.err
+    assert "warning: model:v2, model:v3, " in cli("artifacts", "list", "model").err
