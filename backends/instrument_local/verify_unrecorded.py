@@ -19,6 +19,8 @@ from instrument_local.ledger.pending import paths, waiting
 from instrument_local.stamps import unstamp
 from instrument_local.version_files import AliasFact
 
+_Move = tuple[str | None, str, str, int]
+
 
 class Standing(NamedTuple):
     """What a check of the artifacts has read.
@@ -43,35 +45,39 @@ def check_unrecorded(
         standing: What there is.
         logged: References that the journals of runs tell of.
     """
+    unlogged = standing.versions.keys() - logged
+    if not (standing.facts or unlogged):
+        return
     try:
-        events = list(_events(layout))
+        moved, made = _told(layout)
     except (InstrumentError, OSError):
         return  # the check of the ledger tells
-    moves = [event for event in events if isinstance(event, AliasMoved)]
-    made = {ref for event in events if isinstance(event, VersionsMade) for ref in event.versions}
     for path, fact in standing.facts.items():
-        if not _is_told(fact, moves):
+        is_held = fact.move is None and fact.alias == LATEST  # by an import, which tells no move
+        if not is_held and (fact.move, fact.name, fact.alias, fact.version) not in moved:
             expected = "an alias that an entry of the ledger moved"
             found = f"{fact.alias} at v{fact.version}, which no entry tells"
             findings.add("alias_unrecorded", path, expected, found)
-    for ref in standing.versions.keys() - logged - made:
+    for ref in sorted(unlogged - made):
         found = f"{ref}, of which neither its run nor the ledger tells"
         expected = "a version that something tells of"
         findings.add("version_unrecorded", standing.versions[ref], expected, found, "note")
 
 
-def _is_told(fact: AliasFact, moves: list[AliasMoved]) -> bool:
-    """Whether one of `moves` tells of `fact`; an import holds ``latest`` without one."""
-    if fact.move is None:
-        return fact.alias == LATEST or any(
-            (move.name, move.alias, move.version) == (fact.name, fact.alias, fact.version)
-            for move in moves
-        )
-    return any(
-        (move.move, move.name, move.alias, move.version)
-        == (fact.move, fact.name, fact.alias, fact.version)
-        for move in moves
-    )
+def _told(layout: Layout) -> tuple[set[_Move], set[str]]:
+    """The moves of aliases that the ledger tells, and the references of versions.
+
+    A fact of before has no id of its move: each move stands here without it, too.
+    """
+    moved: set[_Move] = set()
+    made: set[str] = set()
+    for event in _events(layout):
+        if isinstance(event, AliasMoved):
+            where = (event.name, event.alias, event.version)
+            moved |= {(event.move, *where), (None, *where)}
+        elif isinstance(event, VersionsMade):
+            made |= event.versions.keys()
+    return moved, made
 
 
 def _events(layout: Layout) -> Iterator[Event]:
