@@ -7,7 +7,7 @@ import click
 
 from instrument.cli.opening import Options, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table, text
-from instrument.cli.verify import OF_OTHER_COPIES, show_verification, verification_json
+from instrument.cli.verify import show_verification, verification_json
 from instrument.cli.why import why_option
 from instrument.cli.words import count, short_digests
 from instrument.errors import UsageError
@@ -35,6 +35,8 @@ _WAYS_OUT: Final = {
         ("version_missing", "version_damaged"),
         f"the file of a version: {_FROM}with a copy of the store",
     ),
+    "seal_missing": "a run or a seal that is gone: put it back from a copy of the store, or "
+    "`instrument import` a bundle of that run",
     "alias_missing": "an alias: `instrument artifacts tag REF ALIAS` points it anew",
 }
 
@@ -108,13 +110,10 @@ def _show_ways_out(done: Repair) -> None:
         return
     left = (each for each in done.verification.problems if each.severity == "damage")
     for way_out in dict.fromkeys(map(_way_out, left)):
-        if way_out:
-            say(way_out)
+        say(way_out)
 
 
 def _way_out(damage: Damage) -> str:
-    if damage.kind in OF_OTHER_COPIES:
-        return ""  # that was told
     if damage.path.startswith(("packs/", "ledger/")):
         return "a pack, or the ledger: only the same file from a copy of the store mends it"
     return _WAYS_OUT.get(damage.kind, "anything else: put the file back from a copy of the store")

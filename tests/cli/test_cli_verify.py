@@ -1,5 +1,7 @@
+import shutil
 from pathlib import Path
 
+import pytest
 from cli.support import Cli, Writer
 
 
@@ -174,6 +176,42 @@ def test_repair_names_what_mends_anything_else(cli: Cli, writer: Writer) -> None
     told = cli("repair").err
     assert "lost content: `instrument repair --from PATH`" in told
     assert "the ledger: only the same file from a copy of the store mends it" in told
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_repair_names_what_mends_a_ledger_that_is_gone_or_cut(
+    cli: Cli, writer: Writer, store_path: Path, is_gone: bool
+) -> None:
+    writer.run("only-run")
+    writer.artifact("model", b"weights")
+    assert cli("artifacts", "tag", "model:v1", "best").code == 0  # no file but the ledger's has it
+    assert cli("ledger", "verify").code == 0
+    if is_gone:
+        shutil.rmtree(store_path / "ledger")
+    else:
+        [entries] = store_path.glob("ledger/entries/*")
+        entries.chmod(0o600)
+        entries.write_bytes(b"".join(entries.read_bytes().splitlines(keepends=True)[:-1]))
+    told = cli("repair")
+    assert told.code == 1
+    assert "the ledger: only the same file from a copy of the store mends it" in told.err
+
+
+def test_repair_names_what_mends_a_run_that_is_gone(
+    cli: Cli, writer: Writer, store_path: Path, tmp_path: Path
+) -> None:
+    writer.run("only-run")
+    assert cli("repair").code == 0
+    bundle = tmp_path / "only.bundle"
+    assert cli("export", "only-run", "-o", bundle).code == 0
+    [directory] = store_path.glob("runs/*/only-run")
+    shutil.rmtree(directory)
+    told = cli("repair")
+    assert told.code == 1
+    assert "a run or a seal that is gone: put it back from a copy of the store" in told.err
+    assert "`instrument import` a bundle of that run" in told.err
+    assert cli("import", bundle).code == 0
+    assert cli("repair").err == "nothing to repair\n"
 
 
 def test_repair_with_what_is_not_there_is_wrong_usage(cli: Cli, writer: Writer) -> None:
