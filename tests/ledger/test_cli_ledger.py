@@ -78,6 +78,148 @@ def test_who_put_the_store_back_to_an_older_copy_is_told_what_to_remove(
     assert call("--store", backup, "verify").code == 0
 
 
+def _edit_an_entry(store: Path, old: bytes = b'"model"', new: bytes = b'"medel"') -> None:
+    (entries,) = store.glob("ledger/entries/*.jsonl")
+    entries.chmod(0o600)
+    data = entries.read_bytes()
+    assert old in data
+    entries.write_bytes(data.replace(old, new))
+
+
+def _sign(tmp_path: Path) -> Path:
+    """Sign the ledger; the public key in a file."""
+    pytest.importorskip("cryptography", reason="makes a key")
+    ledger("key", "new", "--name", "ann@lab")
+    ledger("sign")
+    public = tmp_path / "ann.pub"
+    public.write_text(ledger("key", "show").out)
+    return public
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_the_signature_of_other_entries_is_not_said_to_be_of_these(
+    store: Path, tmp_path: Path, is_cut: bool
+) -> None:
+    public = _sign(tmp_path)
+    whole = ledger("verify", "--key", public, "--json").json
+    assert (whole["signed"], whole["signed_by"], whole["anchored"]) == (4, "ann@lab", 4)
+    _edit_an_entry(store, *([b"}\n", b"}"] if is_cut else []))
+    result = ledger("verify", "--key", public, "--json", code=1).json
+    assert (result["verdict"], result["size"]) == ("tampered", 0 if is_cut else 4)
+    assert (result["signed"], result["signed_by"], result["anchored"]) == (0, None, 0)
+    assert "signature_missing" not in {each["kind"] for each in result["problems"]}
+    page = ledger("verify", "--key", public, code=1).out
+    assert "The signature of ann@lab under 4 entries does not fit these entries." in page
+    assert "of 4 entries, does not fit these entries." in page
+    assert "made them up" not in page
+    assert "those that ann@lab signed" not in page
+
+
+def test_a_signature_of_the_first_entries_still_fits_when_later_ones_do_not(
+    store: Path, tmp_path: Path
+) -> None:
+    public = _sign(tmp_path)
+    model = tmp_path / "model.bin"
+    model.write_bytes(b"newer")
+    assert call("artifacts", "log", "newer", model).code == 0
+    ledger("sign")
+    _edit_an_entry(store, b"newer", b"older")
+    result = ledger("verify", "--key", public, "--json", code=1).json
+    assert (result["size"], result["signed"], result["signed_by"]) == (5, 4, "ann@lab")
+    page = "\n".join(result["says"])
+    assert "The first 4 entries are those that ann@lab signed." in page
+    assert "The signature of ann@lab under 5 entries does not fit these entries." in page
+
+
+def test_an_ssh_signature_of_other_entries_does_not_fit(store: Path, tmp_path: Path) -> None:
+    if not shutil.which("ssh-keygen"):
+        pytest.skip("needs ssh-keygen")
+    key = tmp_path / "id"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    ledger("sign", "--ssh", key)
+    assert ledger("verify", "--json").json["signed"] == 3
+    _edit_an_entry(store)
+    result = ledger("verify", "--json", code=1).json
+    assert result["signed"] == 0
+    said = "The signature of an SSH key under 3 entries does not fit these entries."
+    assert said in result["says"]
+
+
+@pytest.mark.parametrize("damage", ["journal", "seal", "entry", "cut"])
+def test_damage_is_not_said_to_be_another_copy(store: Path, damage: str) -> None:
+    ledger("verify")
+    (directory,) = store.glob(f"runs/*/{RUNS[0]}")
+    (journal,) = directory.glob("*.jsonl")
+    if damage == "journal":
+        journal.chmod(0o600)
+        journal.write_bytes(journal.read_bytes()[:-30])
+    elif damage == "seal":
+        shutil.rmtree(directory)
+    else:
+        _edit_an_entry(store, *([b"}\n", b"}"] if damage == "cut" else []))
+    page = ledger("verify", code=1).out
+    assert "Two copies" not in page
+    assert "remove" not in page
+    fits = damage in {"journal", "seal"}
+    assert ("It begins with the 3 entries" in page) is fits
+    assert ("does not fit these entries" in page) is not fits
+    assert "Two copies" not in call("verify").out
+
+
+def _copy_and_go_on(store: Path, tmp_path: Path) -> Path:
+    """A copy of the store as it is, before one entry more."""
+    ledger("verify")
+    older = tmp_path / "older"
+    shutil.copytree(store, older)
+    model = tmp_path / "model.bin"
+    model.write_bytes(b"newer")
+    assert call("artifacts", "log", "newer", model).code == 0
+    return older
+
+
+@pytest.mark.parametrize("command", ["checkpoint", "sign"])
+def test_a_checkpoint_that_was_given_is_the_last_one_seen(
+    store: Path, tmp_path: Path, command: str
+) -> None:
+    if command == "sign":
+        pytest.importorskip("cryptography", reason="makes a key")
+        ledger("key", "new", "--name", "ann@lab")
+        ledger("sign")
+    older = _copy_and_go_on(store, tmp_path)
+    ledger(command)
+    rolled_back = call("--store", older, "ledger", "verify", "--json")
+    assert rolled_back.code == 1
+    assert [each["kind"] for each in rolled_back.json["problems"]] == ["ledger_rolled_back"]
+
+
+def test_no_checkpoint_is_given_that_does_not_begin_with_the_last_one_seen(
+    store: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("cryptography", reason="makes a key")
+    ledger("key", "new", "--name", "ann@lab")
+    older = _copy_and_go_on(store, tmp_path)
+    ledger("checkpoint")
+    (seen,) = (tmp_path / "state").rglob("*.json")
+    before = seen.read_bytes()
+    size = len(list(older.glob("ledger/checkpoints/*")))
+    for turn in ("older", "fork"):
+        for command in ("sign", "checkpoint"):
+            refused = call("--store", older, "ledger", command)
+            assert (refused.code, refused.out) == (1, ""), (turn, refused)
+            assert "the ledger does not begin with the 4 entries" in refused.err
+            assert refused.err.count("\n") == 1
+        for name in ("one", "two", "three"):
+            assert (
+                call("--store", older, "artifacts", "log", name, tmp_path / "model.bin").code == 0
+            )
+    assert seen.read_bytes() == before
+    assert len(list(older.glob("ledger/checkpoints/*"))) == size
+    assert b"key_rotated" not in b"".join(map(Path.read_bytes, older.glob("ledger/entries/*")))
+    assert "Two copies" in call("--store", older, "ledger", "verify").out
+    ledger("verify")
+
+
 def test_an_edited_number_shows_wherever_the_run_does(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ from ledger.making import (
 
 from instrument.audit import ObjectsDropped, RunDropped
 from instrument.clock import SystemClock
-from instrument.errors import InstrumentError, UsageError
+from instrument.errors import InstrumentError, IntegrityError, UsageError
 from instrument.protocols.ledger import Evidence
 from instrument.testing.samples import AT
 from instrument_local import LocalStore
@@ -209,10 +209,15 @@ def test_T51_a_fork_is_found_by_whoever_saw_one_side(  # noqa: N802
     shutil.copytree(store_path, other)
     add_run(store, THIRD)
     add_run(store_at(other), "20260304-050609-000000000004")
-    common = store_at(other).ledger.checkpoint()
     assert verify(store).verdict == "ok"
     assert "ledger_rewritten" in kinds(verify(store_at(other)))
-    assert "ledger_rewritten" in kinds(verify(store, Evidence(since=common)))
+    with pytest.raises(IntegrityError, match="does not begin with the 4 entries"):
+        store_at(other).ledger.checkpoint()
+    forget(store_path)
+    theirs = store_at(other).ledger.checkpoint()
+    assert "ledger_rewritten" in kinds(verify(store))
+    forget(store_path)
+    assert "ledger_rewritten" in kinds(verify(store, Evidence(since=theirs)))
 
 
 def test_T51_a_run_that_was_closed_cannot_vanish(store: LocalStore, store_path: Path) -> None:  # noqa: N802

@@ -78,8 +78,13 @@ def load(layout: Layout, findings: Findings) -> list[Stored]:
 
 def compare(
     stored: list[Stored], origin: str, roots: Mapping[int, bytes], findings: Findings
-) -> None:
-    """Every checkpoint that was ever kept must be the beginning of the ledger as it is."""
+) -> set[Checkpoint]:
+    """Every checkpoint that was ever kept must be the beginning of the ledger as it is.
+
+    Returns:
+        Those that are.
+    """
+    fitting = set()
     for path, note in stored:
         checkpoint = note.checkpoint
         if checkpoint.origin != origin:
@@ -90,6 +95,9 @@ def compare(
         elif roots[checkpoint.size] != checkpoint.root:
             expected, found = map(_text, (checkpoint.root, roots[checkpoint.size]))
             findings.add("ledger_rewritten", path, f"root {expected}", f"root {found}")
+        else:
+            fitting.add(checkpoint)
+    return fitting
 
 
 def _text(root: bytes) -> str:

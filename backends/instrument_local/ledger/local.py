@@ -21,7 +21,7 @@ from instrument_local.ledger.integrate import integrate, sweep
 from instrument_local.ledger.log import Log
 from instrument_local.ledger.notes import Checkpoint, Key, Note, parse_key
 from instrument_local.ledger.signatures import Keys, check_notes, check_ssh, rotation_text
-from instrument_local.ledger.tree import Tree, leaf_hash
+from instrument_local.ledger.tree import Range, Tree, leaf_hash
 from instrument_local.ledger.verdict import Anchor, Result
 from instrument_local.maintenance import Maintenance, maintenance
 from instrument_local.verify_runs import RunChecker
@@ -122,6 +122,7 @@ class LocalLedger:
         with store_errors("sign a checkpoint"):
             current = self._announced()
             if current is None:
+                self._expect_what_was_seen()
                 self._announce(KeyRotated(old=None, new=str(signer.key), **_now()))
             elif current != signer.key:
                 raise UsageError(
@@ -229,10 +230,12 @@ class LocalLedger:
 
         Raises:
             NotFoundError: The ledger is empty.
+            IntegrityError: It does not begin with the checkpoint that this user saw last.
         """
         if self._layout.lacks_format():
             self._layout.create()  # a checkpoint names the store
         self.integrate()
+        self._expect_what_was_seen()
         checkpoint = self._log.checkpoint()
         if not checkpoint.size:
             raise NotFoundError("the ledger is empty: no run was closed yet")
@@ -242,10 +245,30 @@ class LocalLedger:
         note = checkpoint.text + "".join(f"\n{each}\n" for each in signatures)
         if signatures or not checkpoints.is_kept(self._layout, checkpoint):
             checkpoints.keep(self._layout, checkpoint.size, note.encode())
-        seen = anchors.last_seen(checkpoint.origin)
-        if seen is None:
-            anchors.remember(checkpoint, f"{datetime.now(UTC):%Y-%m-%d}")
+        anchors.remember(checkpoint, _today())
         return note
+
+    def _expect_what_was_seen(self) -> None:
+        """See that the next checkpoint will stand for what this user saw last, too.
+
+        Raises:
+            IntegrityError: It would be of an older copy of the ledger, or of another history.
+        """
+        seen = anchors.last_seen(self._log.origin)
+        if seen is not None and not self._begins_with(seen[0]):
+            raise IntegrityError(
+                f"the ledger does not begin with the {seen[0].size} entries whose checkpoint this "
+                f"user saw on {seen[1].at}: it is of an older copy, or of another history, and "
+                "gets no new checkpoint from here; `instrument ledger verify` tells more"
+            )
+
+    def _begins_with(self, older: Checkpoint) -> bool:
+        if older.size > self._log.tree().size:
+            return False
+        tree = Range()
+        for lines in self._log.read(0, older.size):
+            tree.extend(map(leaf_hash, lines))
+        return tree.root() == older.root
 
     def _announced(self) -> Key | None:
         """The key that signs the checkpoints of this ledger."""
@@ -266,13 +289,13 @@ class LocalLedger:
         sizes.update(anchor.checkpoint.size for anchor in older)
         checker = LedgerChecker(self._layout, findings, sizes, runs)
         checker.check()
-        checkpoints.compare(stored, origin, checker.roots, findings)
-        self._compare(older, checker, findings)
+        fitting = checkpoints.compare(stored, origin, checker.roots, findings)
+        older = self._compare(older, checker, findings)
         asked_for = bool(evidence.keys or evidence.allowed_signers)
         brought = dict.fromkeys(_own_key(), not asked_for)
         brought |= dict.fromkeys(map(parse_key, evidence.keys), True)
         by = Keys(origin, checker.rotations, brought, findings, self._log.entries)
-        signed = check_notes(stored, by, findings)
+        signed = check_notes(stored, fitting, by, findings)
         signed += check_ssh(self._layout, origin, checker.roots, evidence.allowed_signers, findings)
         if asked_for and not any(each.counts for each in signed):
             expected = "a checkpoint that the given keys signed"
@@ -287,7 +310,7 @@ class LocalLedger:
             signed=tuple(signed),
         )
         if result.verdict != "tampered" and result.checkpoint.size and self._layout.store_id:
-            anchors.remember(result.checkpoint, f"{datetime.now(UTC):%Y-%m-%d}")
+            anchors.remember(result.checkpoint, _today())
         return result, checker
 
     def _anchors(self, evidence: Evidence) -> list[Anchor]:
@@ -313,8 +336,14 @@ class LocalLedger:
             found.append(Anchor(checkpoint, source, way_out))
         return found
 
-    def _compare(self, brought: list[Anchor], checker: LedgerChecker, findings: Findings) -> None:
-        """The ledger must begin with what an older checkpoint stands for."""
+    def _compare(
+        self, brought: list[Anchor], checker: LedgerChecker, findings: Findings
+    ) -> list[Anchor]:
+        """The ledger must begin with what an older checkpoint stands for.
+
+        Returns:
+            The checkpoints, with what came of it.
+        """
         for anchor in brought:
             checkpoint = anchor.checkpoint
             root = checker.roots.get(checkpoint.size)
@@ -325,6 +354,10 @@ class LocalLedger:
             elif root != checkpoint.root:
                 found = f"other first {checkpoint.size} entries: another history"
                 findings.add("ledger_rewritten", self._log.entries, anchor.source, found)
+        return [
+            each._replace(fits=checker.roots.get(each.checkpoint.size) == each.checkpoint.root)
+            for each in brought
+        ]
 
 
 def _decode(line: bytes, index: int | None) -> Event:
@@ -348,6 +381,10 @@ def _own_key() -> list[Key]:
     with suppress(InstrumentError, RuntimeError):
         return [keys.public(keys.usual_path())]
     return []
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def _now() -> dict[str, Any]:

@@ -4,9 +4,9 @@ A key counts when it was brought from outside the store, or when one that counts
 that is known from the store alone proves nothing against those who can write to the store.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from instrument.audit import KeyRotated
 from instrument.errors import IntegrityError, UsageError
@@ -23,6 +23,8 @@ from instrument_local.ledger.notes import (
     signer_of,
 )
 
+_SOMEBODY: Final = "an SSH key"
+
 
 class Signed(NamedTuple):
     """How far a signature reaches.
@@ -31,11 +33,13 @@ class Signed(NamedTuple):
         size: So many entries are signed.
         by: Who signed.
         counts: Whether the key was brought from outside the store.
+        fits: Whether these entries are signed, and not others in their place.
     """
 
     size: int
     by: str
     counts: bool
+    fits: bool = True
 
 
 def rotation_text(origin: str, old: str, new: str) -> str:
@@ -117,14 +121,25 @@ class Keys:
         return signer_of(text, parse_signature(event.signature), [parse_key(event.old)])
 
 
-def check_notes(stored: Sequence[Stored], keys: Keys, findings: Findings) -> list[Signed]:
-    """Check all signatures under the checkpoints that are kept."""
+def check_notes(
+    stored: Sequence[Stored], fitting: Collection[Checkpoint], keys: Keys, findings: Findings
+) -> list[Signed]:
+    """Check all signatures under the checkpoints that are kept.
+
+    Args:
+        stored: The checkpoints.
+        fitting: Those that the ledger as it is begins with.
+        keys: Who may have signed.
+        findings: Takes what is wrong.
+    """
     found = []
     for path, note in stored:
+        checkpoint = note.checkpoint
         for signature in note.signatures:
-            key = _check_one(path, note.checkpoint, signature, keys, findings)
+            key = _check_one(path, checkpoint, signature, keys, findings)
             if key is not None:
-                found.append(Signed(note.checkpoint.size, key.name, key in keys.trusted))
+                counts, fits = key in keys.trusted, checkpoint in fitting
+                found.append(Signed(checkpoint.size, key.name, counts, fits))
     return found
 
 
@@ -160,16 +175,18 @@ def check_ssh(
     for size, path in checkpoints.paths(layout, "ssh"):
         if size not in roots:
             findings.add("ledger_cut", path, f"{size} entries", f"{max(roots)} entries")
+            found.append(Signed(size, _SOMEBODY, counts=False, fits=False))
             continue
         with findings.reading("signature_wrong", path):
             text = Checkpoint(origin, size, roots[size]).text
             answer = ssh.check(text, findings.read(path), allowed_signers)
             if answer.good is False:
                 findings.add("signature_wrong", path, "a signature of the checkpoint", answer.said)
+                found.append(Signed(size, _SOMEBODY, counts=False, fits=False))
             elif answer.principal is not None:
                 found.append(Signed(size, answer.principal, counts=True))
             elif answer.good and allowed_signers is None:
-                found.append(Signed(size, "an SSH key", counts=False))
+                found.append(Signed(size, _SOMEBODY, counts=False))
             else:
                 expected = "a signer who is allowed"
                 findings.add("signature_unknown", path, expected, answer.said, "note")

@@ -15,6 +15,7 @@ _UNANCHORED: Final = (
 )
 _UNSHOWN: Final = {"unreadable", "signature_missing"}
 """What was found then is not that something is wrong, but that it cannot be shown to be right."""
+_OF_OTHER_COPIES: Final = {"ledger_rolled_back", "ledger_rewritten", "ledger_forked"}
 _BEHIND: Final = (
     "The {} after those could have been replaced or cut off by whoever can write to the "
     "store: nothing from outside stands for them yet."
@@ -28,11 +29,13 @@ class Anchor(NamedTuple):
         checkpoint: The checkpoint.
         source: Where it came from, in words.
         way_out: What to do when it rightly does not agree.
+        fits: Whether the ledger begins with the entries that it stands for.
     """
 
     checkpoint: Checkpoint
     source: str
     way_out: str
+    fits: bool = True
 
 
 class Result(NamedTuple):
@@ -45,7 +48,7 @@ class Result(NamedTuple):
         begun: How many runs began and are not closed.
         dropped: How many runs were removed on purpose.
         anchors: The older checkpoints.
-        signed: The signatures that are good.
+        signed: The signatures that are good, be it of these entries or of others.
     """
 
     checkpoint: Checkpoint
@@ -69,23 +72,24 @@ class Result(NamedTuple):
     @property
     def anchored(self) -> int:
         """So many entries an older checkpoint stands for."""
-        return max((anchor.checkpoint.size for anchor in self.anchors), default=0)
+        return max((anchor.checkpoint.size for anchor in self.anchors if anchor.fits), default=0)
 
     @property
     def signature(self) -> Signed | None:
-        """The signature that reaches farthest, of those that count if there are any."""
-        return max(self.signed, key=lambda each: (each.counts, each.size), default=None)
+        """The signature of these entries that reaches farthest, if possible one that counts."""
+        fitting = (each for each in self.signed if each.fits)
+        return max(fitting, key=lambda each: (each.counts, each.size), default=None)
 
     def says(self) -> tuple[str, ...]:
         """What is proven and what is not, each in a sentence or two."""
         about_runs = (self._dropped(), self._begun(), self._waiting())
-        parts = (self._whole(), *about_runs, *self._anchored(), self._signed())
+        parts = (self._whole(), *about_runs, *self._anchored(), self._signed(), *self._misfits())
         return tuple(part for part in parts if part)
 
     def _whole(self) -> str:
         entries = _entries(self.checkpoint.size)
         if self.verdict == "tampered":
-            return f"The ledger of {entries} does not hold: see what was found."
+            return f"The ledger does not hold; {entries} could be read: see what was found."
         return (
             f"The ledger has {entries}; each byte of them, their order, the seal and journals of "
             "every run that they close, and the file of every version that they name were checked. "
@@ -118,7 +122,7 @@ class Result(NamedTuple):
 
     def _anchored(self) -> list[str]:
         if self.verdict == "tampered":
-            return [f"Compared with {each.source}. {each.way_out}" for each in self.anchors]
+            return list(map(self._compared, self.anchors))
         said = [
             f"It begins with the {_entries(each.checkpoint.size)} that {each.source} stands "
             "for: none of those was changed, moved or dropped, whoever tried."
@@ -128,6 +132,28 @@ class Result(NamedTuple):
         return (
             [*said, _BEHIND.format(_entries(behind))] if said and behind else said or [_UNANCHORED]
         )
+
+    def _compared(self, anchor: Anchor) -> str:
+        """Whether it fits a ledger that does not hold; the way out is of whole ledgers only."""
+        source, entries = anchor.source, _entries(anchor.checkpoint.size)
+        if anchor.fits:
+            return f"It begins with the {entries} that {source} stands for."
+        said = f"{source[:1].upper()}{source[1:]}, of {entries}, does not fit these entries."
+        return said if self._is_broken else f"{said} {anchor.way_out}"
+
+    @property
+    def _is_broken(self) -> bool:
+        """Whether the ledger contradicts itself, as no older or other copy of it does."""
+        kinds = {each.kind for each in self.problems if each.severity == "damage"}
+        return any(kind.startswith("ledger_") for kind in kinds - _OF_OTHER_COPIES)
+
+    def _misfits(self) -> list[str]:
+        """Whose signatures are of other entries than these."""
+        misfits = sorted({(each.size, each.by) for each in self.signed if not each.fits})
+        return [
+            f"The signature of {by} under {_entries(size)} does not fit these entries."
+            for size, by in misfits
+        ]
 
     def _signed(self) -> str:
         signed = self.signature
@@ -139,6 +165,8 @@ class Result(NamedTuple):
                 if self.verdict != "tampered"
                 else ""
             )
+        if signed.counts and self.verdict == "tampered":
+            return f"The first {_entries(signed.size)} are those that {signed.by} signed."
         if signed.counts:
             return (
                 f"The first {_entries(signed.size)}: signed by {signed.by}. Nobody without that "
