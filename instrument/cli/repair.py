@@ -38,6 +38,8 @@ _WAYS_OUT: Final = {
     "seal_missing": "a run or a seal that is gone: put it back from a copy of the store, or "
     "`instrument import` a bundle of that run",
     "alias_missing": "an alias: `instrument artifacts tag REF ALIAS` points it anew",
+    "alias_unrecorded": "an alias that nobody is on record for: `instrument artifacts tag REF "
+    "ALIAS` points it anew, and that is told",
 }
 
 
