@@ -316,12 +316,16 @@ class LocalVersions:
             raise
 
     def _is_made(self, move: "AliasMoved", known: int) -> bool:
-        """Whether `move` is made all the same, as when only a sync failed after it."""
-        with suppress(StoreError, OSError):
+        """Whether `move` is made all the same, as when only a sync failed after it.
+
+        Where nobody can tell it counts as made: no alias is to stand without its event.
+        """
+        try:
             last = self.listing(move.name).facts.get(move.alias, 0)
             facts = range(last, known, -1)
             return self._has_moved(move.name, move.alias, facts, str(move.move))
-        return False
+        except (StoreError, OSError):
+            return True
 
     def _point(  # noqa: PLR0913 - what a fact says, and what is known already
         self,
