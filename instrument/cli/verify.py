@@ -14,7 +14,7 @@ from instrument.progress import Progress
 from instrument.protocols import Packs, Store, Verification
 from instrument.protocols.ledger import Evidence, HasLedger
 
-OF_OTHER_COPIES: Final = {"ledger_rolled_back", "ledger_rewritten"}
+_OF_OTHER_COPIES: Final = {"ledger_rolled_back", "ledger_rewritten"}
 
 
 @click.command()
@@ -44,7 +44,7 @@ def show_verification(store: Store, result: Verification) -> None:
     """What a check of `store` found, for people."""
     _show(result, _owners(store) if not result.ok else {})
     kinds = {problem.kind for problem in result.problems}
-    if not kinds.isdisjoint(OF_OTHER_COPIES) and isinstance(store, HasLedger):
+    if not kinds.isdisjoint(_OF_OTHER_COPIES) and isinstance(store, HasLedger):
         for sentence in store.ledger.verify(Evidence()).says:
             show(text(sentence))
 
