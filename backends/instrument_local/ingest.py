@@ -23,16 +23,7 @@ from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
 from instrument_local.errands import side_by_side
 from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
-from instrument_local.hashes import (
-    HashCache,
-    Key,
-    Row,
-    is_object,
-    is_settled,
-    key_of,
-    row_of,
-    size_of,
-)
+from instrument_local.hashes import HashCache, Key, Row, is_settled, key_of
 from instrument_local.layout import Layout
 from instrument_local.mounts import mount_of
 
@@ -111,27 +102,22 @@ class Ingest:
         """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
         # Most calls of ten thousands of files are for files that did not change: nothing is made
         # for each that need not be.
-        keys = self._keys_of_sources(paths)
+        keys, sizes = self._keys_and_sizes(paths)
         digests = self._known(keys)
-        new: list[_Source] = []
-        known_bytes = 0
-        for path, key, digest in zip(paths, keys, digests, strict=True):
-            if digest is None:
-                new.append(_Source(path, size_of(key)))
-            else:
-                known_bytes += size_of(key)
-        told(known_bytes)
+        found = list(zip(paths, sizes, digests, strict=True))
+        new = [_Source(path, size) for path, size, digest in found if digest is None]
+        told(sum(sizes) - sum(source.size for source in new))
         made = iter(self._store(new, told, steady=steady))
         return [
-            _file(path, digest, size_of(key)) if digest else _file(path, *next(made)[:2])
-            for path, key, digest in zip(paths, keys, digests, strict=True)
+            _file(path, digest, size) if digest else _file(path, *next(made)[:2])
+            for path, size, digest in found
         ]
 
     def identify(self, path: Path) -> File:
         """See `instrument.protocols.Objects.identify`."""
-        key = self._key_of_source(path)
-        (digest,) = self._hashes.get([key])
-        size = size_of(key)
+        status = self._status(path)
+        (digest,) = self._hashes.get([key_of(status)])
+        size = status.st_size
         if digest is None:
             fd = os.open(path, _READ_SOURCE)
             try:
@@ -141,7 +127,7 @@ class Ingest:
             finally:
                 os.close(fd)
             if is_steady and is_settled(before, seen_ns):
-                self._hashes.put([row_of(key_of(before), digest)])
+                self._hashes.put([(key_of(before), digest, None)])
         return File(path=path.name, digest=digest, size_bytes=size)
 
     def has_good(self, digest: str) -> bool:
@@ -166,24 +152,29 @@ class Ingest:
             self._files.disk.rename(temporary, target)
         return {target.parent, *above}
 
-    def _keys_of_sources(self, paths: Sequence[StrPath]) -> list[Key]:
-        """As `_key_of_source`, for many."""
-        keys = []
+    def _keys_and_sizes(self, paths: Sequence[StrPath]) -> tuple[list[Key], list[int]]:
+        """Of every source what `_status` says."""
+        keys, sizes = [], []
         networks = self._networks
         for path in paths:
             try:
                 status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
             except (OSError, ValueError):
-                status = None
-            if status and networks.get(status.st_dev) is False and stat.S_ISREG(status.st_mode):
-                keys.append(key_of(status))
-            else:
-                keys.append(self._key_of_source(path))
-        return keys
+                status = self._status(path)
+            if networks.get(status.st_dev) is not False or not stat.S_ISREG(status.st_mode):
+                status = self._status(path)
+            keys.append(key_of(status))
+            sizes.append(status.st_size)
+        return keys, sizes
 
-    def _key_of_source(self, path: StrPath) -> Key:
+    def _status(self, path: StrPath) -> os.stat_result:
+        """What a source is like now.
+
+        Raises:
+            NotFoundError: It is no regular file.
+        """
         try:
-            status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
+            status = os.stat(path)  # noqa: PTH116 - takes a str too
             if self._is_network(path, status.st_dev) and stat.S_ISREG(status.st_mode):
                 # To open a file is what makes a network file system ask its server.
                 with suppress(OSError):
@@ -193,7 +184,7 @@ class Ingest:
             raise NotFoundError(f"{path} does not exist; give the path of a file") from None
         if not stat.S_ISREG(status.st_mode):
             raise NotFoundError(f"{path} is no regular file; give the path of a file")
-        return key_of(status)
+        return status
 
     def _is_network(self, path: StrPath, device: int) -> bool:
         known = self._networks.get(device)
@@ -204,41 +195,39 @@ class Ingest:
     def _known(self, keys: Sequence[Key]) -> list[str | None]:
         """For each source its object, where neither has changed since it was hashed."""
         rows = self._hashes.rows(keys)
-        objects = self._keys({row[5] for row in rows if row is not None})
-        moved = [
-            row
-            for row in rows
-            if row is not None and row[5] in objects and not is_object(row, objects[row[5]])
-        ]
-        for row in self._unlike(moved, objects):
-            objects.pop(row[5], None)
-        there = self._staying(objects)
-        return [row[5] if row is not None and row[5] in there else None for row in rows]
+        objects, old = self._keys({row[1] for row in rows if row is not None})
+        moved = [row for row in rows if row and objects.get(row[1]) != row[2]]
+        for digest in self._unlike(moved, objects):
+            objects.pop(digest, None)
+        for digest in self._going([digest for digest in old if digest in objects]):
+            del objects[digest]
+        return [row[1] if row is not None and row[1] in objects else None for row in rows]
 
-    def _unlike(self, rows: Sequence[Row], objects: dict[str, Key]) -> list[Row]:
-        """Those of `rows`, of sources, whose objects are not what was last seen of them anywhere.
+    def _unlike(self, rows: Sequence[Row], objects: dict[str, Key]) -> set[str]:
+        """The objects of `rows`, of sources, that are not what was last seen of them anywhere.
 
         The others are remembered with their objects as they are now.
         """
-        hashed = self._hashes.get([objects[row[5]] for row in rows])
-        pairs = list(zip(rows, hashed, strict=True))
-        like = [row for row, digest in pairs if row[5] == digest]
+        now = [(key, digest, objects[digest]) for key, digest, _ in rows if digest in objects]
+        hashed = self._hashes.get([row[2] for row in now])
+        like = [row for row, digest in zip(now, hashed, strict=True) if row[1] == digest]
         if like:
-            self._hashes.put(row_of(row[:5], row[5], objects[row[5]]) for row in like)
-        return [row for row, digest in pairs if row[5] != digest]
+            self._hashes.put(like)
+        return {row[1] for row in rows}.difference(row[1] for row in like)
 
-    def _staying(self, objects: dict[str, Key]) -> set[str]:
-        """Those of `objects`, which are like their keys, that gc will leave alone."""
-        now = time.time_ns()
-        young = now - int(_YOUNG_SECONDS * 1e9)
-        old = [digest for digest, key in objects.items() if not young < key[3] <= now]
-        staying = {
-            digest for digest in old if self._stays(Path(self._objects, digest[7:9], digest[7:]))
-        }
-        rows = [row_of(key, digest) for digest in staying if (key := self._key(digest))]
-        if rows:  # to make an object young changes what it is known by
+    def _going(self, old: Sequence[str]) -> list[str]:
+        """Those of the objects `old` that gc may be removing; the others are made young."""
+        going: list[str] = []
+        rows: list[Row] = []
+        for digest in old:
+            path = Path(self._objects, digest[7:9], digest[7:])
+            if not self._stays(path):
+                going.append(digest)
+            elif key := _key(path):  # to make an object young changes what it is known by
+                rows.append((key, digest, None))
+        if rows:
             self._hashes.put(rows)
-        return objects.keys() - (set(old) - staying)
+        return going
 
     def _stays(self, path: Path) -> bool:
         """Keep gc from removing the object at `path`; False when it may be going already."""
@@ -249,31 +238,29 @@ class Ingest:
             return False
         return True
 
-    def _keys(self, digests: Iterable[str]) -> dict[str, Key]:
-        """What those of the objects `digests` are like that are there."""
+    def _keys(self, digests: Iterable[str]) -> tuple[dict[str, Key], list[str]]:
+        """What those of the objects `digests` are like that are there, and the old ones of them."""
+        keys: dict[str, Key] = {}
+        old: list[str] = []
         try:
             place = os.open(self._objects, _DIRECTORY)
         except OSError:
-            return {}
-        keys: dict[str, Key] = {}
+            return keys, old
+        now = time.time_ns()
+        young = now - int(_YOUNG_SECONDS * 1e9)
         try:
             for digest in digests:
                 name = f"{digest[7:9]}/{digest[7:]}"
-                try:  # noqa: SIM105 - of ten thousands each microsecond counts
-                    keys[digest] = key_of(os.stat(name, dir_fd=place, follow_symlinks=False))
+                try:
+                    status = os.stat(name, dir_fd=place, follow_symlinks=False)
                 except OSError:
-                    pass
+                    continue
+                keys[digest] = key_of(status)
+                if not young < status.st_mtime_ns <= now:
+                    old.append(digest)
         finally:
             os.close(place)
-        return keys
-
-    def _key(self, digest: str) -> Key | None:
-        """What the object `digest`, which is one, is like."""
-        name = digest[7:]
-        try:
-            return key_of(os.lstat(f"{self._objects}/{name[:2]}/{name}"))
-        except OSError:
-            return None
+        return keys, old
 
     def _store(self, sources: Sequence[_Source], told: Told, *, steady: bool) -> list[_Stored]:
         if not sources:
@@ -343,13 +330,13 @@ class Ingest:
 
     def _remember(self, stored: Sequence[_Stored]) -> None:
         """Let the hash cache know the objects, and the sources whose next change will show."""
-        objects = self._keys({made.digest for made in stored})
+        objects, _ = self._keys({made.digest for made in stored})
         sources = [
-            row_of(made.key, made.digest, objects.get(made.digest))
+            (made.key, made.digest, objects.get(made.digest))
             for made in stored
             if made.key is not None
         ]
-        self._hashes.put([*sources, *(row_of(key, digest) for digest, key in objects.items())])
+        self._hashes.put([*sources, *((key, digest, None) for digest, key in objects.items())])
 
 
 def make_read_only(fd: int) -> None:
@@ -374,6 +361,13 @@ def _batches(sources: Sequence[_Source]) -> Iterator[list[_Source]]:
 def _file(path: StrPath, digest: str, size: int) -> File:
     name = os.fspath(path).rpartition("/")[2]
     return File(path=name, digest=digest, size_bytes=size)
+
+
+def _key(path: Path) -> Key | None:
+    try:
+        return key_of(path.lstat())
+    except OSError:
+        return None
 
 
 def _is_good(path: Path) -> bool:

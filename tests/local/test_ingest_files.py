@@ -301,15 +301,20 @@ def test_files_that_two_stores_have_are_not_read_again_for_either(
     assert read == []
 
 
+def _key(device: int, inode: int, changed: int) -> hashes.Key:
+    times = {"st_atime_ns": 0, "st_mtime_ns": 5, "st_ctime_ns": changed}
+    return hashes.key_of(os.stat_result((0o100644, inode, device, 1, 0, 0, 7, 0, 0, 0), times))
+
+
 @pytest.mark.parametrize("step", [1, 3, 40])
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_hash_cache_knows_what_it_was_told_and_no_other_state(step: int, devices: int) -> None:
-    keys = [(n % devices, n, n % 7, n, n) for n in range(4000)]
+    keys = [_key(device=n % devices, inode=n, changed=n) for n in range(4000)]
     cache = hashes.HashCache()
-    cache.put(hashes.row_of(key, f"digest {key[1]}") for key in keys)
+    cache.put((key, f"digest {key.hex()}", None) for key in keys)
     asked = keys[::step][::-1]
-    changed = [(*key[:4], key[4] + 1) for key in asked]
-    assert hashes.HashCache().get(asked) == [f"digest {key[1]}" for key in asked]
+    changed = [_key(n % devices, n, n + 1) for n in range(4000)][::step][::-1]
+    assert hashes.HashCache().get(asked) == [f"digest {key.hex()}" for key in asked]
     assert hashes.HashCache().get(changed) == [None] * len(asked)
 
 
