@@ -120,7 +120,9 @@ def sign(options: Options, key: Path | None, ssh: Path | None) -> None:
 
 @ledger.command()
 @click.argument("run")
-@click.option("--output", type=_path, metavar="FILE", help="Where to write it; else to stdout.")
+@click.option(
+    "-o", "--output", type=_path, metavar="FILE", help="Where to write it; else to stdout."
+)
 @click.pass_obj
 def proof(options: Options, run: str, output: Path | None) -> None:
     """Write the proof that RUN is in the ledger; checked with `ledger check-proof`, or by hand."""
@@ -160,7 +162,7 @@ def key() -> None:
 
 @key.command()
 @click.option("--name", metavar="NAME", help="Who holds it; else user@host.")
-@click.option("--output", type=_path, metavar="FILE", help="Another place than the usual.")
+@click.option("-o", "--output", type=_path, metavar="FILE", help="Another place than the usual.")
 @click.option("--passphrase", "ask", is_flag=True, help="Ask for a passphrase that locks it.")
 @click.pass_obj
 def new(options: Options, name: str | None, output: Path | None, ask: bool) -> None:

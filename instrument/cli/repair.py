@@ -80,6 +80,7 @@ def repair(
         )
     else:
         _show(done)
+        _show_useless(done, sources)
         show_verification(store, done.verification)
         _show_ways_out(done)
     if any(step.error for step in done.steps):
@@ -104,6 +105,14 @@ def _show(done: Repair) -> None:
     show(table(["", "what", "where", ""], rows))
     emit("")
     say(f"{'would take' if done.dry_run else 'took'} {count(len(done.steps), 'step')}")
+
+
+def _show_useless(done: Repair, sources: tuple[Path, ...]) -> None:
+    """Say which of the places that the user named gave nothing back."""
+    used = [f"{step.path} {step.detail}/" for step in done.steps]
+    for place in sources:
+        if not any(f"{place.absolute()}/" in each for each in used):
+            say(f"nothing that is missed here is in {place}")
 
 
 def _show_ways_out(done: Repair) -> None:

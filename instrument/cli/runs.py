@@ -177,6 +177,7 @@ def show_run(options: Options, run: str, as_json: bool) -> None:
     help="csv: one line a sample. prometheus: the newest values, for a textfile collector.",
 )
 @click.option(
+    "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Replace this file, whole at any moment, instead of printing.",

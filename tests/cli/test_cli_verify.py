@@ -126,8 +126,11 @@ def test_repair_shows_its_plan_then_does_it_then_has_nothing_to_do(
     assert plan.json["steps"][0].keys() == {"path", "kind", "action", "detail", "error"}
     assert "would take 1 step" in cli("repair", "--dry-run").err
     (tmp_path / "model.bin").write_bytes(b"weights")
-    done = cli("repair", "--from", tmp_path / "model.bin", "--why", "a broken disk")
+    (tmp_path / "elsewhere").mkdir()
+    places = ("--from", tmp_path / "elsewhere", "--from", tmp_path / "model.bin")
+    done = cli("repair", *places, "--why", "a broken disk")
     assert done.code == 0, done
+    assert done.err.splitlines()[1:] == [f"nothing that is missed here is in {places[1]}"]
     assert "quarantined" in done.out
     assert "restored" in done.out
     assert "intact" in done.out
