@@ -159,6 +159,17 @@ def test_a_power_cut_after_any_call_loses_nothing_that_was_promised(
     _crash(bench, name, limit=20, cuts=1, exhaustive=2)
 
 
+def test_a_power_cut_while_a_run_is_removed_leaves_no_part_of_it_alone(bench: Bench) -> None:
+    """All states of the end of a deletion: its calls may reach the disk in any order."""
+    log: list[Any] = []
+    promises = bench.record("first", WORKLOADS["deleting"], log)
+    end = 20  # calls: those that remove the files of the run
+    found = bench.states_of(Machine(), log, promises, start=len(log) - end, exhaustive=6, samples=6)
+    for tree, kept in found:
+        bench.check(tree, kept, cuts=0)
+    assert bench.states > end
+
+
 def _crash_after_a_death(bench: Bench, name: str, kills: int, limit: int) -> None:
     """A process dies with nothing synced; another does the same again; then the power is cut."""
     log: list[Any] = []

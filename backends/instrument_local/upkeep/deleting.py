@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -132,17 +133,25 @@ class Deleter:
             with suppress(OSError):  # it is there, or the disk is full
                 fact = directory.with_name(f"{run_id}.{len(seals) + 1}")
                 self._disk.close(self._disk.open(fact, NEW_FILE, 0o600))
-        self._unlink(seals, held)
+        self._unlink_in_turn(seals, held)
         for pack in self._layout.packs.packs():
             if pack.groups_of(run_id):
                 held.check()
                 self._rewrite(pack, run_id)
         self._markers.drop_dead(run_id)
-        self._unlink(files[len(seals) :], held)
+        self._unlink_in_turn(files[len(seals) :], held)
         for directory in directories:
             self._disk.rmdir(directory)
             self._unlink(directory.parent.glob(f"{run_id}.*"), held)
             self._layout.files.sync_directory(directory.parent)
+
+    def _unlink_in_turn(self, paths: Iterable[Path], held: Maintenance) -> None:
+        """Remove `paths`; what comes in a later turn is still there if the machine dies first."""
+        for _, turn in groupby(paths, key=lambda path: _turn(path)[:2]):
+            files = list(turn)
+            self._unlink(files, held)
+            for directory in {path.parent for path in files}:
+                self._layout.files.sync_directory(directory)
 
     def _unlink(self, paths: Iterable[Path], held: Maintenance) -> None:
         for path in paths:
