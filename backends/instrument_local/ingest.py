@@ -23,9 +23,9 @@ from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
 from instrument_local.errands import side_by_side
 from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
-from instrument_local.hashes import HashCache, Key, Row, is_settled, key_of
+from instrument_local.hashes import HashCache, Key, Row, key_of, look
 from instrument_local.layout import Layout
-from instrument_local.mounts import mount_of
+from instrument_local.mounts import Mount, mount_of
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_SOURCE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not make us wait
@@ -96,7 +96,8 @@ class Ingest:
         self._files = layout.files
         self._hashes = hashes
         self._objects = str(layout.objects)  # to make a `Path` takes longer than to ask the disk
-        self._networks: dict[int, bool] = {}
+        self._mounts: dict[int, Mount] = {}  # by device
+        self._local: set[int] = set()  # those of them that are no network
 
     def put(self, paths: Sequence[StrPath], told: Told, *, steady: bool) -> list[File]:
         """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
@@ -121,12 +122,12 @@ class Ingest:
         if digest is None:
             fd = os.open(path, _READ_SOURCE)
             try:
-                seen_ns, before = time.time_ns(), os.fstat(fd)
+                before, will_show = self._look(fd, path)
                 digest, size = f"sha256:{hash_file(fd)}", before.st_size
                 is_steady = _changes(before) == _changes(os.fstat(fd))
             finally:
                 os.close(fd)
-            if is_steady and is_settled(before, seen_ns):
+            if is_steady and will_show:
                 self._hashes.put([(key_of(before), digest, None)])
         return File(path=path.name, digest=digest, size_bytes=size)
 
@@ -155,13 +156,13 @@ class Ingest:
     def _keys_and_sizes(self, paths: Sequence[StrPath]) -> tuple[list[Key], list[int]]:
         """Of every source what `_status` says."""
         keys, sizes = [], []
-        networks = self._networks
+        local = self._local
         for path in paths:
             try:
                 status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
             except (OSError, ValueError):
                 status = self._status(path)
-            if networks.get(status.st_dev) is not False or not stat.S_ISREG(status.st_mode):
+            if status.st_dev not in local or not stat.S_ISREG(status.st_mode):
                 status = self._status(path)
             keys.append(key_of(status))
             sizes.append(status.st_size)
@@ -175,7 +176,7 @@ class Ingest:
         """
         try:
             status = os.stat(path)  # noqa: PTH116 - takes a str too
-            if self._is_network(path, status.st_dev) and stat.S_ISREG(status.st_mode):
+            if self._mount(path, status.st_dev).is_network and stat.S_ISREG(status.st_mode):
                 # To open a file is what makes a network file system ask its server.
                 with suppress(OSError):
                     os.close(os.open(path, _READ_SOURCE))
@@ -186,11 +187,18 @@ class Ingest:
             raise NotFoundError(f"{path} is no regular file; give the path of a file")
         return status
 
-    def _is_network(self, path: StrPath, device: int) -> bool:
-        known = self._networks.get(device)
+    def _mount(self, path: StrPath, device: int) -> Mount:
+        known = self._mounts.get(device)
         if known is None:
-            known = self._networks[device] = mount_of(Path(path)).is_network
+            known = self._mounts[device] = mount_of(Path(path))
+            if not known.is_network:
+                self._local.add(device)
         return known
+
+    def _look(self, fd: int, path: StrPath) -> tuple[os.stat_result, bool]:
+        """As `look`, at a source that is about to be read."""
+        status, will_show = look(fd)
+        return status, will_show and self._mount(path, status.st_dev).stamps_mapped_writes
 
     def _known(self, keys: Sequence[Key]) -> list[str | None]:
         """For each source its object, where neither has changed since it was hashed."""
@@ -318,14 +326,14 @@ class Ingest:
     def _fill(self, copy: _Copy, source: _Source, told: Told) -> _Stored:
         fd = os.open(source.path, _READ_SOURCE)
         try:
-            seen_ns, before = time.time_ns(), os.fstat(fd)
+            before, will_show = self._look(fd, source.path)
             finish = self._files.sync if before.st_size > COPY_BYTES else start_writing
             found, size = copy_and_hash(self._files.disk, fd, copy.fd, finish, told)
             make_read_only(copy.fd)
             is_steady = _changes(before) == _changes(os.fstat(fd))
         finally:
             os.close(fd)
-        key = key_of(before) if is_steady and is_settled(before, seen_ns) else None
+        key = key_of(before) if is_steady and will_show else None
         return _Stored(f"sha256:{found}", size, is_steady, key)
 
     def _remember(self, stored: Sequence[_Stored]) -> None:

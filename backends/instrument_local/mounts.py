@@ -12,6 +12,8 @@ _NETWORK: Final = re.compile(
     r"nfs\d?|cifs|smb3?|smbfs|lustre|gpfs|beegfs.*|ceph|glusterfs|afs|pvfs2|orangefs|9p|fuse(?:\..+)?"
 )
 
+_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"})
+
 _HERE_ONLY: Final = "locks hold on one machine only; run gc, pack and repair on one at a time"
 
 # Types of file systems, an option of theirs or any, and what to know.
@@ -45,6 +47,11 @@ class Mount(NamedTuple):
     def is_network(self) -> bool:
         """Whether other hosts may see the same files (or whether that is not known)."""
         return self.kind == "unknown" or _NETWORK.fullmatch(self.kind) is not None
+
+    @property
+    def stamps_mapped_writes(self) -> bool:
+        """Whether what programs write to a file in their memory gives it a new time, ever."""
+        return self.kind not in _IN_MEMORY
 
     @property
     def advice(self) -> list[str]:

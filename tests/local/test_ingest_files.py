@@ -2,9 +2,13 @@
 
 import errno
 import hashlib
+import mmap
 import os
 import subprocess
+import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -241,6 +245,7 @@ def test_a_file_that_settled_while_it_was_read_is_read_the_next_time(
 
     monkeypatch.setattr("instrument_local.ingest.copy_and_hash", slowly)
     monkeypatch.setattr(hashes, "_SETTLED_NS", 250_000_000)
+    monkeypatch.setattr("instrument_local.mounts._IN_MEMORY", frozenset())
     store.put_files([path])
     store.put_files([path])
     assert len(calls) == 2
@@ -258,6 +263,7 @@ def _sources_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr("instrument_local.ingest.copy_and_hash", noted)
     monkeypatch.setattr(hashes, "_SETTLED_NS", -(10**9))
+    monkeypatch.setattr("instrument_local.mounts._IN_MEMORY", frozenset())
     return read
 
 
@@ -299,6 +305,37 @@ def test_files_that_two_stores_have_are_not_read_again_for_either(
         files = store.put_files(paths)
         assert [store.get_bytes(file.digest) for file in files] == [p.read_bytes() for p in paths]
     assert read == []
+
+
+@pytest.fixture(params=["on disk", "in memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system of either kind."""
+    if request.param == "on disk":
+        yield tmp_path
+        return
+    memory = Path("/dev/shm")  # noqa: S108 - the one place in memory that systems have
+    if not memory.is_dir():
+        pytest.skip("SKIPPED LOUDLY: there is no /dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
+        yield Path(directory)
+
+
+def test_what_a_program_writes_to_its_mapped_memory_is_seen(
+    store: LocalStore, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that takes writes already takes the next ones without a new time for the file."""
+    monkeypatch.setattr(hashes, "_SETTLED_NS", 50_000_000)
+    path = place / "features.bin"
+    path.write_bytes(bytes(5 * mmap.PAGESIZE))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as features:
+        for number in range(1, 5):
+            features[mmap.PAGESIZE] = number
+            time.sleep(0.2)
+            digest = f"sha256:{hashlib.sha256(features[:]).hexdigest()}"
+            assert store.identify(path).digest == digest
+            assert store.put_file(path).digest == digest
+            assert store.put_files([path])[0].digest == digest
+            assert store.get_bytes(digest) == features[:]
 
 
 def _key(device: int, inode: int, changed: int) -> hashes.Key:
