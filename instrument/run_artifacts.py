@@ -94,11 +94,12 @@ class RunArtifacts(ABC):
             pickle: Allow pickle for a value that has no other form.
 
         Returns:
-            The version; its ``version`` is None when the store could not take it.
+            The version; its ``version`` is None when the store could not take it, or something
+            below a directory cannot be stored.
 
         Raises:
             UsageError: The name, the type or the value is not usable.
-            NotFoundError: The file does not exist, or a parent never did.
+            NotFoundError: The path that is given does not exist, or a parent never did.
         """
         content = _Content(data, file_path, metadata, parent_artifacts, pickle)
         return self._log(name, str(type), content)

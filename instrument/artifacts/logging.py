@@ -65,11 +65,11 @@ def log_value(  # noqa: PLR0913 - what an artifact consists of
         why: The reason, for the ledger, which hears of a version that no run logs.
 
     Raises:
-        UsageError: Not exactly one of `data` and `file_path`, or the name, the type, the value, the
-            tree or the metadata is not usable.
+        UsageError: Not exactly one of `data` and `file_path`, or the name, the type, the value or
+            the metadata is not usable.
         NotFoundError: The file or a parent does not exist.
         MissingDependencyError: The library that writes the value is not installed.
-        StoreError: It could not be stored.
+        StoreError: It could not be stored, or a directory holds what cannot be.
     """
     check_artifact_name(name)
     check_type(type)
