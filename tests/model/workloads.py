@@ -213,6 +213,16 @@ def deleting(store: LocalStore, place: Path) -> Iterator[Promise]:
     yield has_steps(OTHER, 4)
 
 
+def removing(store: LocalStore, place: Path) -> Iterator[Promise]:
+    """A run of two attempts, each with a journal and a seal, is removed."""
+    yield from one_run(OTHER)(store, place)
+    for attempt in (1, 2):
+        list(one_run(RUN, attempt)(store, place))  # what it promises ends with it
+    store.upkeep.delete_run(RUN, "privacy", redact=True)
+    yield is_gone(RUN, f'"id":"{RUN}"'.encode())
+    yield has_steps(OTHER, 4)
+
+
 def importing(store: LocalStore, place: Path) -> Iterator[Promise]:
     """A run and its artifact come from another store, and once more."""
     bundle = place / "their.bundle"
@@ -240,6 +250,7 @@ WORKLOADS: dict[str, Workload] = {
     "packing": packing,
     "collecting": collecting,
     "deleting": deleting,
+    "removing": removing,
     "importing": importing,
 }
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import cached_property, partial
 from itertools import count
 
-from instrument.audit import RunSealed
+from instrument.audit import RunDropped, RunSealed
 from instrument.errors import InstrumentError, StoreError
 from instrument_local.layout import Layout, seal_name
 from instrument_local.ledger.local import LocalLedger
@@ -15,6 +15,7 @@ from instrument_local.liveness import Markers, drop
 from instrument_local.packs.moving import Packer
 from instrument_local.repair.plan import Plan
 from instrument_local.summaries import Summaries
+from instrument_local.upkeep.tombstones import dropped_runs
 from instrument_local.verify_runs import changed_files
 
 
@@ -50,11 +51,14 @@ class AbandonedRuns:
         """Runs that no living process records for, and that no seal closes.
 
         One whose journals are no more what a seal says is damaged, and that seal stays its last.
+        What a removal that was cut off has left is no run any more; `delete_run` ends it.
         """
         alive = self._markers.alive_run_ids()
         for run_id in sorted(self._layout.loose_run_ids() - alive):
             with suppress(InstrumentError, OSError):  # without a journal there is no run
-                if self._summaries.current_seal(run_id) is None and not self._is_damaged(run_id):
+                if self._summaries.current_seal(run_id) is not None:
+                    continue
+                if not (self._is_damaged(run_id) or self._is_being_removed(run_id)):
                     yield Plan(
                         self._layout.run_path(run_id),
                         "not_sealed",
@@ -79,6 +83,20 @@ class AbandonedRuns:
         """Whether a seal covers what the journals do not have."""
         changed = changed_files(self._layout, run_id)
         return any(path.endswith(".jsonl") for path in changed)
+
+    def _is_being_removed(self, run_id: str) -> bool:
+        """Whether it was removed on purpose, not to the end, and not recorded again since."""
+        removed = self._removed.get(run_id)
+        return removed is not None and all(
+            entry.at <= removed.at for entry in self._summaries.entries(run_id)
+        )
+
+    @cached_property
+    def _removed(self) -> dict[str, RunDropped]:
+        """The removals that the ledger tells of; none where it cannot be read."""
+        with suppress(InstrumentError):
+            return dropped_runs(self._layout)
+        return {}
 
     def _seal(self, run_id: str) -> None:
         """Seal the run under the first name that is free, and not the ledger's for another seal."""

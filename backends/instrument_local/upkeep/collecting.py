@@ -74,8 +74,7 @@ class Collector:
         self._move(plan, held)
         self._remove(plan, _digests(plan), held)
         lay_at = (self._layout.object_path(digest) for digest in _digests(plan))
-        directories = {path.parent for path in lay_at if path is not None}
-        directories |= {self._layout.trash, self._layout.root / "tmp"}  # written there once
+        directories = {path.parent for path in lay_at if path is not None} | {self._layout.trash}
         for directory in filter(is_directory, directories):
             self._layout.files.sync_directory(directory)
 

@@ -70,6 +70,7 @@ class Deleter:
                 Collector(self._layout, planner, nobody).drop([drop], why, held)
             if redact:
                 self._remove_mirrored(run_id)
+                self._layout.files.sync_directory(self._layout.root / "tmp")  # written there once
             self._remove(run_id, held)  # last: until then the run is there to be deleted again
             return event
 
