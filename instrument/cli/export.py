@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from instrument.protocols.bundles import Bundles, Export
 
 _SIZE: Final = re.compile(r"([0-9]{1,15})\s*(|[kKMGT]i?)B?")
+_REASONS: Final = {
+    "size": "longer than --max-object-size",
+    "without objects": "--without-objects",
+}
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -97,5 +101,5 @@ def _tell(written: "Export") -> None:
         f"{size(written.size_bytes)}"
     )
     for reason, number in written.left_out.items():
-        say(f"left out {count(number, 'object')}: {reason}")
+        say(f"left out {count(number, 'object')}: {_REASONS.get(reason, reason)}")
     emit(written.digest)

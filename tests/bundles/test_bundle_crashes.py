@@ -171,6 +171,72 @@ def test_t12_death_at_every_call_of_an_export(
     assert last > 20
 
 
+EXPORTER = """
+import sys
+from pathlib import Path
+from bundles.making import bundle_of, store_at
+def told(size):
+    print("writing", flush=True)
+    sys.stdin.readline()
+bundle_of(store_at(Path(sys.argv[1])), Path(sys.argv[2]), told=told)
+"""
+
+
+def exporter(store: LocalStore, target: Path) -> subprocess.Popen[bytes]:
+    """A process that stands still while it writes the bundle `target`."""
+    command = [sys.executable, "-c", EXPORTER, store.location, str(target)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    child: subprocess.Popen[bytes] = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"writing\n"
+    return child
+
+
+def test_t12_an_export_removes_what_a_killed_one_left_and_nothing_else(
+    ours: LocalStore, tmp_path: Path
+) -> None:
+    target, other = tmp_path / "out" / "a[b", tmp_path / "out" / "a[b.2"
+    target.parent.mkdir()
+    for killed in [exporter(ours, each) for each in (target, target, other)]:
+        killed.kill()
+        killed.communicate()
+    left = set(target.parent.iterdir())
+    assert len(left) == 3
+    dead = {path for path in left if path.name.startswith(".a[b.") and ".2." not in path.name}
+    alive = exporter(ours, target)
+    (writing,) = set(target.parent.iterdir()) - (left - dead)
+    assert writing not in left  # it removed the dead ones
+    foreign = writing.with_name(f".a[b.{'0' * 16}.part")
+    foreign.write_bytes(b"on another host")
+    bundle_of(ours, target)
+    assert set(target.parent.iterdir()) == {target, writing, foreign, *(left - dead)}
+    _, said = alive.communicate(b"\n" * 100)
+    assert b"was made meanwhile" in said
+    assert set(target.parent.iterdir()) == {target, foreign, *(left - dead)}
+
+
+def test_t12_without_locks_nothing_is_removed_and_exports_go_on(
+    ours: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out" / "b"
+    target.parent.mkdir()
+    killed = exporter(ours, target)
+    killed.kill()
+    killed.communicate()
+    (left,) = target.parent.iterdir()
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fcntl.flock", no_locks)
+        bundle_of(ours, target)
+    assert set(target.parent.iterdir()) == {target, left}
+    target.unlink()
+    bundle_of(ours, target)
+    assert set(target.parent.iterdir()) == {target}
+
+
 IMPORTER = """
 import sys
 from pathlib import Path

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles.making import DATA, RUN, bundle_of, files_of, full_run, log, store_at
+from bundles.making import DATA, RUN, WEIGHTS, bundle_of, files_of, full_run, log, logged, store_at
 
 from instrument import ExperimentContext
 from instrument.errors import StoreError
+from instrument.testing.samples import record_run
+from instrument_local.bundles.reading import Bundle
 
 
 def instrument(*words: str, store: Path) -> subprocess.CompletedProcess[str]:
@@ -75,10 +77,57 @@ def test_bytes_may_stay_behind(ours: Path, tmp_path: Path) -> None:
     out = instrument("export", RUN, "-o", small, "--max-object-size", "1kB", "--json", store=ours)
     assert json.loads(out.stdout)["left_out"] == {"size": 1}
     out = instrument("export", RUN, "-o", none, "--without-objects", store=ours)
-    assert "left out 2 objects: size" in out.stderr
-    done = instrument("import", none, store=tmp_path / "theirs")
+    assert "left out 2 objects: --without-objects\n" in out.stderr
+    words = ("export", RUN, "-o", str(tmp_path / "big"), "--max-object-size", "0")
+    out = instrument(*words, store=ours)
+    assert "left out 2 objects: longer than --max-object-size\n" in out.stderr
+
+
+def test_what_a_bundle_came_without_is_no_deed_of_who_imports_it(
+    ours: Path, tmp_path: Path
+) -> None:
+    theirs, none, whole = tmp_path / "theirs", str(tmp_path / "none"), str(tmp_path / "whole")
+    out = instrument("export", RUN, "-o", none, "--without-objects", store=ours)
+    done = instrument("import", none, "--why", "to look", store=theirs)
     assert "2 objects were left out" in done.stderr
-    assert instrument("verify", store=tmp_path / "theirs").returncode == 0
+    came = f"bundle {out.stdout.strip()} came without it (imported on 20"
+    back = ": to look); importing a bundle that has it, or logging the same content, brings it back"
+    got = instrument("artifacts", "get", "model", "-o", str(tmp_path / "got"), store=theirs)
+    assert (got.returncode, "collected" in got.stderr) == (2, False)
+    assert f"is not here: {came}" in got.stderr
+    assert back in got.stderr
+    verified = instrument("verify", "--json", store=theirs)
+    assert verified.returncode == 0
+    for problem in json.loads(verified.stdout)["problems"]:
+        assert problem["kind"] == "object_dropped"
+        assert problem["found"].startswith(f"collected by nobody here: {came}")
+        assert problem["found"].endswith(back)
+    bundle_of(store_at(ours), Path(whole))
+    assert instrument("import", whole, store=theirs).returncode == 0
+    assert json.loads(instrument("verify", "--json", store=theirs).stdout)["problems"] == []
+
+
+@pytest.mark.parametrize("name", ["dam", "some/dam"])
+def test_what_is_said_of_a_damaged_bundle_begins_with_its_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = store_at(tmp_path / "ours")
+    long = {"note": "x" * 150_000}  # its version has a part of its own
+    record_run(ours, RUN, logged(log(ours, "model", WEIGHTS, run_id=RUN, metadata=long)))
+    ours.seal(RUN)
+    whole = bundle_of(ours, tmp_path / "whole").read_bytes()
+    Path("some").mkdir()
+    with Bundle(tmp_path / "whole") as bundle:
+        sizes = [part.size_bytes for part in bundle.manifest.parts]
+    ends = [20 + sum(sizes[: number + 1]) for number in range(len(sizes))]
+    assert len(ends) == 3
+    for offset in (20, *(end - 2 for end in ends), len(whole) - 400, len(whole) - 5):
+        Path(name).write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
+        done = instrument("import", name, store=tmp_path / "theirs")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert done.stderr.startswith(f"error: {name} is not used: "), done.stderr
+        assert done.stderr.count("is not used") == 1, done.stderr
 
 
 def test_a_lost_version_comes_back_as_it_was(tmp_path: Path) -> None:

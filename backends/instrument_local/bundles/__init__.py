@@ -4,5 +4,5 @@ contents.py    what a bundle says of itself      reading.py    our own reader
 selecting.py   what goes into one                writing.py    writes one
 exporting.py   ``instrument export``             checking.py   believes nothing
 importing.py   ``instrument import``             planning.py   what comes, and under which name
-local.py       joins the parts
+unfinished.py  the file before it has its name   local.py       joins the parts
 """

@@ -109,7 +109,8 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: Its digest.
-        reason: ``size``; ``not in the store``, which let it go or never had it; or ``lost``.
+        reason: ``size``; ``without objects``, since that was asked for; ``not in the store``, which
+            let it go or never had it; or ``lost``.
     """
 
     digest: str

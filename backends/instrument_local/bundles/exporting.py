@@ -1,7 +1,6 @@
 """``instrument export``: some runs, and what they refer to, in a new file."""
 
 import os
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.protocols import Clock
 from instrument.protocols.bundles import Export
 from instrument_local.bundles.selecting import Selection
+from instrument_local.bundles.unfinished import remove_left, unfinished
 from instrument_local.bundles.writing import Head, Source, Writer
 from instrument_local.copying import Told
-from instrument_local.files import READ_WRITE, store_errors
+from instrument_local.files import store_errors
 from instrument_local.layout import Layout
 from instrument_local.ledger.local import LocalLedger
 from instrument_local.ledger.pending import note, this_user
@@ -45,10 +45,9 @@ def export(  # noqa: PLR0913 - what it is made of
         tuple(selection.left_out),
     )
     sources = selection.sources(_proofs(layout, selection.runs))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     disk = layout.files.disk
-    with store_errors(f"write {target}"), layout.files.discarding(temporary):
-        fd = disk.open(temporary, READ_WRITE, 0o600)
+    remove_left(disk, target)
+    with store_errors(f"write {target}"), unfinished(layout.files, target) as (fd, temporary):
         try:
             digest = _written(Writer(disk, fd, told), head, sources)
             size_bytes = os.fstat(fd).st_size

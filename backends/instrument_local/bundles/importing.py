@@ -37,6 +37,7 @@ from instrument_local.packs.contents import Member
 from instrument_local.packs.writing import Packable, write_pack
 from instrument_local.run_files import MemoryFile, RunFile
 from instrument_local.stamps import stamp
+from instrument_local.upkeep.tombstones import LEFT_OUT
 from instrument_local.versions import LocalVersions
 
 PACK_BYTES: Final = 64 << 20
@@ -225,7 +226,7 @@ class Importer:
                 why=self._why,
                 digests=tuple(new[start : start + _DIGESTS_AN_EVENT]),
                 size_bytes=0,
-                rule=f"left out of bundle {self._checked.digest}",
+                rule=f"{LEFT_OUT}{self._checked.digest}",
             )
             note(self._layout, event)
 

@@ -159,14 +159,16 @@ class Bundle:
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Name the bundle in what a block says of it."""
+        """Let what a block says of the bundle begin with its name."""
         try:
             with store_errors(f"read {self.path}"):
                 yield
         except InstrumentError as error:
-            if str(self.path) in str(error):
+            said, named = str(error), f"{self.path} is not used: "
+            if said.startswith((f"{self.path} ", f"{self.path}/", f"cannot read {self.path}:")):
                 raise
-            raise type(error)(f"{self.path} is not used: {error}") from error
+            _, is_named, reason = said.partition(named)  # by a block inside this one
+            raise type(error)(named + (reason if is_named else said)) from error
 
 
 class BundledFile:

@@ -130,7 +130,7 @@ class Selection:
                 missing.append(digest)
                 continue
             if digest not in self._own and size_bytes > limit:
-                left_out.append(LeftOut(digest, "size"))
+                left_out.append(LeftOut(digest, "size" if limit >= 0 else "without objects"))
             else:
                 chosen[path.name] = file
         left_out += self._told_missing(missing, must_be_there=limit >= 0)

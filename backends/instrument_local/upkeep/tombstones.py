@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 
@@ -9,6 +10,9 @@ from instrument.audit import Event, ObjectsDropped, RunDropped, RunSealed, decod
 from instrument.errors import InstrumentError
 from instrument_local.files import read_file
 from instrument_local.layout import Layout
+
+LEFT_OUT: Final = "left out of bundle "
+"""How the rule begins of what nobody removed: an import did not bring it."""
 
 
 def dropped_objects(layout: Layout) -> dict[str, ObjectsDropped]:
@@ -43,6 +47,8 @@ def obituary(layout: Layout, digest: str) -> str:
             f"there is no object {digest}; `instrument repair --from COPY` brings it back from a "
             "copy of the store"
         )
+    if event.rule.startswith(LEFT_OUT):
+        return f"object {digest} is not here: {_left_out(event)}"
     return (
         f"object {digest} was collected {in_words(event)}; to log the same content again "
         "brings it back"
@@ -50,10 +56,24 @@ def obituary(layout: Layout, digest: str) -> str:
 
 
 def in_words(event: ObjectsDropped | RunDropped) -> str:
-    """``on 2026-11-21 by ann@box (--keep tagged): disk full``."""
-    who = f"{event.who.user or event.who.uid}@{event.who.host}"
+    """What comes behind "collected": ``on 2026-11-21 by ann@box (--keep tagged): disk full``."""
+    if event.rule.startswith(LEFT_OUT):
+        return f"by nobody here: {_left_out(event)}"
     because = f": {event.why}" if event.why else ""
-    return f"on {event.at:%Y-%m-%d} by {who} ({event.rule}){because}"
+    return f"{_when(event)} ({event.rule}){because}"
+
+
+def _left_out(event: ObjectsDropped | RunDropped) -> str:
+    """Which bundle came without it, and what can be done about that."""
+    because = f": {event.why}" if event.why else ""
+    return (
+        f"bundle {event.rule.removeprefix(LEFT_OUT)} came without it (imported {_when(event)}"
+        f"{because}); importing a bundle that has it, or logging the same content, brings it back"
+    )
+
+
+def _when(event: ObjectsDropped | RunDropped) -> str:
+    return f"on {event.at:%Y-%m-%d} by {event.who.user or event.who.uid}@{event.who.host}"
 
 
 def events(layout: Layout) -> Iterator[Event]:
