@@ -1,6 +1,7 @@
 """``instrument gc``: let go of what is not wanted any more."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, cast
 
 import click
@@ -14,7 +15,17 @@ from instrument.cli.words import ago, count, listed, size, visible
 from instrument.errors import UsageError
 from instrument.naming import LATEST
 from instrument.protocols import Store
-from instrument.protocols.upkeep import Drop, HasUpkeep, Plan, Policy, Scope, Upkeep
+from instrument.protocols.upkeep import (
+    CAPTURE,
+    Drop,
+    HasUpkeep,
+    Keep,
+    Plan,
+    Policy,
+    Scope,
+    Upkeep,
+)
+from instrument.vocabulary import ArtifactVersion
 
 _MOST_ROWS = 50
 _WAYS = (
@@ -86,7 +97,7 @@ def gc(  # noqa: PLR0913 - one parameter for each option
         scope = msgspec.structs.replace(scope, grace_seconds=_grace(grace))
     if not (chosen or unreferenced):
         return _tell_what_there_is(store, as_json=as_json)
-    return _collect(store.upkeep, scope, why, _How(dry_run, yes, as_json))
+    return _collect(store, scope, why, _How(dry_run, yes, as_json))
 
 
 def _grace(text: str) -> float:
@@ -104,11 +115,12 @@ class _Kept(Store, HasUpkeep, Protocol):
     """A store that does both."""
 
 
-def _collect(upkeep: Upkeep, scope: Scope, why: str | None, how: "_How") -> int:
+def _collect(store: _Kept, scope: Scope, why: str | None, how: "_How") -> int:
     if not (how.dry_run or how.yes or _can_ask()):
         raise UsageError("nobody is there to ask: give --yes to remove, or --dry-run to look")
+    upkeep = store.upkeep
     plan = upkeep.plan(scope)
-    _tell_what_keeps_nothing(scope, plan)
+    _check_names(store, scope, only_tell=how.dry_run)
     if not (how.as_json or how.yes):
         _show(plan)
     if not how.dry_run and (plan.objects or plan.leftovers):
@@ -127,11 +139,61 @@ def _collect(upkeep: Upkeep, scope: Scope, why: str | None, how: "_How") -> int:
     return 0
 
 
-def _tell_what_keeps_nothing(scope: Scope, plan: Plan) -> None:
-    """Who names an alias or a metric means to keep something by it."""
-    for rule in (rule for given in scope.policies for rule in given.keep if rule.name):
-        if plan.drops and not plan.kept.get(rule.text):
+def _check_names(store: _Kept, scope: Scope, *, only_tell: bool) -> None:
+    """Who names a type, an alias or a metric means something by it.
+
+    Raises:
+        UsageError: A rule would keep what has an alias or a metric that nothing has, of all that
+            its policy would let go.
+    """
+    if not scope.policies:
+        return
+    versions = list(store.artifacts())
+    types = {CAPTURE, *(version.type for version in versions)}
+    for unknown in dict.fromkeys(t for given in scope.policies for t in given.types):
+        if unknown not in types:
+            say(f"hint: nothing has --type {visible(unknown)}; there are {listed(sorted(types))}")
+    for given in scope.policies:
+        for rule in _without_effect(store.upkeep, scope, given, versions):
+            if not only_tell:
+                raise UsageError(_refusal(rule, given))
             say(f"hint: --keep {visible(rule.text)} keeps nothing; see that its name is right")
+
+
+def _without_effect(
+    upkeep: Upkeep, scope: Scope, given: Policy, versions: Sequence[ArtifactVersion]
+) -> list[Keep]:
+    """The rules of `given` whose name nothing has, where something would go all the same."""
+    named = [rule for rule in given.keep if rule.name and not _is_alias_of(rule, given, versions)]
+    if not named:
+        return []
+    # By itself: another policy may have a rule of the same text, which keeps something there.
+    by_itself = msgspec.structs.replace(given, keep=(*given.keep, Keep(text="held", kind="held")))
+    alone = msgspec.structs.replace(scope, policies=(by_itself,), unreferenced=False)
+    plan = upkeep.plan(alone)
+    return [rule for rule in named if plan.drops and not plan.kept.get(rule.text)]
+
+
+def _is_alias_of(rule: Keep, given: Policy, versions: Iterable[ArtifactVersion]) -> bool:
+    """Whether `rule` names an alias that anything of these types has.
+
+    An alias moves on: what has it is often too young to go, or in use.
+    """
+    return rule.kind == "alias" and any(
+        rule.name in version.aliases
+        for version in versions
+        if not given.types or version.type in given.types or CAPTURE in given.types
+    )
+
+
+def _refusal(rule: Keep, given: Policy) -> str:
+    what = "the alias" if rule.kind == "alias" else "the metric"
+    of_types = f" of type {' or '.join(given.types)}" if given.types else ""
+    return (
+        f"--keep {rule.text} keeps nothing: of all{of_types} that may go nothing has {what} "
+        f"{rule.name.removeprefix('metrics.')!r}; nothing was removed: see that the name is right "
+        "(--dry-run shows what would go), or leave the rule out"
+    )
 
 
 class _How(NamedTuple):

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from upkeep.keeping import add_version, grow_old, run_id, runs_with_checkpoints,
 from instrument import ExperimentContext
 from instrument.cli.retention import keep_rule, seconds
 from instrument.errors import NotFoundError, UsageError
+from instrument.naming import parse_reference
 from instrument_local import LocalStore
 
 BEST = ("--type", "checkpoint", "--keep", "best=1:metrics.loss:min")
@@ -55,6 +57,123 @@ def test_a_rule_whose_name_nothing_has_is_told(store: LocalStore, cli: Cli) -> N
         told = cli("gc", "--type", "checkpoint", "--keep", rule, "--dry-run")
         assert told.err == f"hint: --keep {rule} keeps nothing; see that its name is right\n"
     assert cli("gc", *BEST, "--dry-run").err == ""
+
+
+MISNAMED = [("alias=bset", "the alias 'bset'"), ("best=1:metrics.lsos:min", "the metric 'lsos'")]
+
+
+@pytest.mark.parametrize(("rule", "what"), MISNAMED)
+@pytest.mark.parametrize("how", [("--yes",), ("--yes", "--json", "--grace", "0"), ("tagged",)])
+def test_a_rule_whose_name_nothing_has_is_refused_before_anything_goes(
+    store: LocalStore, cli: Cli, rule: str, what: str, how: tuple[str, ...]
+) -> None:
+    """Also beside other rules, which keep less than was meant."""
+    more = ("--keep", "tagged", "--yes") if how == ("tagged",) else how
+    refused = cli("gc", "--type", "checkpoint", "--keep", rule, *more)
+    error = refused.err.splitlines()[-1]
+    assert (refused.code, refused.out) == (2, "")
+    assert error.startswith(f"error: --keep {rule} keeps nothing: of all of type checkpoint that")
+    assert f"nothing has {what}; nothing was removed: see that the name is right" in error
+    assert "--dry-run" in error
+    assert len(there(store, store.artifacts())) == 4
+
+
+def test_a_rule_whose_name_nothing_has_is_refused_before_it_asks(store: LocalStore) -> None:
+    ours, theirs = pty.openpty()
+    rules = ["--type", "checkpoint", "--keep", "alias=bset"]
+    command = [sys.executable, "-m", "instrument", "gc", *rules]
+    child = subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE)
+    os.close(theirs)
+    assert child.communicate(timeout=60)[0] == b""
+    assert child.returncode == 2
+    assert b"keeps nothing" in os.read(ours, 10_000)
+    os.close(ours)
+    assert len(there(store, store.artifacts())) == 4
+
+
+def test_a_policy_whose_rule_names_nothing_is_refused_with_all_others(
+    store: LocalStore, cli: Cli
+) -> None:
+    """Though another policy has a rule of the same words that keeps something."""
+    add_version(store, "report", b"text", run=run_id(99), type="evaluation", days=40)
+    grow_old(store)
+    Path("pyproject.toml").write_text(
+        """
+        [[tool.instrument.retention]]
+        type = "checkpoint"
+        keep = "best=1:metrics.loss:min"
+        [[tool.instrument.retention]]
+        type = "evaluation"
+        keep = ["best=1:metrics.loss:min"]
+        """
+    )
+    refused = cli("gc", "--policies", "--yes")
+    assert refused.code == 2
+    assert "of all of type evaluation that may go nothing has the metric 'loss'" in refused.err
+    assert len(there(store, store.artifacts())) == 5
+    told = cli("gc", "--policies", "--dry-run", "--json")
+    assert (told.code, told.json["objects"]) == (0, 4)
+    assert told.err.count("hint: --keep best=1:metrics.loss:min keeps nothing") == 1
+
+
+def test_where_nothing_is_selected_there_is_nothing_to_refuse(
+    store: LocalStore, store_path: Path, cli: Cli
+) -> None:
+    rule = ("--keep", "best=1:metrics.lsos:min", "--keep", "alias=bset", "--yes")
+    assert cli("gc", "--older-than", "900d", *rule).err == "nothing goes\n"
+    told = cli("gc", "--type", "chekpoint", *rule)
+    assert (told.code, told.err.splitlines()) == (
+        0,
+        [
+            "hint: nothing has --type chekpoint; there are capture, checkpoint",
+            "nothing goes",
+        ],
+    )
+    grow_old(store, days=0.1)
+    young = cli("gc", "--type", "checkpoint", *rule)
+    assert (young.code, young.err) == (0, "nothing goes; too young for --grace: 4 objects\n")
+    empty = cli("--store", store_path.with_name("other"), "gc", "--type", "checkpoint", *rule)
+    assert "keeps nothing" not in empty.err
+
+
+def test_a_type_that_some_have_is_no_typo(store: LocalStore, cli: Cli) -> None:
+    rules = ("--keep", "tagged", "--dry-run")
+    for name in ("checkpoint", "capture"):
+        assert cli("gc", "--type", name, *rules).err == ""
+    told = cli("gc", "--type", "checkpoint", "--type", "modle", *rules).err
+    assert told == "hint: nothing has --type modle; there are capture, checkpoint\n"
+
+
+def test_an_alias_that_only_something_younger_has_is_none_to_refuse(
+    store: LocalStore, cli: Cli
+) -> None:
+    """It moves on, and rules that run every night are to let go of what it left."""
+    rules = ("--type", "checkpoint", "--older-than", "18d", "--keep", "alias=latest", "--yes")
+    done = cli("gc", *rules)
+    assert (done.code, done.err) == (0, "removed 2 objects, 18 B\n")
+    assert there(store, store.artifacts()) == ["ckpt:v3", "ckpt:v4"]
+
+
+def test_a_hold_is_no_reason_to_refuse_a_name(store: LocalStore, cli: Cli) -> None:
+    store.upkeep.hold("ckpt:v2", datetime(2999, 1, 1, tzinfo=UTC), "audit")
+    Path("pyproject.toml").write_text(
+        """
+        [[tool.instrument.retention]]
+        type = "checkpoint"
+        keep = ["best=1:metrics.loss:min"]
+        [[tool.instrument.retention]]
+        type = "checkpoint"
+        keep = ["held"]
+        """
+    )
+    assert cli("gc", "--policies", "--yes").code == 0
+    assert there(store, store.artifacts()) == ["ckpt:v1", "ckpt:v2"]
+
+
+def test_what_latest_was_rolled_back_to_is_what_stays(store: LocalStore, cli: Cli) -> None:
+    store.tag(parse_reference("ckpt:v2"), "latest", datetime.now(UTC))
+    assert cli("gc", "--type", "checkpoint", "--keep", "alias=latest", "--yes").code == 0
+    assert there(store, store.artifacts()) == ["ckpt:v2"]
 
 
 def test_where_nobody_can_answer_it_must_be_told_to_go_on(store: LocalStore, cli: Cli) -> None:
