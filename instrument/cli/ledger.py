@@ -2,18 +2,20 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import click
 import msgspec
 
-from instrument.cli.ledger_words import what_happened
+from instrument.audit import KeyRotated
+from instrument.cli.ledger_words import what_happened, who_signed
 from instrument.cli.opening import Options, find_run, open_any_store, open_store, public_key
 from instrument.cli.output import Cell, emit, emit_json, say, show, table, text, write_text
 from instrument.cli.why import why_option
 from instrument.cli.words import moment, short_digests
-from instrument.errors import IntegrityError, UsageError
+from instrument.errors import InstrumentError, IntegrityError, UsageError
 from instrument.progress import Progress
 from instrument.protocols.ledger import Evidence, HasLedger, Ledger, LedgerVerification
 
@@ -139,20 +141,18 @@ def check_proof(options: Options, file: Path, keys: tuple[str, ...], as_json: bo
     """Check the proof in FILE. Needs no store."""
     ledger = _of(open_any_store(Options(debug=options.debug)))  # read nothing, write nothing
     try:
-        result = ledger.check_proof(file.read_bytes(), tuple(map(public_key, keys)))
+        keys = tuple(map(public_key, keys))
+        result = ledger.check_proof(file.read_bytes(), keys)
     except IntegrityError as error:
         raise IntegrityError(f"{file} proves nothing: {error}") from error
-    signed = result.signed_by is not None
     if as_json:
         emit_json(result)
-        return 0 if signed or not keys else 1
-    show(text(f"proven: entry {result.index}: {what_happened(result.event)}", "green"))
-    show(text(f"of the ledger whose checkpoint is {result.checkpoint}"))
-    if signed:
-        show(text(f"signed by {result.signed_by}"))
     else:
-        show(text("no given key signed it: compare the checkpoint with one you hold", "yellow"))
-    return 0 if signed or not keys else 1
+        show(text(f"proven: entry {result.index}: {what_happened(result.event)}", "green"))
+        show(text(f"of the ledger whose checkpoint is {result.checkpoint}"))
+        is_signed = result.signed_by is not None
+        show(text(who_signed(result.signed_by, keys), "" if is_signed else "yellow"))
+    return 1 if keys and result.signed_by is None else 0
 
 
 @ledger.group()
@@ -162,7 +162,15 @@ def key() -> None:
 
 @key.command()
 @click.option("--name", metavar="NAME", help="Who holds it; else user@host.")
-@click.option("-o", "--output", type=_path, metavar="FILE", help="Another place than the usual.")
+@click.option(
+    "-o",
+    "--output",
+    "--key",
+    "output",
+    type=_path,
+    metavar="FILE",
+    help="Another place than the usual.",
+)
 @click.option("--passphrase", "ask", is_flag=True, help="Ask for a passphrase that locks it.")
 @click.pass_obj
 def new(options: Options, name: str | None, output: Path | None, ask: bool) -> None:
@@ -180,7 +188,15 @@ def new(options: Options, name: str | None, output: Path | None, ask: bool) -> N
 @click.pass_obj
 def show_key(options: Options, key: Path | None) -> None:
     """Print the public half of your key, for others to check signatures with."""
-    emit(_ledger(options, must_exist=False).public_key(key))
+    found = _ledger(options, must_exist=False)
+    shown = found.public_key(key)
+    emit(shown)
+    in_force = _in_force(found)
+    if in_force not in {None, shown}:
+        say(
+            f"warning: not this key signs the ledger of this store now, but {in_force}; "
+            "`instrument ledger key show --key FILE` shows that one, where FILE is its file"
+        )
 
 
 @key.command()
@@ -190,13 +206,38 @@ def show_key(options: Options, key: Path | None) -> None:
 @why_option()
 @click.pass_obj
 def rotate(options: Options, new: Path, key: Path | None, lost: bool, why: str | None) -> None:
-    """Let the key in NEW sign from now on; the old key signs that it agrees."""
+    """Let the key in NEW sign from now on; the old key signs that it agrees.
+
+    Where the old one is your usual key, NEW is copied to its place, and the old one is kept beside
+    it. `ledger key new --output NEW` makes a key.
+    """
     found = _ledger(options)
+    before = _usual_key(found)
     if lost:
         found.rotate(new, key, None, why, lost=True)
     else:
         found.rotate(new, key, _passphrase(found, key), why)
-    say(f"from now on {found.public_key(new)} signs")
+    signs, usual = found.public_key(new), _usual_key(found)
+    say(f"from now on {signs} signs")
+    if usual != signs:
+        say(f"it is not your usual key: `instrument ledger sign --key {new}`")
+    elif before not in {None, usual}:
+        say(f"it is your usual key now, and {new} a copy; beside it is kept {before}")
+
+
+def _usual_key(found: Ledger) -> str | None:
+    with suppress(InstrumentError):
+        return found.public_key(None)
+    return None
+
+
+def _in_force(found: Ledger) -> str | None:
+    """The public key that signs the ledger; None for none yet, or where that cannot be read."""
+    with suppress(InstrumentError):
+        events = (entry.event for entry in found.entries())
+        announced = [event.new for event in events if isinstance(event, KeyRotated)]
+        return announced[-1] if announced else None
+    return None
 
 
 def _ledger(options: Options, *, must_exist: bool = True) -> Ledger:

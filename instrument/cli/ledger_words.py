@@ -1,5 +1,6 @@
 """What the events of the ledger say to people."""
 
+from collections.abc import Sequence
 from datetime import MAXYEAR, datetime
 
 from instrument.audit import (
@@ -49,6 +50,20 @@ def what_happened(event: Event) -> str:
             return f"{amount} removed ({event.rule})"
         case _:
             return _upkeep(event)
+
+
+def who_signed(signer: str | None, keys: Sequence[str]) -> str:
+    """Who signed what a proof leads to, for somebody who gave `keys`."""
+    if signer is None and not keys:
+        return "no given key signed it: compare the checkpoint with one you hold"
+    if signer is None:
+        return (
+            "no given key signed it, nor agreed to one that did: compare the checkpoint with one "
+            "you hold; or, where who signs has a new key, ask them for its public half (they have "
+            "it from `instrument ledger key show`), not who brought you the proof"
+        )
+    agreed = signer not in {key.strip() for key in keys}
+    return f"signed by {signer}" + (", to which a given key agreed" if agreed else "")
 
 
 def _upkeep(event: Event) -> str:

@@ -301,13 +301,14 @@ def test_the_commands_of_the_document_do_what_it_says(
     pytest.importorskip("cryptography", reason="makes a key")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         done = subprocess.run(
             ["bash", "-e", "-c", block], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, (block, done.stderr)
-    assert "signed by ann@lab" in done.stdout
+    assert "signed by ann@lab-2+" in done.stdout
+    assert "to which a given key agreed" in done.stdout  # ann.pub is of before the rotation
 
 
 def test_the_script_of_the_document_follows_a_proof(tmp_path: Path) -> None:

@@ -262,7 +262,11 @@ class _Checker:
         if self._keys:
             for run_id in self.runs:
                 if signers.get(run_id) is None:
-                    raise IntegrityError(f"none of the given keys signed for run {run_id}")
+                    raise IntegrityError(
+                        f"none of the given keys signed for run {run_id}, nor agreed to one that "
+                        "did; where who signs has a new key, ask them for its public half (they "
+                        "have it from `instrument ledger key show`), not who brought the bundle"
+                    )
             for ref in self.versions:
                 if ref not in self._digests:
                     raise IntegrityError(

@@ -63,7 +63,10 @@ def make(path: Path, name: str, passphrase: bytes | None) -> Key:
         _write(path, pem, 0o600)
         _write(public_path(path), f"{key}\n".encode(), 0o644)
     except FileExistsError as error:
-        raise UsageError(f"{error.filename} is there already; name another file") from error
+        raise UsageError(
+            f"{error.filename} is there already; `instrument ledger key new --output FILE` makes "
+            "one in another file, and `instrument ledger key rotate FILE` lets that one sign"
+        ) from error
     return key
 
 
@@ -111,6 +114,45 @@ def load(path: Path, passphrase: bytes | None) -> Signer:
     return Signer(key, private.sign)
 
 
+def put_aside(key: Key) -> Path:
+    """Where the usual key `key` is kept when another takes its place."""
+    path = usual_path()
+    return path.with_name(f"{path.name}.{key.id.hex()}")
+
+
+def path_of(key: Key) -> Path | None:
+    """Where the key `key` is, at the usual place or put aside; None: at neither."""
+    return next((path for path in (usual_path(), put_aside(key)) if _is_at(path, key)), None)
+
+
+def replace_usual(key: Key, new: Path) -> bool:
+    """Copy the key `new` to the usual place if `key` is there, which is put aside and never lost.
+
+    A link there, to a key on a stick say, stays as it is.
+
+    Returns:
+        Whether `new` is the usual key now.
+
+    Raises:
+        OSError: It cannot be read or written.
+        UsageError: Another key is where `key` is to be put aside.
+    """
+    path, aside = usual_path(), put_aside(key)
+    if path.is_symlink() or not _is_at(path, key) or not new.is_file():
+        return False
+    for source, target, mode in (
+        (path, aside, 0o600),
+        (public_path(path), public_path(aside), 0o644),
+    ):
+        _copy_once(source, target, mode)
+    for source, target, mode in (
+        (new, path, 0o600),
+        (public_path(new), public_path(path), 0o644),
+    ):
+        _replace(target, source.read_bytes(), mode)
+    return True
+
+
 def needs_passphrase(path: Path) -> bool:
     """Whether the private key `path` is encrypted."""
     try:
@@ -143,10 +185,47 @@ def _why(said: str, passphrase: bytes | None) -> str:
     )
 
 
+def _is_at(path: Path, key: Key) -> bool:
+    """Whether both halves of `key` are at `path`."""
+    try:
+        return path.is_file() and public(path) == key
+    except (NotFoundError, UsageError):
+        return False
+
+
+def _copy_once(source: Path, target: Path, mode: int) -> None:
+    """Copy `source` to `target`, on the disk, unless that is there with the same content."""
+    data = source.read_bytes()
+    try:
+        _write(target, data, mode)
+    except FileExistsError:
+        if target.read_bytes() != data:
+            raise UsageError(f"{target} is there with another key; move it away") from None
+    _sync_directory(target.parent)
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    written = path.with_name(f"{path.name}.{os.getpid()}.new")
+    written.unlink(missing_ok=True)
+    _write(written, data, mode)
+    written.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _write(path: Path, data: bytes, mode: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "wb") as stream:
         stream.write(data)
+        stream.flush()
+        os.fsync(fd)
 
 
 def _cryptography() -> tuple[Any, Any]:

@@ -17,9 +17,10 @@ from instrument_local.findings import Findings
 from instrument_local.layout import Layout, seal_number
 from instrument_local.ledger import anchors, checkpoints, keys, pending, proofs, ssh
 from instrument_local.ledger.check import LedgerChecker
+from instrument_local.ledger.covering import Covering
 from instrument_local.ledger.integrate import integrate, sweep
 from instrument_local.ledger.log import Log
-from instrument_local.ledger.notes import Checkpoint, Key, Note, parse_key
+from instrument_local.ledger.notes import Checkpoint, Key, parse_key
 from instrument_local.ledger.signatures import Keys, check_notes, check_ssh, rotation_text
 from instrument_local.ledger.tree import Range, Tree, leaf_hash
 from instrument_local.ledger.verdict import Anchor, Result
@@ -118,17 +119,15 @@ class LocalLedger:
 
     def sign(self, key: Path | None, passphrase: bytes | None) -> str:
         """See `instrument.protocols.ledger.Ledger`."""
-        signer = keys.load(key or keys.usual_path(), passphrase)
+        path = key or keys.usual_path()
+        signer = keys.load(path, passphrase)
         with store_errors("sign a checkpoint"):
             current = self._announced()
             if current is None:
                 self._expect_what_was_seen()
                 self._announce(KeyRotated(old=None, new=str(signer.key), **_now()))
             elif current != signer.key:
-                raise UsageError(
-                    f"{signer.key} is not the key of this ledger, which is {current}; sign with "
-                    "that one, or `instrument ledger key rotate` to the other"
-                )
+                raise _not_in_force(signer.key, path, current)
             checkpoint = self._current()
             return self._keep(checkpoint, (signer.sign(checkpoint.text),))
 
@@ -151,17 +150,28 @@ class LocalLedger:
     ) -> None:
         """See `instrument.protocols.ledger.Ledger`."""
         key, current = keys.public(new), self._announced()
-        if current is None or current == key:
+        if current is None:
+            raise UsageError(
+                "there is nothing to rotate: no key signed this ledger yet, and the first one that "
+                f"does is its key: `instrument ledger sign --key {new}`"
+            )
+        if current == key:
             raise UsageError(f"there is nothing to rotate: the key of this ledger is {current}")
         signature = None
         if not lost:
             signer = keys.load(old or keys.usual_path(), passphrase)
             if signer.key != current:
-                raise UsageError(f"{signer.key} was replaced; the key of this ledger is {current}")
+                raise UsageError(
+                    f"{signer.key} was replaced, or never was the key of this ledger, which is "
+                    f"{current}; name its file: `instrument ledger key rotate {new} --key "
+                    f"{_file_of(current)}`, or `--lost` where nobody has it"
+                )
             text = rotation_text(self._log.origin, str(current), str(key))
             signature = str(signer.sign(text))
         event = KeyRotated(old=str(current), new=str(key), signature=signature, why=why, **_now())
         self._announce(event)
+        if old is None:
+            _make_usual(current, new)
 
     def new_key(self, path: Path | None, name: str | None, passphrase: bytes | None) -> str:
         """See `instrument.protocols.ledger.Ledger`."""
@@ -195,35 +205,23 @@ class LocalLedger:
         lines = [line for part in self._log.read() for line in part]
         tree = Tree(list(map(leaf_hash, lines)))
         last: dict[str, tuple[int, int]] = {}
+        rotations = []
         for index, line in enumerate(lines):
             event = _decode(line, index)
+            if isinstance(event, KeyRotated):
+                rotations.append(event)
             if isinstance(event, RunSealed):
                 # Those of an import may be entered in another order.
                 seal = seal_number(Path(event.seal)), index
                 last[event.run_id] = max(seal, last.get(event.run_id, seal))
         places = {run_id: index for run_id, (_, index) in last.items()}
         notes = [stored.note for stored in checkpoints.load(self._layout, Findings(self._layout))]
-        return {
-            run_id: self._proof(lines, tree, _place(places, run_id), notes) for run_id in run_ids
-        }
+        covering = Covering(self._log.origin, tree, notes, rotations)
+        return {run_id: _proof(lines, tree, _place(places, run_id), covering) for run_id in run_ids}
 
     def check_proof(self, data: bytes, keys: Sequence[str] = ()) -> Proof:
         """See `instrument.protocols.ledger.Ledger`."""
         return proofs.check(data, [parse_key(key) for key in keys])
-
-    def _proof(self, lines: list[bytes], tree: Tree, index: int, notes: list[Note]) -> bytes:
-        """Up to the first checkpoint that is signed, or to the ledger as it is."""
-        bare = Note(Checkpoint(self._log.origin, tree.size, tree.root()), ())
-        signed = (
-            note
-            for note in notes
-            if note.signatures
-            and index < note.checkpoint.size <= tree.size
-            and tree.root(note.checkpoint.size) == note.checkpoint.root
-        )
-        note = next(signed, bare)
-        hashes = tree.inclusion(index, note.checkpoint.size)
-        return proofs.write(lines[index], index, hashes, str(note))
 
     def _current(self) -> Checkpoint:
         """The checkpoint of now, with all that waited taken in.
@@ -368,6 +366,36 @@ def _decode(line: bytes, index: int | None) -> Event:
         raise IntegrityError(
             f"{where} of the ledger is damaged ({error}); `instrument ledger verify` tells more"
         ) from error
+
+
+def _not_in_force(key: Key, path: Path, current: Key) -> UsageError:
+    """Says how to go on when `key` cannot sign because `current` does."""
+    file = _file_of(current)
+    return UsageError(
+        f"{key} is not the key of this ledger, which is {current}; sign with that one, "
+        f"`instrument ledger sign --key {file}`, or let this one sign from now on, "
+        f"`instrument ledger key rotate {path} --key {file}` (`--lost` where nobody has {file})"
+    )
+
+
+def _file_of(key: Key) -> Path:
+    return keys.path_of(key) or Path("FILE")
+
+
+def _make_usual(replaced: Key, new: Path) -> None:
+    try:
+        keys.replace_usual(replaced, new)
+    except (OSError, UsageError) as error:
+        raise UsageError(
+            f"{new} signs from now on, as the ledger says, but could not become the usual key "
+            f"({error}); sign with `instrument ledger sign --key {new}`"
+        ) from error
+
+
+def _proof(lines: list[bytes], tree: Tree, index: int, covering: Covering) -> bytes:
+    """Up to the best checkpoint that is signed, or to the ledger as it is."""
+    note = covering.of(index)
+    return proofs.write(lines[index], index, tree.inclusion(index, note.checkpoint.size), str(note))
 
 
 def _place(places: dict[str, int], run_id: str) -> int:

@@ -6,6 +6,7 @@
     <the hashes from the entry's sibling up to the root, base64, one a line>
 
     <the checkpoint, as it is kept>
+    <that the keys before agreed to the one that signed it: see `agreements`>
 
 Whoever holds the checkpoint, or trusts a key that signed it, needs nothing else.
 """
@@ -20,6 +21,7 @@ import msgspec
 from instrument.audit import Event, decode_event
 from instrument.errors import IntegrityError
 from instrument.protocols.ledger import Proof
+from instrument_local.ledger.agreements import follow
 from instrument_local.ledger.notes import Key, Note, parse_note, signer_of
 from instrument_local.ledger.tree import leaf_hash, root_from_inclusion
 
@@ -37,7 +39,7 @@ def check(data: bytes, keys: Sequence[Key] = ()) -> Proof:
 
     Args:
         data: The proof.
-        keys: Keys that may have signed the checkpoint.
+        keys: Keys that may have signed the checkpoint, or agreed to the one that did.
 
     Raises:
         IntegrityError: It proves nothing.
@@ -46,7 +48,8 @@ def check(data: bytes, keys: Sequence[Key] = ()) -> Proof:
     checkpoint = note.checkpoint
     if root_from_inclusion(index, checkpoint.size, leaf_hash(entry), hashes) != checkpoint.root:
         raise IntegrityError("the proof does not lead from its entry to its checkpoint")
-    signers = (signer_of(checkpoint.text, each, keys) for each in note.signatures)
+    trusted = follow(checkpoint.origin, note.signatures, keys)
+    signers = (signer_of(checkpoint.text, each, trusted) for each in note.signatures)
     return Proof(
         event=_event(entry),
         index=index,
