@@ -75,7 +75,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         event: The entry.
         index: Its place in the ledger.
         checkpoint: The checkpoint that it leads to, on one line.
-        signed_by: Which of the given keys signed the checkpoint; None: none of them.
+        signed_by: Who signed the checkpoint: one of the given keys, or one that these agreed to
+            when the key was changed; None: neither.
     """
 
     event: Event
@@ -135,7 +136,8 @@ class Ledger(Protocol):
     ) -> None:
         """From now on the key `new` signs; `old` signs that it agrees, unless it is `lost`.
 
-        Raises as `sign`.
+        Where `old` is None and the usual key is the one that goes, `new` is copied to its place,
+        and it is kept beside it. Raises as `sign`.
         """
 
     def new_key(self, path: Path | None, name: str | None, passphrase: bytes | None) -> str:
