@@ -87,11 +87,11 @@ class Verifier:
     @cached_property
     def _dropped(self) -> dict[str, str]:
         """How and why each object went that was removed on purpose."""
-        from instrument_local.upkeep.tombstones import dropped_objects, in_words
+        from instrument_local.upkeep.tombstones import dropped_objects, fate
 
         with suppress(InstrumentError, OSError):  # the check of the ledger tells
             events = dropped_objects(self._layout)
-            return {digest: f"collected {in_words(event)}" for digest, event in events.items()}
+            return {digest: fate(event) for digest, event in events.items()}
         return {}
 
     def check_run(self, run_id: str) -> None:

@@ -101,7 +101,7 @@ class Bundles(Protocol):
     ) -> Export:
         """Write `run_ids` and all that they refer to into the new file `target`.
 
-        Whole or not at all, durable on return. The same runs at the same time are the same bytes.
+        Whole or not at all, durable on return.
 
         Args:
             run_ids: The runs; they must have ended.

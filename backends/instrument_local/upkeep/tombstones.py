@@ -47,23 +47,27 @@ def obituary(layout: Layout, digest: str) -> str:
             f"there is no object {digest}; `instrument repair --from COPY` brings it back from a "
             "copy of the store"
         )
-    if event.rule.startswith(LEFT_OUT):
-        return f"object {digest} is not here: {_left_out(event)}"
-    return (
-        f"object {digest} was collected {in_words(event)}; to log the same content again "
-        "brings it back"
-    )
+    if _was_left_out(event):
+        return f"object {digest} is not here: {fate(event)}"
+    return f"object {digest} was {fate(event)}; to log the same content again brings it back"
+
+
+def fate(event: ObjectsDropped) -> str:
+    """What became of its objects: ``collected on …``, or that a bundle came without them."""
+    return _left_out(event) if _was_left_out(event) else f"collected {in_words(event)}"
 
 
 def in_words(event: ObjectsDropped | RunDropped) -> str:
-    """What comes behind "collected": ``on 2026-11-21 by ann@box (--keep tagged): disk full``."""
-    if event.rule.startswith(LEFT_OUT):
-        return f"by nobody here: {_left_out(event)}"
+    """``on 2026-11-21 by ann@box (--keep tagged): disk full``."""
     because = f": {event.why}" if event.why else ""
     return f"{_when(event)} ({event.rule}){because}"
 
 
-def _left_out(event: ObjectsDropped | RunDropped) -> str:
+def _was_left_out(event: ObjectsDropped) -> bool:
+    return event.rule.startswith(LEFT_OUT)
+
+
+def _left_out(event: ObjectsDropped) -> str:
     """Which bundle came without it, and what can be done about that."""
     because = f": {event.why}" if event.why else ""
     return (
