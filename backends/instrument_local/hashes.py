@@ -29,15 +29,14 @@ Row: TypeAlias = tuple[Key, str, Key | None]
 _SETTLED_NS: Final = 2_000_000_000
 _ASKED_AT_ONCE: Final = 500
 _PASSED_OVER: Final = 4  # rows that may lie between those that are asked for, for each of them
-_pack: Final = struct.Struct(">QQQqq").pack  # large end first: keys sort by device and inode
+_pack: Final = struct.Struct(">QQQQQ").pack  # large end first: keys sort by device and inode
+_LARGEST: Final = 0xFFFF_FFFF_FFFF_FFFF  # a file may say that it is of before 1970, or of 2446
 _PLACE: Final = slice(16)  # device and inode: where the file is, whatever it is like
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS files"
     " (place BLOB PRIMARY KEY, key BLOB, digest TEXT, object BLOB) WITHOUT ROWID"
 )
 _PUT: Final = "INSERT OR REPLACE INTO files VALUES (?,?,?,?)"
-
-
 # Of sync_file_range(2): wait for what is being written, then begin to write what is dirty.
 _WAIT_AND_WRITE: Final = 1 | 2
 
@@ -85,7 +84,11 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
 def key_of(status: os.stat_result) -> Key:
     """What tells one state of a file from every other."""
     return _pack(
-        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns & _LARGEST,
+        status.st_ctime_ns & _LARGEST,
     )
 
 

@@ -307,6 +307,16 @@ def test_files_that_two_stores_have_are_not_read_again_for_either(
     assert read == []
 
 
+@pytest.mark.parametrize("modified_s", [-(2**31), 0, 2**33, 2**34])
+def test_a_file_may_be_of_any_time(store: LocalStore, tmp_path: Path, modified_s: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+    os.utime(path, (modified_s, modified_s))
+    for _ in range(2):
+        assert store.identify(path).size_bytes == 4
+        assert store.get_bytes(store.put_files([path])[0].digest) == b"data"
+
+
 @pytest.fixture(params=["on disk", "in memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A directory on a file system of either kind."""
