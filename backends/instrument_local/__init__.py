@@ -8,7 +8,8 @@ at any moment leaves a store that is whole up to the last record that was acknow
     store.py        joins the parts             layout.py         paths and FORMAT
     files.py        how a file comes to be      stamps.py         small files with their own check
     objects.py      bytes by digest             ingest.py         many files at once
-    copying.py      copies and hashes at once   hashes.py         digests of unchanged files
+    sources.py      the user's files            hashes.py         digests of unchanged files
+    copying.py      copies and hashes at once   errands.py        calls beside the caller's
     versions.py     artifacts and aliases       references.py     what a record needs to be there
     version_files.py  their files               version_evidence.py  which of them belong here
     journal.py      records of one process      lines.py          what a journal's line is
@@ -19,7 +20,7 @@ at any moment leaves a store that is whole up to the last record that was acknow
     verify*.py      check every byte and file   findings.py       what they found
     mounts.py       network or local disk       patient_store.py  a store that may hang
     patience.py     waiting, not for ever       spool.py          records on a local disk meanwhile
-    errands.py      calls beside the caller's   maintenance.py    who may change what is there
+    maintenance.py  who may change what is there
 """
 
 from pathlib import Path

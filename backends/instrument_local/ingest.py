@@ -11,31 +11,27 @@ leaves the young alone, looks once more before it removes anything (`instrument_
 """
 
 import os
-import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from instrument.errors import NotFoundError, StoreError
+from instrument.errors import StoreError
 from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
 from instrument_local.errands import side_by_side
 from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
-from instrument_local.hashes import HashCache, Key, Row, key_of, look
+from instrument_local.hashes import HashCache, Key, Row, key_of
 from instrument_local.layout import Layout
-from instrument_local.mounts import Mount, mount_of
+from instrument_local.sources import READ_SOURCE, Sources, StrPath
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_READ_SOURCE: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not make us wait
 _THREADS: Final = 4  # syncs wait for the disk; side by side they wait less
 _BATCH_FILES: Final = 64  # copies that a thread has open before it syncs them
 _TRIES: Final = 3
 # An object that is younger is not made young again; a quarter of what gc leaves alone at least.
 _YOUNG_SECONDS: Final = 6 * 3600.0
-
-StrPath: TypeAlias = str | Path
 
 
 class _Source(NamedTuple):
@@ -55,6 +51,13 @@ class _Stored(NamedTuple):
     size: int
     is_steady: bool
     key: Key | None
+
+
+class _Batch(NamedTuple):
+    """What became of some sources, and the directories to be synced before it counts."""
+
+    stored: list[_Stored]
+    directories: set[Path]
 
 
 class _Copy:
@@ -96,14 +99,13 @@ class Ingest:
         self._files = layout.files
         self._hashes = hashes
         self._objects = str(layout.objects)  # to make a `Path` takes longer than to ask the disk
-        self._mounts: dict[int, Mount] = {}  # by device
-        self._local: set[int] = set()  # those of them that are no network
+        self._sources = Sources()
 
     def put(self, paths: Sequence[StrPath], told: Told, *, steady: bool) -> list[File]:
         """See `instrument.protocols.Objects.put_files`; unless `steady`, as ``put_file``."""
         # Most calls of ten thousands of files are for files that did not change: nothing is made
         # for each that need not be.
-        keys, sizes = self._keys_and_sizes(paths)
+        keys, sizes = self._sources.keys_and_sizes(paths)
         digests = self._known(keys)
         found = list(zip(paths, sizes, digests, strict=True))
         new = [_Source(path, size) for path, size, digest in found if digest is None]
@@ -116,13 +118,13 @@ class Ingest:
 
     def identify(self, path: Path) -> File:
         """See `instrument.protocols.Objects.identify`."""
-        status = self._status(path)
+        status = self._sources.status(path)
         (digest,) = self._hashes.get([key_of(status)])
         size = status.st_size
         if digest is None:
-            fd = os.open(path, _READ_SOURCE)
+            fd = os.open(path, READ_SOURCE)
             try:
-                before, will_show = self._look(fd, path)
+                before, will_show = self._sources.look(fd, path)
                 digest, size = f"sha256:{hash_file(fd)}", before.st_size
                 is_steady = _changes(before) == _changes(os.fstat(fd))
             finally:
@@ -152,53 +154,6 @@ class Ingest:
         if not made and not (self._stays(target) and _is_good(target)):
             self._files.disk.rename(temporary, target)
         return {target.parent, *above}
-
-    def _keys_and_sizes(self, paths: Sequence[StrPath]) -> tuple[list[Key], list[int]]:
-        """Of every source what `_status` says."""
-        keys, sizes = [], []
-        local = self._local
-        for path in paths:
-            try:
-                status = os.stat(path)  # noqa: PTH116 - faster, for ten thousands of files
-            except (OSError, ValueError):
-                status = self._status(path)
-            if status.st_dev not in local or not stat.S_ISREG(status.st_mode):
-                status = self._status(path)
-            keys.append(key_of(status))
-            sizes.append(status.st_size)
-        return keys, sizes
-
-    def _status(self, path: StrPath) -> os.stat_result:
-        """What a source is like now.
-
-        Raises:
-            NotFoundError: It is no regular file.
-        """
-        try:
-            status = os.stat(path)  # noqa: PTH116 - takes a str too
-            if self._mount(path, status.st_dev).is_network and stat.S_ISREG(status.st_mode):
-                # To open a file is what makes a network file system ask its server.
-                with suppress(OSError):
-                    os.close(os.open(path, _READ_SOURCE))
-                status = os.stat(path)  # noqa: PTH116 - as above
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            raise NotFoundError(f"{path} does not exist; give the path of a file") from None
-        if not stat.S_ISREG(status.st_mode):
-            raise NotFoundError(f"{path} is no regular file; give the path of a file")
-        return status
-
-    def _mount(self, path: StrPath, device: int) -> Mount:
-        known = self._mounts.get(device)
-        if known is None:
-            known = self._mounts[device] = mount_of(Path(path))
-            if not known.is_network:
-                self._local.add(device)
-        return known
-
-    def _look(self, fd: int, path: StrPath) -> tuple[os.stat_result, bool]:
-        """As `look`, at a source that is about to be read."""
-        status, will_show = look(fd)
-        return status, will_show and self._mount(path, status.st_dev).stamps_mapped_writes
 
     def _known(self, keys: Sequence[Key]) -> list[str | None]:
         """For each source its object, where neither has changed since it was hashed."""
@@ -274,20 +229,26 @@ class Ingest:
         if not sources:
             return []
         self._layout.create()
-        stored: list[_Stored] = []
-        directories: set[Path] = set()
-        put = lambda batch: self._put_batch(batch, told, steady=steady)  # noqa: E731 - one line
-        for made, touched in side_by_side(put, list(_batches(sources)), _THREADS):
-            stored += made
-            directories |= touched
-        for _ in side_by_side(self._files.sync_directory, sorted(directories), _THREADS):
-            pass
-        self._remember(stored)
-        return stored
+        done: list[_Batch] = []
 
-    def _put_batch(
-        self, batch: Sequence[_Source], told: Told, *, steady: bool
-    ) -> tuple[list[_Stored], set[Path]]:
+        def put(batch: Sequence[_Source]) -> list[_Stored]:
+            made = self._put_batch(batch, told, steady=steady)
+            done.append(made)
+            return made.stored
+
+        try:
+            stored = side_by_side(put, list(_batches(sources)), _THREADS)
+        finally:  # when one failed and all are tried again, the others need not be copied again
+            self._finish(done)
+        return [each for batch in stored for each in batch]
+
+    def _finish(self, done: Sequence[_Batch]) -> None:
+        """Make the names of what was stored durable, then let the hash cache know it."""
+        directories = sorted({each for batch in done for each in batch.directories})
+        side_by_side(self._files.sync_directory, directories, _THREADS)
+        self._remember([each for batch in done for each in batch.stored])
+
+    def _put_batch(self, batch: Sequence[_Source], told: Told, *, steady: bool) -> _Batch:
         """Copy all, then sync all, then name all: the disk works while we copy."""
         copies: list[_Copy] = []
         stored: list[_Stored] = []
@@ -305,7 +266,7 @@ class Ingest:
         finally:
             for copy in copies:
                 copy.discard()
-        return stored, directories
+        return _Batch(stored, directories)
 
     def _copy(self, source: _Source, told: Told, *, steady: bool) -> tuple[_Copy, _Stored]:
         for _ in range(_TRIES):
@@ -324,9 +285,9 @@ class Ingest:
         )
 
     def _fill(self, copy: _Copy, source: _Source, told: Told) -> _Stored:
-        fd = os.open(source.path, _READ_SOURCE)
+        fd = os.open(source.path, READ_SOURCE)
         try:
-            before, will_show = self._look(fd, source.path)
+            before, will_show = self._sources.look(fd, source.path)
             finish = self._files.sync if before.st_size > COPY_BYTES else start_writing
             found, size = copy_and_hash(self._files.disk, fd, copy.fd, finish, told)
             make_read_only(copy.fd)

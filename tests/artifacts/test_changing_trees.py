@@ -145,7 +145,7 @@ def test_a_file_that_goes_away_before_it_is_opened_is_left_out(
             (tree / "ck3/weights").unlink()
         return result
 
-    monkeypatch.setattr("instrument_local.ingest.os.stat", stat)
+    monkeypatch.setattr("instrument_local.sources.os.stat", stat)
     version = log(file_path=tree)
     assert len(version.files) == 19
     assert "ck3/optimizer" in {file.path for file in version.files}

@@ -292,6 +292,24 @@ def test_of_files_that_are_stored_again_only_those_are_read_that_changed(
     assert whole.exists()
 
 
+def test_files_that_were_stored_before_one_failed_are_not_read_again(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = _many(tmp_path / "files", 400)
+    read = _sources_read(monkeypatch)
+
+    def lose_the_last(_: int) -> None:
+        paths[-1].unlink(missing_ok=True)
+
+    with pytest.raises(StoreError, match="No such file"):
+        store.put_files(paths, lose_the_last)
+    first = set(read)
+    read.clear()
+    store.put_files(paths[:-1])
+    assert len(read) <= 64, "one batch: that of the file that was gone"
+    assert first | set(read) == {path.name for path in paths[:-1]}
+
+
 def test_files_that_two_stores_have_are_not_read_again_for_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
