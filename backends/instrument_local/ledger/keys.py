@@ -153,6 +153,36 @@ def replace_usual(key: Key, new: Path) -> bool:
     return True
 
 
+def not_in_force(key: Key, path: Path, current: Key) -> UsageError:
+    """Says how to go on when `key`, which is in `path`, cannot sign because `current` does."""
+    file = file_of(current)
+    return UsageError(
+        f"{key} is not the key of this ledger, which is {current}; sign with that one, "
+        f"`instrument ledger sign --key {file}`, or let this one sign from now on, "
+        f"`instrument ledger key rotate {path} --key {file}` (`--lost` where nobody has {file})"
+    )
+
+
+def file_of(key: Key) -> Path:
+    """As `path_of`, for people: ``FILE`` where nobody knows."""
+    return path_of(key) or Path("FILE")
+
+
+def make_usual(replaced: Key, new: Path) -> None:
+    """As `replace_usual`, after the ledger was told.
+
+    Raises:
+        UsageError: It could not; the message says how to sign all the same.
+    """
+    try:
+        replace_usual(replaced, new)
+    except (OSError, UsageError) as error:
+        raise UsageError(
+            f"{new} signs from now on, as the ledger says, but could not become the usual key "
+            f"({error}); sign with `instrument ledger sign --key {new}`"
+        ) from error
+
+
 def needs_passphrase(path: Path) -> bool:
     """Whether the private key `path` is encrypted."""
     try:

@@ -127,7 +127,7 @@ class LocalLedger:
                 self._expect_what_was_seen()
                 self._announce(KeyRotated(old=None, new=str(signer.key), **_now()))
             elif current != signer.key:
-                raise _not_in_force(signer.key, path, current)
+                raise keys.not_in_force(signer.key, path, current)
             checkpoint = self._current()
             return self._keep(checkpoint, (signer.sign(checkpoint.text),))
 
@@ -164,14 +164,14 @@ class LocalLedger:
                 raise UsageError(
                     f"{signer.key} was replaced, or never was the key of this ledger, which is "
                     f"{current}; name its file: `instrument ledger key rotate {new} --key "
-                    f"{_file_of(current)}`, or `--lost` where nobody has it"
+                    f"{keys.file_of(current)}`, or `--lost` where nobody has it"
                 )
             text = rotation_text(self._log.origin, str(current), str(key))
             signature = str(signer.sign(text))
         event = KeyRotated(old=str(current), new=str(key), signature=signature, why=why, **_now())
         self._announce(event)
         if old is None:
-            _make_usual(current, new)
+            keys.make_usual(current, new)
 
     def new_key(self, path: Path | None, name: str | None, passphrase: bytes | None) -> str:
         """See `instrument.protocols.ledger.Ledger`."""
@@ -365,30 +365,6 @@ def _decode(line: bytes, index: int | None) -> Event:
         where = "an event that waits" if index is None else f"entry {index}"
         raise IntegrityError(
             f"{where} of the ledger is damaged ({error}); `instrument ledger verify` tells more"
-        ) from error
-
-
-def _not_in_force(key: Key, path: Path, current: Key) -> UsageError:
-    """Says how to go on when `key` cannot sign because `current` does."""
-    file = _file_of(current)
-    return UsageError(
-        f"{key} is not the key of this ledger, which is {current}; sign with that one, "
-        f"`instrument ledger sign --key {file}`, or let this one sign from now on, "
-        f"`instrument ledger key rotate {path} --key {file}` (`--lost` where nobody has {file})"
-    )
-
-
-def _file_of(key: Key) -> Path:
-    return keys.path_of(key) or Path("FILE")
-
-
-def _make_usual(replaced: Key, new: Path) -> None:
-    try:
-        keys.replace_usual(replaced, new)
-    except (OSError, UsageError) as error:
-        raise UsageError(
-            f"{new} signs from now on, as the ledger says, but could not become the usual key "
-            f"({error}); sign with `instrument ledger sign --key {new}`"
         ) from error
 
 
