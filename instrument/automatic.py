@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from instrument import given, handover, settings, stack
+from instrument import given, handover, settings, stack, threads
 from instrument.capture.determinism import read_settings
 from instrument.context import ExperimentContext
 from instrument.current import TakingPart, current_run
@@ -98,7 +98,7 @@ def _take_part(handed: Handover, *, foreign: bool) -> None:
         thread = threading.Thread(
             target=_tell_environment, args=(part,), name="instrument-capture", daemon=True
         )
-        thread.start()
+        threads.start(thread)
         at_process_end(lambda: thread.join(_CAPTURE_SECONDS))
     else:
         _record_environment(part, None, ())

@@ -8,6 +8,8 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Final
 
+from instrument import threads
+
 IDLE_SECONDS: Final = 5.0
 """So long a thread waits for something else to do before it ends."""
 
@@ -55,7 +57,7 @@ class _Member:
         self._called = threading.Lock()
         self._called.acquire()
         self._thread = threading.Thread(target=self._run, name=task.name, daemon=True)
-        self._thread.start()
+        threads.start(self._thread)
 
     def is_alive(self) -> bool:
         """Whether it can take another task: without memory it may have died waiting for one."""

@@ -9,8 +9,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Final
+
+from instrument import threads
 
 DEADLINE_SECONDS: Final = 5.0
 _ENDING: Final = tuple(
@@ -70,8 +73,9 @@ class TerminationHook:
                 name="instrument-signal",
                 daemon=True,
             )
-            closing.start()
-            closing.join(DEADLINE_SECONDS)
+            with suppress(RuntimeError, MemoryError):  # no thread: the signal does what it does
+                threads.start(closing)
+                closing.join(DEADLINE_SECONDS)
         previous = self._previous.get(number)
         if callable(previous):
             previous(number, frame)

@@ -101,7 +101,7 @@ class _Progress:
         moved = lambda: self._done or self._copied > position  # noqa: E731 - one line
         while True:
             with self._changed:
-                if self._changed.wait_for(moved, BEGIN_SECONDS):
+                if self._changed.wait_for(moved, BEGIN_SECONDS) or copying.has_ended:
                     return self._copied
             copying.step_in()
 

@@ -8,8 +8,9 @@ it, and what nobody has claimed the caller does.
 import _thread
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
+
+from instrument import threads
 
 BEGIN_SECONDS: Final = 1.0
 """A thread that has not begun by then has died, or comes too late."""
@@ -31,10 +32,12 @@ class Errand(Generic[T]):
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
         self._claim = threading.Lock()
-        self._ended = threading.Event()
+        self._under_way = threading.Lock()  # released by one call in C, which needs no memory
+        self._under_way.acquire()
         self.result: T | None = None
         self.error: BaseException | None = None
         try:
+            threads.check_room()
             _thread.start_new_thread(self.step_in, ())
         except (RuntimeError, MemoryError):
             self.step_in()
@@ -42,7 +45,7 @@ class Errand(Generic[T]):
     @property
     def has_ended(self) -> bool:
         """Whether it has returned or raised."""
-        return self._ended.is_set()
+        return not self._under_way.locked()
 
     def step_in(self) -> None:
         """Make the call here, unless somebody makes it already."""
@@ -53,14 +56,21 @@ class Errand(Generic[T]):
         except BaseException as error:
             self.error = error
         finally:
-            self._ended.set()
+            self._under_way.release()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait so long, None for as long as it takes; whether it has ended."""
         begin = BEGIN_SECONDS if seconds is None else min(BEGIN_SECONDS, seconds)
-        if not self._ended.wait(begin):
+        if not self._ends_in(begin):
             self.step_in()
-        return self._ended.wait(None if seconds is None else max(seconds - begin, 0.0))
+        return self._ends_in(-1 if seconds is None else max(seconds - begin, 0.0))
+
+    def _ends_in(self, seconds: float) -> bool:
+        """Whether it ends in so many seconds; -1: at any time."""
+        if self._under_way.acquire(timeout=seconds):
+            self._under_way.release()
+            return True
+        return False
 
 
 class _Shared(Generic[T, R]):
@@ -69,49 +79,35 @@ class _Shared(Generic[T, R]):
     def __init__(self, call: Callable[[T], R], items: Sequence[T]) -> None:
         self._call = call
         self._items = items
-        self._changed = threading.Condition()
-        self._next = self._busy = 0
-        self._error: BaseException | None = None
-        self._results: list[Any] = [None] * len(items)
+        self._indices = iter(range(len(items)))  # `next` is one step for all threads
+        self.error: BaseException | None = None
+        self.results: list[Any] = [None] * len(items)
 
     def work(self) -> None:
-        while (index := self._take()) is not None:
+        while self.error is None and (index := next(self._indices, None)) is not None:
             try:
-                self._results[index] = self._call(self._items[index])
+                self.results[index] = self._call(self._items[index])
             except BaseException as error:
-                self._error = self._error or error
-            finally:
-                with self._changed:
-                    self._busy -= 1
-                    self._changed.notify()
-
-    def _take(self) -> int | None:
-        with self._changed:
-            if self._error is not None or self._next == len(self._items):
-                return None
-            self._next += 1
-            self._busy += 1
-            return self._next - 1
-
-    def results(self) -> list[R]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._busy)
-        if self._error is not None:
-            raise self._error
-        return self._results
+                self.error = self.error or error
 
 
-def side_by_side(call: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
+def side_by_side(call: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
     """The results of `call` for each of `items`, in order; the first failure ends the rest.
 
     Args:
         call: What to call.
         items: With what.
-        threads: How many calls at once, one of them here.
+        most: How many calls at once, one of them here.
     """
     shared = _Shared(call, items)
-    for _ in range(min(threads, len(items)) - 1):
-        with suppress(RuntimeError, MemoryError):
-            _thread.start_new_thread(shared.work, ())
-    shared.work()
-    return shared.results()
+    helpers = [Errand(shared.work) for _ in range(min(most, len(items)) - 1)]
+    try:
+        shared.work()
+    finally:
+        for helper in helpers:
+            helper.step_in()  # one that has not begun finds nothing left to do
+            helper.wait()
+    for error in (shared.error, *(helper.error for helper in helpers)):
+        if error is not None:
+            raise error
+    return shared.results

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Final, Protocol
 
+from instrument import threads
 from instrument_local.liveness import HEARTBEAT_SECONDS
 
 INTERVAL_SECONDS: Final = 1.0
@@ -35,8 +36,8 @@ class Flusher:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="instrument-flush", daemon=True)
                 try:
-                    thread.start()
-                except RuntimeError:  # the interpreter is shutting down: `close` syncs
+                    threads.start(thread)
+                except (RuntimeError, MemoryError):  # no thread comes: `close` syncs
                     return
                 self._thread = thread
 

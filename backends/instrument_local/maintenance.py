@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from instrument import threads
 from instrument.errors import IntegrityError, StoreError
 from instrument_local.files import read_file, store_errors
 from instrument_local.layout import Layout
@@ -104,8 +105,8 @@ def maintenance(layout: Layout, doing: str, *, wait_seconds: float = 0.0) -> Ite
         held = _take(layout, doing, time.monotonic() + wait_seconds)
     done = threading.Event()
     refresher = threading.Thread(target=_refresh, args=(held, done), daemon=True)
-    with suppress(RuntimeError):  # the interpreter is ending: what is done now is short
-        refresher.start()
+    with suppress(RuntimeError, MemoryError):  # no thread comes: what is done now is short
+        threads.start(refresher)
     try:
         yield held
     finally:

@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from instrument import threads
 from instrument.errors import InstrumentError
 from instrument.protocols import Clock
 from instrument.records import ProcessStarted, Record, RecordsLost
@@ -73,7 +74,7 @@ class SpooledJournal:
         self._tending: _Ticket | None = None
         self._dropped = 0
         self._closed = False
-        threading.Thread(target=self._work, name="instrument-journal", daemon=True).start()
+        threads.start(threading.Thread(target=self._work, name="instrument-journal", daemon=True))
         self._do(_Ticket(_nothing))  # done when the journal is open
         flusher.watch(self)
 

@@ -4,8 +4,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
+from instrument import threads
 from instrument.protocols import Recorder
 from instrument.records.console import ConsoleWritten
 
@@ -113,8 +115,8 @@ class ConsoleLog:
                 target=self._follow, name="instrument-console", daemon=True
             )
             try:
-                self._thread.start()
-            except RuntimeError:  # the interpreter is ending: `stop` records what waits
+                threads.start(self._thread)
+            except (RuntimeError, MemoryError):  # no thread comes: `stop` records what waits
                 self._thread = None
         self._awake.set()
 
@@ -125,7 +127,11 @@ class ConsoleLog:
             self._ending.wait(self._pause_seconds())
             self._awake.clear()
             self._is_awake = False
-            self.flush()
+            try:
+                self.flush()
+            except Exception as error:  # without memory, say: the thread goes on
+                with suppress(Exception):
+                    self._recorder.problem("record what was printed", error)
 
     def _pause_seconds(self) -> float:
         if self._full > 0:

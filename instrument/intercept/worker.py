@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from instrument import threads
 from instrument.guard import one_line, say
 
 
@@ -29,8 +30,8 @@ class Worker:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="instrument-hash", daemon=True)
                 try:
-                    thread.start()
-                except RuntimeError:
+                    threads.start(thread)
+                except (RuntimeError, MemoryError):
                     work()
                     return
                 self._thread = thread

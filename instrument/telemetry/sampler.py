@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from instrument import threads
 from instrument.overhead import Overhead
 from instrument.protocols import Clock, Recorder
 from instrument.readings import Readings
@@ -84,7 +85,7 @@ class Sampler:
     def start(self) -> None:
         """Begin. A sampler starts once."""
         self._thread = threading.Thread(target=self._run, name="instrument-telemetry", daemon=True)
-        self._thread.start()
+        threads.start(self._thread)
 
     def stop(self, limit_seconds: float = JOIN_SECONDS) -> None:
         """Stop, and record the summary. Idempotent; does nothing in a forked child.
