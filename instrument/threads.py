@@ -18,7 +18,7 @@ _CALLS_BYTES: Final = 4 << 20  # of the interpreter, for the thread's first call
 class _Begun(threading.Event):
     """Set by a thread that begins; who waits for it does so for a while."""
 
-    def wait(self, timeout: float | None = BEGIN_SECONDS) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         return super().wait(BEGIN_SECONDS if timeout is None else timeout)
 
 
