@@ -1,6 +1,9 @@
 """Stores with a ledger, and ways to edit them."""
 
 from pathlib import Path
+from typing import Any
+
+from cli.support import Result, call
 
 from instrument.clock import SystemClock
 from instrument.naming import parse_reference
@@ -65,3 +68,11 @@ def rebuild(path: Path, lines: list[bytes]) -> None:
 def lines(path: Path) -> list[bytes]:
     (block,) = (path / "ledger/entries").iterdir()
     return block.read_bytes().splitlines()
+
+
+def ledger(*arguments: object, code: int = 0, **options: Any) -> Result:
+    """``instrument ledger`` with `arguments`, which exits with `code`."""
+    done = call("ledger", *arguments, **options)
+    assert done.code == code, done
+    assert "Traceback" not in done.err
+    return done

@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from cli.support import Result, call
-from ledger.making import RUNS, filled, forget
+from cli.support import call
+from ledger.making import RUNS, filled, forget, ledger
 
 import instrument
 from instrument_local.stamps import stamp
@@ -24,13 +23,6 @@ DOCUMENT = (Path(__file__).parents[2] / "docs/ledger.md").read_text(encoding="ut
 def store(store_path: Path) -> Path:
     filled(store_path)
     return store_path
-
-
-def ledger(*arguments: object, code: int = 0, **options: Any) -> Result:
-    done = call("ledger", *arguments, **options)
-    assert done.code == code, done
-    assert "Traceback" not in done.err
-    return done
 
 
 def test_the_log_tells_what_who_when_and_why() -> None:

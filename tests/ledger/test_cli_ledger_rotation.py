@@ -2,11 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cli.support import Result, call
-from ledger.making import RUNS, add_run, filled, store_at
+from cli.support import call
+from ledger.making import RUNS, add_run, filled, ledger, store_at
 
 from instrument.errors import IntegrityError
 from instrument_local import LocalStore
@@ -19,13 +18,6 @@ LATER = "20260304-050609-000000000009"
 def store(store_path: Path) -> Path:
     filled(store_path)
     return store_path
-
-
-def ledger(*arguments: object, code: int = 0, **options: Any) -> Result:
-    done = call("ledger", *arguments, **options)
-    assert done.code == code, done
-    assert "Traceback" not in done.err
-    return done
 
 
 def made(name: str) -> Path:
