@@ -12,15 +12,15 @@ at any moment leaves a store that is whole up to the last record that was acknow
     copying.py      copies and hashes at once   errands.py        calls beside the caller's
     versions.py     artifacts and aliases       references.py     what a record needs to be there
     version_files.py  their files               version_evidence.py  which of them belong here
-    journal.py      records of one process      lines.py          what a journal's line is
-    flusher.py      the background thread       liveness.py       who is recording now
+    journal.py      records of one process      journal_files.py  its files
+    lines.py        what a journal's line is    flusher.py        the background thread
+    liveness.py     who is recording now        maintenance.py    who may change what is there
     run_files.py    a run's files, packed too   imported.py       runs that a bundle brought
     summaries.py    runs, sealed or derived     index.py          many runs, in SQLite
     search.py       conditions as SQL           usage.py          how much there is of what
     verify*.py      check every byte and file   findings.py       what they found
     mounts.py       network or local disk       patient_store.py  a store that may hang
     patience.py     waiting, not for ever       spool.py          records on a local disk meanwhile
-    maintenance.py  who may change what is there
 """
 
 from pathlib import Path

@@ -6,14 +6,12 @@ which a write failed is never written to again) and first tells how many records
 
 import hashlib
 import os
-import re
 import threading
 import time
 from binascii import hexlify
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from instrument.protocols import Clock
 from instrument.records import (
@@ -25,8 +23,9 @@ from instrument.records import (
     RunFinished,
     TelemetrySampled,
 )
-from instrument_local.files import NEW_FILE, write_all
+from instrument_local.files import write_all
 from instrument_local.flusher import flusher
+from instrument_local.journal_files import open_next, reopen_run, set_space_aside, writer_name
 from instrument_local.layout import Layout
 from instrument_local.lines import (
     END,
@@ -40,16 +39,16 @@ from instrument_local.lines import (
 )
 from instrument_local.liveness import RESERVE, Markers, drop
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 RETRY_SECONDS: Final = 0.25
 SAMPLES_WAIT_SECONDS: Final = 10
 """Samples of an idle run are synced together; anything else within a second, and they with it."""
 _IN_HANDLER_SECONDS: Final = 2.0
 """So long the end of a journal waits in a signal handler for a sync that is under way."""
-RESERVE_BYTES: Final = 64 * 1024
-MAX_SEGMENTS: Final = 10_000
 _LAST_WORDS: Final = (RunFinished, ProcessFinished, ExceptionRaised)
 _new_hash: Final = hashlib.sha256().copy
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Journal:
@@ -341,10 +340,10 @@ class Journal:
         directory = self._layout.run_directory_to_write(self._process.run_id)
         files = self._layout.files
         if not files.make_once(directory):
-            self._reopen_run(directory)
+            reopen_run(self._layout, directory)
         if self._marker is None:
             self._marker = self._markers.open(self._process, self._name)
-        fd, path = self._new_file(directory)
+        fd, path = open_next(self._layout, directory, self._name, self._segments)
         now, untold = self._clock.now(), self._lost - self._told
         self._fd, self._seq, self._synced = fd, 0, 0
         self._chain = genesis(self._process.run_id, path.stem)
@@ -365,25 +364,6 @@ class Journal:
         self._told = self._lost
         self._segments += 1
         self._to_sync += [*files.above(directory), directory]
-
-    def _new_file(self, directory: Path) -> tuple[int, Path]:
-        """A file that nobody else writes to, under a name that no packed one has."""
-        packed = self._layout.packs.names_of(self._process.run_id)
-        for number in range(self._segments, MAX_SEGMENTS):
-            path = directory / f"{self._name}{f'-{number}' if number else ''}.jsonl"
-            if path.name in packed:
-                continue
-            with suppress(FileExistsError):
-                return self._disk.open(path, NEW_FILE, 0o600), path
-        raise OSError(f"no name is left for a journal in {directory}")
-
-    def _reopen_run(self, directory: Path) -> None:
-        """If the run was sealed, leave a name beside it, so that an index looks at it again."""
-        seals = self._layout.run_files(self._process.run_id).seals
-        if seals:
-            fact = directory.with_name(f"{directory.name}.{len(seals)}")
-            with suppress(FileExistsError):
-                self._disk.close(self._disk.open(fact, NEW_FILE, 0o600))
 
     def _sync_file(self, fd: int, seq: int) -> None:
         files = self._layout.files
@@ -408,14 +388,4 @@ class Journal:
             return
         self._reserved = True
         with suppress(OSError):
-            fd = self._disk.open(self._marker.with_suffix(RESERVE), NEW_FILE, 0o600)
-            try:
-                os.posix_fallocate(fd, 0, RESERVE_BYTES)
-            finally:
-                self._disk.close(fd)
-
-
-def writer_name(process: ProcessStarted) -> str:
-    """``<attempt>-<rank>-<host>-<pid>``, safe as the name of a file."""
-    host = _UNSAFE.sub("_", process.host)[:64]
-    return f"{process.attempt}-{process.rank}-{host}-{process.pid}"
+            set_space_aside(self._disk, self._marker.with_suffix(RESERVE))

@@ -26,7 +26,8 @@ from instrument.protocols import Clock
 from instrument.records import ProcessStarted, Record, RecordsLost
 from instrument_local.files import Disk, is_directory
 from instrument_local.flusher import flusher
-from instrument_local.journal import Journal, writer_name
+from instrument_local.journal import Journal
+from instrument_local.journal_files import writer_name
 from instrument_local.layout import Layout
 from instrument_local.liveness import Markers
 from instrument_local.mounts import is_usable, may_hang
