@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.small_disk import in_memory
 
 from instrument import ExperimentContext, register_serialiser, registry, track_artifacts
 from instrument.clock import SystemClock
@@ -39,14 +39,9 @@ def problems(path: Path) -> list[str]:
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A store on 600 KB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=600k,mode=700", "tmpfs", str(place)]
-    if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
-    monkeypatch.setenv("INSTRUMENT_STORE", str(place / "store"))
-    yield place / "store"
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with in_memory(tmp_path / "small", "600k") as place:
+        monkeypatch.setenv("INSTRUMENT_STORE", str(place / "store"))
+        yield place / "store"
 
 
 @pytest.fixture(params=["a full disk", "a fault of the disk"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults.small_disk import in_memory
 
 from instrument.clock import SystemClock
 from instrument.records import Metrics
@@ -38,13 +39,8 @@ def run_script(store: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(place)]
-    if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with in_memory(tmp_path / "small", "2m") as place:
+        yield place
 
 
 @pytest.mark.faults

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from faults import small_disk
 
 from instrument.clock import SystemClock
 from instrument.protocols import Records
@@ -19,15 +20,8 @@ from instrument.vocabulary import RunState
 
 RUN = "20260304-050607-0123456789ab"
 SIZE_MIB = 20
+EXT4 = ("mkfs.ext4", "-q", "-F")
 DOUBTFUL = 50  # how many records of a pass a failed sync may make doubtful
-
-
-def mounted(place: Path, *options: str) -> Path:
-    place.mkdir()
-    command = ["mount", *options, str(place)]
-    if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
-    return place
 
 
 @pytest.fixture(params=["tmpfs", "ext4"])
@@ -35,19 +29,11 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A file system of 20 MiB."""
     place = tmp_path / "disk"
     if request.param == "tmpfs":
-        mounted(place, "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs")
+        with small_disk.in_memory(place, f"{SIZE_MIB}m"):
+            yield place
     else:
-        mount_ext4(place)
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def mount_ext4(place: Path) -> None:
-    image = place.with_name("image")
-    with image.open("wb") as file:
-        file.truncate(SIZE_MIB << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
-    mounted(place, "-o", "loop", str(image))
+        with small_disk.in_a_file(place, SIZE_MIB, *EXT4):
+            yield place
 
 
 def fill(place: Path) -> Path:
@@ -109,8 +95,7 @@ def test_a_hundred_passes_of_a_full_disk(disk: Path) -> None:
 
 @pytest.mark.faults
 def test_t19_without_inodes_the_open_journal_goes_on(tmp_path: Path) -> None:
-    place = mounted(tmp_path / "few", "-t", "tmpfs", "-o", "size=8m,nr_inodes=64", "tmpfs")
-    try:
+    with small_disk.in_memory(tmp_path / "few", "8m,nr_inodes=64") as place:
         store = open_store("local", place / "store", SystemClock())
         records = store.begin(process_started(RUN))
         with suppress(OSError):
@@ -124,8 +109,6 @@ def test_t19_without_inodes_the_open_journal_goes_on(tmp_path: Path) -> None:
         assert records.lost == 0
         assert store.run(RUN).state is RunState.COMPLETED
         assert store.verify().ok
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 READ_ONLY_MEANWHILE = """
@@ -145,9 +128,7 @@ sys.exit(7)
 
 @pytest.mark.faults
 def test_t19_a_disk_that_turns_read_only_under_a_run(tmp_path: Path) -> None:
-    place = tmp_path / "disk"
-    mount_ext4(place)
-    try:
+    with small_disk.in_a_file(tmp_path / "disk", SIZE_MIB, *EXT4) as place:
         result = subprocess.run(
             [sys.executable, "-c", READ_ONLY_MEANWHILE, str(place)],
             env={**os.environ, "INSTRUMENT_STORE": str(place / "store")},
@@ -166,5 +147,3 @@ def test_t19_a_disk_that_turns_read_only_under_a_run(tmp_path: Path) -> None:
         assert 0 < 40 - len(steps) <= int(told) <= 40 + 20
         assert store.run(run_id).state is RunState.INTERRUPTED
         assert store.verify().ok
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)

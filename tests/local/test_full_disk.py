@@ -1,12 +1,11 @@
 """A disk that is really full: the run goes on, the loss is counted and told, nothing is damaged."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from faults.small_disk import in_memory
 
 from instrument.clock import SystemClock
 from instrument.errors import StoreError
@@ -22,13 +21,8 @@ RUN = "20260304-050607-0123456789ab"
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 400 KiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", str(place)]
-    if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with in_memory(tmp_path / "small", "400k") as place:
+        yield place
 
 
 def _fill(place: Path) -> Path:

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import mmap
 import os
-import subprocess
 import tempfile
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.small_disk import in_a_file, in_memory
 from local.faulty_disk import CALLS, FaultyDisk
 
 from instrument.clock import SystemClock
@@ -116,12 +116,7 @@ def test_every_call_to_the_disk_may_fail(tmp_path: Path, code: int, forever: boo
 
 
 def test_a_full_disk_in_the_middle_of_a_batch_leaves_nothing(tmp_path: Path) -> None:
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(place)]
-    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
-    try:
+    with in_memory(tmp_path / "small", "4m") as place:
         store = open_store(place / "store", SystemClock())
         large = [tmp_path / f"{number}.bin" for number in range(80)]
         for path in large:
@@ -130,8 +125,6 @@ def test_a_full_disk_in_the_middle_of_a_batch_leaves_nothing(tmp_path: Path) -> 
             store.put_files(large)
         assert list((place / "store" / "tmp").iterdir()) == []
         assert store.verify().ok
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_file_that_never_holds_still_is_told(
@@ -208,24 +201,14 @@ def test_a_change_within_one_tick_of_a_coarse_clock_is_not_missed(
     store: LocalStore, tmp_path: Path
 ) -> None:
     """On ext4 with small inodes all times are whole seconds."""
-    image, place = tmp_path / "image", tmp_path / "coarse"
-    place.mkdir()
-    with image.open("wb") as stream:
-        stream.truncate(4 * MIB)
-    make = ["mkfs.ext4", "-q", "-F", "-I", "128", str(image)]
-    mount = ["mount", "-o", "loop", str(image), str(place)]
-    for command in (make, mount):
-        if os.getuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("SKIPPED LOUDLY: no loop device can be mounted here; needs root")
-    try:
+    make = ("mkfs.ext4", "-q", "-F", "-I", "128")
+    with in_a_file(tmp_path / "coarse", 4, *make) as place:
         path = place / "file"
         for count in range(20):  # at least one pair falls into one second
             for content in (b"one %d" % count, b"two %d" % count):
                 path.write_bytes(content)
                 (file,) = store.put_files([path])
                 assert store.get_bytes(file.digest) == content
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_file_that_settled_while_it_was_read_is_read_the_next_time(

@@ -1,11 +1,11 @@
 """What the options of a mount mean for a store, and that `doctor` says so."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from faults.small_disk import in_memory
 
 from instrument.clock import SystemClock
 from instrument_local import open_store
@@ -40,16 +40,9 @@ def test_each_risk_is_one_line(kind: str, options: str, said: list[str]) -> None
 
 
 def test_doctor_tells_it(tmp_path: Path) -> None:
-    place = tmp_path / "memory"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(place)]
-    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("SKIPPED LOUDLY: a small file system cannot be mounted here; needs root")
-    try:
+    with in_memory(tmp_path / "memory", "4m") as place:
         assert mount_of(place / "store").kind == "tmpfs"
         open_store(place / "store", SystemClock()).put_bytes(b"x")
         command = [sys.executable, "-m", "instrument", "--store", str(place / "store"), "doctor"]
         said = subprocess.run(command, check=False, capture_output=True, text=True).stdout
         assert "this is memory" in said
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -2,13 +2,13 @@
 
 import errno
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from faults.small_disk import in_a_file
 
 from instrument.clock import SystemClock
 from instrument_local import open_store
@@ -19,18 +19,8 @@ DISK_MIB = 128  # the least that mkfs.btrfs takes is 109 MiB
 
 @pytest.fixture
 def btrfs(tmp_path: Path) -> Iterator[Path]:
-    if os.getuid() != 0 or shutil.which("mkfs.btrfs") is None:
-        pytest.skip("SKIPPED LOUDLY: no btrfs can be made here; needs root and btrfs-progs")
-    image, place = tmp_path / "image", tmp_path / "disk"
-    with image.open("wb") as file:
-        file.truncate(DISK_MIB << 20)
-    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True)
-    place.mkdir()
-    mount = ["mount", "-o", "loop", str(image), str(place)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("SKIPPED LOUDLY: no btrfs can be mounted here")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with in_a_file(tmp_path / "disk", DISK_MIB, "mkfs.btrfs", "-q") as place:
+        yield place
 
 
 def _used_bytes(place: Path) -> int:
