@@ -32,7 +32,7 @@ _WAYS_OUT: Final = {
         f"lost content: {_FROM}with a copy of the store, or the file it was made from",
     ),
     **dict.fromkeys(
-        ("version_missing", "version_damaged"),
+        ("version_missing", "version_damaged", "version_changed"),
         f"the file of a version: {_FROM}with a copy of the store",
     ),
     "seal_missing": "a run or a seal that is gone: put it back from a copy of the store, or "

@@ -1,6 +1,7 @@
 """What a version says is changed by somebody who knows the format: the run that made it tells."""
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -60,6 +61,43 @@ def test_what_a_version_says_cannot_change_under_the_run_that_made_it(
         theirs.bundles.import_(tmp_path / "forged", keys=())
     theirs.bundles.import_(tmp_path / "whole", keys=())
     assert theirs.verify().problems == ()
+
+
+@pytest.mark.parametrize("run_id", [None, RUN])  # the ledger tells of it; its sealed run
+def test_a_forged_version_makes_way_for_the_file_from_a_copy(
+    store_path: Path, tmp_path: Path, run_id: str | None
+) -> None:
+    store = open_store(store_path, SystemClock())
+    store.put_bytes(b"weights")
+    made = store.claim(draft("model", b"weights", run_id=run_id))
+    if run_id is not None:
+        record_run(store, run_id, _logged(made, "output"))
+        store.seal(run_id)
+    store.ledger.integrate()
+    copy = shutil.copytree(store_path, tmp_path / "copy")
+    path = store_path / "artifacts/model/v1.json"
+    right = path.read_bytes()
+    _forge(path, type="dataset")
+    forged = path.read_bytes()
+    assert store.repair().steps == ()
+    done = store.repair(sources=[copy])
+    assert [(step.action, step.error) for step in done.steps] == [("restored", None)]
+    assert done.verification.problems == ()
+    assert path.read_bytes() == right
+    (kept,) = store_path.glob("quarantine/*/artifacts/model/v1.json")
+    assert kept.read_bytes() == forged
+
+
+def test_a_forged_copy_of_a_version_is_not_taken(store_path: Path, tmp_path: Path) -> None:
+    store = open_store(store_path, SystemClock())
+    store.put_bytes(b"weights")
+    store.claim(draft("model", b"weights"))
+    store.ledger.integrate()
+    path = store_path / "artifacts/model/v1.json"
+    _forge(path, type="dataset")
+    copy = shutil.copytree(store_path, tmp_path / "copy")
+    _forge(copy / "artifacts/model/v1.json", type="result")
+    assert store.repair(sources=[copy]).steps == ()
 
 
 def test_records_of_before_still_say_type_size_and_parents(store_path: Path) -> None:

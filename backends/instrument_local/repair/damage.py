@@ -15,6 +15,7 @@ from typing import Final
 
 from instrument.errors import InstrumentError, IntegrityError, StoreError
 from instrument.protocols import Damage
+from instrument_local.files import read_file
 from instrument_local.layout import Layout
 from instrument_local.objects import LocalObjects
 from instrument_local.repair.last_moves import is_lost, last_moves
@@ -30,7 +31,7 @@ from instrument_local.versions import LocalVersions
 # What is set aside when it is damaged: it can be made again, or it is worth nothing as it is.
 _SET_ASIDE: Final = {"object_changed", "alias_damaged", "seal_damaged", "event_damaged"}
 _LOST_ALIAS: Final = {"alias_damaged", "alias_missing"}
-_LOST_VERSION: Final = {"version_damaged", "version_missing"}
+_LOST_VERSION: Final = {"version_changed", "version_damaged", "version_missing"}
 _LOST: Final = {"object_changed", "object_missing"}
 _NO_FILE: Final = {"symbolic_link", "unreadable"}
 """Something else stands in the place of a file."""
@@ -116,7 +117,8 @@ class DamageControl:
             path = self._layout.root / name
             for source, data in self._sources.copies(name):
                 with suppress(InstrumentError, OSError):
-                    if evidence.is_of_here(decode_version(data, path)):
+                    version = decode_version(data, path)
+                    if evidence.is_of_here(version) and not _holds(path, data):
                         do = partial(self._quarantine.put_back, path, data, damage)
                         yield Plan(path, damage.kind, "restored", f"from {source}", do)
                         break
@@ -145,6 +147,13 @@ def _version_file(damage: Damage) -> str:
     if damage.path.count("/") > 1:
         return damage.path
     return f"{damage.path}/{str(damage.expected).rpartition(':')[2]}.json"
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether `path` is a file with the content `data`."""
+    with suppress(OSError):
+        return read_file(path) == data
+    return False
 
 
 def _is_object(damage: Damage) -> bool:
