@@ -9,10 +9,10 @@ from instrument.records import ArtifactLogged, Metrics, Params, ProcessFinished,
 
 
 class Nowhere:
-    """There is no store: everything is lost, and counted."""
+    """No store could be opened: everything is lost, and counted."""
 
     lost = 0
-    reason = "there is no store"
+    reason = "it could not be opened"
     spool: str | None = None
 
     def take(self, record: Record, at: datetime) -> None:  # noqa: ARG002 - the protocol's signature

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from instrument.errors import InstrumentError, StoreError
+from instrument.errors import InstrumentError, NotFoundError, StoreError
 from instrument.query import Condition, matches
 from instrument.summary import RunSummary
 from instrument_local.files import store_errors
@@ -50,12 +50,6 @@ CREATE TABLE IF NOT EXISTS value (field INTEGER, run INTEGER, number REAL, truth
 _MANY_ROWS: Final = 20_000
 # Left to itself SQLite would rather read the whole of another index.
 _UNFINISHED: Final = "SELECT id FROM run INDEXED BY unfinished WHERE final < 1"
-# What lists lack. A run in no pack may only have begun just now.
-_MISSING: Final = """
-SELECT name FROM pack WHERE NOT readable UNION ALL
-SELECT id FROM run INDEXED BY unfinished
-WHERE final < 1 AND final=? AND EXISTS (SELECT 1 FROM packed WHERE run=id)
-"""
 _IN_PACK: Final = "FROM packed WHERE pack=(SELECT pack FROM pack WHERE name=?)"
 # Runs of a pack that the index has not read, or of which there is more elsewhere: one that only
 # moved is as it was.
@@ -84,7 +78,9 @@ class Index:
         self._summaries = summaries
         self._fields: dict[str, int] = {}
         self._rows: list[tuple[Any, ...]] = []
-        self._missing: list[str] | None = None  # as of the last question
+        # As of the last question: at each one what cannot be read is tried again.
+        self._unreadable: dict[str, str] = {}
+        self._was_asked = False
 
     def runs(self, where: Condition | None, limit: int | None) -> list[RunSummary]:
         """See `instrument.protocols.Catalogue`."""
@@ -96,11 +92,11 @@ class Index:
         with store_errors(f"list the runs of {self._layout.root}"):
             return self._ask(lambda database: _select_ids(database, prefix))
 
-    def unreadable(self) -> list[str]:
+    def unreadable(self) -> dict[str, str]:
         """See `instrument.protocols.packing.Packs`. Raises as `runs`."""
-        if self._missing is None:
+        if not self._was_asked:
             self.run_ids(".")
-        return self._missing or []
+        return self._unreadable
 
     def _ask(self, question: "Callable[[sqlite3.Connection], list[_T]]") -> list[_T]:
         """The answer of the index as the store is now; from memory where it can be kept nowhere."""
@@ -112,8 +108,9 @@ class Index:
         for attempt in (path, path, None):
             try:
                 with closing(self._open(attempt)) as database:
+                    self._unreadable = {}
                     self._refresh(database)
-                    self._missing = _select_missing(database)
+                    self._was_asked = True
                     return question(database)
             except sqlite3.DatabaseError as error:
                 # Somebody else's long rebuild is no damage; anything else is.
@@ -186,9 +183,10 @@ class Index:
         return changed
 
     def _changed_packs(self, database: "sqlite3.Connection") -> set[str]:
-        """Packs that came or went."""
-        known = {name for (name,) in database.execute("SELECT name FROM pack")}
-        return self._layout.packs.names() ^ known
+        """Packs that came or went, and those that could not be read."""
+        known = dict[str, int](database.execute("SELECT name, readable FROM pack").fetchall())
+        unreadable = {name for name, readable in known.items() if not readable}
+        return self._layout.packs.names() ^ known.keys() | unreadable
 
     def _changed_names(
         self, database: "sqlite3.Connection", month: str
@@ -219,10 +217,11 @@ class Index:
         for name in sorted(changed & there):
             try:
                 run_ids, readable = self._layout.packs.pack(name).run_ids, True
-            except (InstrumentError, OSError):
+            except (InstrumentError, OSError) as error:
                 run_ids, readable = [], False
-            row = (name, readable)
-            cursor = database.execute("INSERT INTO pack (name, readable) VALUES (?,?)", row)
+                self._unreadable[name] = _reason(error)
+            add = "INSERT OR REPLACE INTO pack (name, readable) VALUES (?,?)"
+            cursor = database.execute(add, (name, readable))
             pairs = [(run_id, cursor.lastrowid) for run_id in run_ids]
             database.executemany("INSERT INTO packed VALUES (?,?)", pairs)
             stale |= {run for (run,) in database.execute(_NEWS, (cursor.lastrowid,))}
@@ -237,11 +236,12 @@ class Index:
                 if row is not None:
                     _forget(database, run_id)
                 self._put(database, reading, f"{reading.signature} {alive}")
-        except (InstrumentError, OSError):
+        except (InstrumentError, OSError) as error:
             _forget(database, run_id)
-            if self._layout.run_directories(run_id) or self._layout.packs.holds(run_id):
-                # Not readable yet: looked at again.
+            if self._layout.has_run(run_id):
                 database.execute("INSERT INTO run (id, final) VALUES (?,?)", (run_id, _UNREADABLE))
+                if not isinstance(error, NotFoundError):  # else it has only just begun
+                    self._unreadable[run_id] = _reason(error)
 
     def _put(self, database: "sqlite3.Connection", reading: Reading, signature: str) -> None:
         run = reading.summary
@@ -284,8 +284,10 @@ def _select_ids(database: "sqlite3.Connection", prefix: str) -> list[str]:
     return [run_id for (run_id,) in database.execute(query, (prefix, prefix + "\x7f"))]
 
 
-def _select_missing(database: "sqlite3.Connection") -> list[str]:
-    return [name for (name,) in database.execute(_MISSING, (_UNREADABLE,))]
+def _reason(error: Exception) -> str:
+    """Why something cannot be read, in a few words."""
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    return getattr(cause, "strerror", None) or "damaged"
 
 
 def _select(

@@ -233,7 +233,7 @@ class LocalStore:
         packer = Packer(self._layout, self._markers, self._summaries, why)
         return packer.pack(everything=everything)
 
-    def unreadable(self) -> list[str]:
+    def unreadable(self) -> dict[str, str]:
         """See `instrument.protocols.packing.Packs`."""
         return self._index.unreadable()
 

@@ -111,15 +111,16 @@ def _unread() -> Iterator[Check]:
 
 def _store(path: Path) -> Iterator[Check]:
     """Where the store is, what is in it, and whether its file system can be relied on."""
-    if not is_store(path) and (path.is_dir() or not path.exists()):
-        detail = f"there is no store at {path}"
-        yield Check(name="store", status="note", detail=detail, hint="the first run makes it")
-        return
     try:
+        if not is_store(path) and (path.is_dir() or not path.exists()):
+            detail = f"there is no store at {path}"
+            yield Check(name="store", status="note", detail=detail, hint="the first run makes it")
+            return
         store = registry.open_store("local", path, SystemClock())
         info = dict(store.info())
     except (InstrumentError, OSError) as error:
-        yield Check(name="store", status="failed", detail=one_line(error))
+        detail, _, hint = one_line(error).partition("; ")
+        yield Check(name="store", status="failed", detail=detail, hint=hint or None)
         return
     if lacks_format(path):
         detail, _, hint = NO_FORMAT.format(path / "FORMAT").partition("; ")
@@ -246,7 +247,7 @@ def _free_space(path: Path) -> Check:
 
 def _nearest(path: Path) -> Path:
     """`path`, or the nearest directory above it that exists."""
-    while not path.exists() and path != path.parent:
+    while not os.access(path, os.F_OK) and path != path.parent:
         path = path.parent
     return path
 

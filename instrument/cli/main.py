@@ -22,6 +22,7 @@ EXIT_INTERRUPTED: Final = 130
 EXIT_PIPE: Final = 141
 
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+_STORE: Final = click.Path(path_type=Path, readable=False)  # whoever opens it tells more
 _COMMANDS: Final = {
     "run": "instrument.cli.run:run",
     "runs": "instrument.cli.runs:runs",
@@ -68,7 +69,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings=_CONTEXT)
-@click.option("--store", type=click.Path(path_type=Path), metavar="PATH", help="The store to use.")
+@click.option("--store", type=_STORE, metavar="PATH", help="The store to use.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="instrument")
 @click.pass_obj

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from instrument.cli.output import say
-from instrument.cli.words import visible
+from instrument.cli.words import count, listed, visible
 from instrument.errors import NotFoundError, StoreError, UsageError
 from instrument.naming import LATEST, parse_reference
 from instrument.past import named, selected
@@ -43,7 +43,7 @@ def open_store(options: Options, *, must_exist: bool = True) -> Store:
         must_exist: False: the one that the settings lead to may not be there yet.
 
     Raises:
-        StoreError: There is no store.
+        StoreError: There is no store, or it cannot be read.
         UsageError: A setting is not usable.
         StoreVersionError: A newer version wrote the store.
     """
@@ -71,8 +71,25 @@ def lacks_format(path: Path) -> bool:
 
 
 def is_store(path: Path) -> bool:
-    """Whether there is a store, whole or damaged, at `path`."""
-    return any(os.path.lexists(path / name) for name in _TOP_OF_STORE)
+    """Whether there is a store, whole or damaged, at `path`.
+
+    Raises:
+        StoreError: It may not be looked at.
+    """
+    return any(_is_there(path, name) for name in _TOP_OF_STORE)
+
+
+def _is_there(store: Path, name: str) -> bool:
+    try:
+        (store / name).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"the store at {store} cannot be read: {error.strerror}; see to its permissions, "
+            "or name another with --store"
+        ) from error
+    return True
 
 
 def open_any_store(options: Options) -> Store:
@@ -115,16 +132,16 @@ def read_run(store: Store, selector: str) -> RunSummary:
 
 
 def warn_if_unreadable(store: Store) -> None:
-    """Tell on stderr which runs cannot be shown, since what they were packed into is damaged."""
+    """Tell on stderr which runs cannot be shown, or which packs, and why."""
     from instrument.protocols.packing import Packs
 
-    missing = store.unreadable() if isinstance(store, Packs) else []
+    missing = store.unreadable() if isinstance(store, Packs) else {}
     if missing:
-        more = ", …" if len(missing) > _MOST_SHOWN else ""
-        say(
-            f"warning: damaged, and missing here: {', '.join(missing[:_MOST_SHOWN])}{more}; "
-            "`instrument verify` tells more"
-        )
+        packs = sum(name.endswith(".pack") for name in missing)
+        amounts = {"run": len(missing) - packs, "pack": packs}
+        what = " and ".join(count(number, noun) for noun, number in amounts.items() if number)
+        told = listed([f"{name} ({why})" for name, why in missing.items()], most=_MOST_SHOWN)
+        say(f"warning: {what} cannot be read: {told}; `instrument verify` tells more")
 
 
 def _tell_removal(store: Store, run_id: str) -> None:

@@ -73,8 +73,8 @@ class Packs(Protocol):
             StoreError: Somebody else maintains the store, or it cannot be written.
         """
 
-    def unreadable(self) -> list[str]:
-        """Packs, and runs in packs, that cannot be read: the last list lacks what is in them.
+    def unreadable(self) -> dict[str, str]:
+        """Runs and packs that cannot be read, each with the reason: the last list lacks them.
 
         Raises:
             StoreError: The store cannot be read.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.support import call
+from cli.support import as_ordinary_user, call
 
 from instrument import ExperimentContext, registry
 from instrument.artifacts import trees
@@ -284,15 +284,6 @@ with ExperimentContext(capture_level=1, monitor_hardware=False) as run:
     assert "ck3" in done.stderr
     assert "Permission denied" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def as_ordinary_user() -> list[str]:
-    """What makes root a user whom permissions stop."""
-    if os.getuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("SKIPPED LOUDLY: needs setpriv, or another user than root")
-    return ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
 
 
 def test_errors_of_the_arguments_stay_errors(tree: Path, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import pytest
 
 from instrument.protocols import Draft, Store
 from instrument.records import (
@@ -51,6 +53,7 @@ def call(
     env: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
     stdin: str | None = None,
+    behind: Sequence[str] = (),
 ) -> Result:
     """Run ``instrument ARGUMENTS``.
 
@@ -59,10 +62,11 @@ def call(
         env: Variables to add; None takes one away.
         cwd: Where to run it; here by default.
         stdin: What is piped to it; by default it has the one of the tests.
+        behind: What starts it: `as_ordinary_user()`, for one.
     """
     variables: dict[str, str | None] = {**os.environ, **(env or {})}
     done = subprocess.run(
-        [sys.executable, "-m", "instrument", *map(str, arguments)],
+        [*behind, sys.executable, "-m", "instrument", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -72,6 +76,15 @@ def call(
         env={name: value for name, value in variables.items() if value is not None},
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def as_ordinary_user() -> list[str]:
+    """What makes root a user whom permissions stop."""
+    if os.getuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("SKIPPED LOUDLY: needs setpriv, or another user than root")
+    return ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
 
 
 class Writer:

@@ -100,9 +100,12 @@ def test_a_list_made_anew_tells_what_damage_hides(
     for _ in range(2):  # when the index is made, and when it is there
         listed = cli("runs", "list", "--json")
         assert (listed.code, listed.json) == (0, [])
-        assert "warning: damaged, and missing here: " in listed.err
+        assert listed.err.startswith(
+            "warning: 20 runs" if place == "in a group" else "warning: 1 pack"
+        )
         assert (pack.name if place == "at its end" else "20260101-0000") in listed.err
+        assert "(damaged)" in listed.err
         assert "`instrument verify` tells more" in listed.err
     shown = cli("runs", "show", "run 3")
     assert shown.code == 2
-    assert "warning: damaged, and missing here: " in shown.err
+    assert "cannot be read: " in shown.err

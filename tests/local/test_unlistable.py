@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cli.support import Result, as_ordinary_user, call
 
 import instrument
 from instrument.clock import SystemClock
@@ -76,6 +77,89 @@ def test_the_command_tells_it_in_one_line_and_exits_with_3(filled: LocalStore) -
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith("error: cannot list the runs of ")
         assert done.stderr.count("\n") == 1
+
+
+def _list(*options: str) -> Result:
+    return call("runs", "list", *options, behind=as_ordinary_user())
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_runs_that_cannot_be_read_are_told_at_each_list(
+    filled: LocalStore, store_path: Path, *, sealed: bool
+) -> None:
+    record_run(filled, "20260304-closed")
+    if sealed:
+        filled.seal("20260304-closed")
+    directory = store_path / "runs/202603/20260304-closed"
+    directory.chmod(0)
+    try:
+        for _ in range(2):  # when the index is made, and when it is there
+            listed = _list("--json")
+            assert (listed.code, [run["id"] for run in listed.json]) == (0, [RUN])
+            assert listed.err == (
+                "warning: 1 run cannot be read: 20260304-closed (Permission denied); "
+                "`instrument verify` tells more\n"
+            )
+        assert _list("--where", "id ~ 'closed'").err.startswith("warning: 1 run cannot be read")
+    finally:
+        directory.chmod(0o700)
+    listed = _list("--json")
+    assert (len(listed.json), listed.err) == (2, "")
+
+
+def test_of_many_runs_that_cannot_be_read_a_few_are_named(
+    filled: LocalStore, store_path: Path
+) -> None:
+    for number in range(9):
+        record_run(filled, f"20260304-{number}")
+        (store_path / f"runs/202603/20260304-{number}").chmod(0)
+    told = _list().err
+    assert told.startswith("warning: 9 runs cannot be read: 20260304-0 (Permission denied), ")
+    assert (told.count("Permission denied"), told.count("and 4 more")) == (5, 1)
+
+
+def test_a_run_that_has_only_just_begun_is_no_warning(filled: LocalStore, store_path: Path) -> None:
+    (store_path / "runs/202603/20260304-new").mkdir()
+    listed = call("runs", "list", "--json")
+    assert (len(listed.json), listed.err) == (1, "")
+
+
+def test_a_pack_that_can_be_read_again_is(filled: LocalStore, store_path: Path) -> None:
+    filled.pack(everything=True)
+    (pack,) = store_path.glob("packs/*.pack")
+    pack.chmod(0)
+    listed = _list("--json")
+    assert (listed.json, "warning: 1 pack cannot be read" in listed.err) == ([], True)
+    pack.chmod(0o600)
+    listed = _list("--json")
+    assert ([run["id"] for run in listed.json], listed.err) == ([RUN], "")
+
+
+@pytest.mark.parametrize("place", ["", "inside/it"])
+def test_a_store_that_may_not_be_read_is_not_taken_for_none(
+    filled: LocalStore, store_path: Path, place: str
+) -> None:
+    user, store = as_ordinary_user(), ("--store", store_path / place)
+    store_path.chmod(0)
+    try:
+        for command in (
+            ["runs", "list"],
+            ["verify"],
+            ["ledger", "verify"],
+            ["export", RUN, "-o", "x"],
+        ):
+            told = call(*store, *command, behind=user)
+            assert (told.code, told.out) == (3, "")
+            assert " cannot be read: Permission denied; " in told.err
+        doctor = call(*store, "doctor", "--json", behind=user)
+        checks = {each["name"]: each for each in doctor.json["checks"]}
+        assert (doctor.code, checks["store"]["status"]) == (1, "failed")
+        assert "cannot be read: Permission denied" in checks["store"]["detail"]
+        lost = call(*store, "run", "--", "true", behind=user)
+        assert (lost.code, lost.err.count("Permission denied")) == (0, 1)
+        assert "there is no store" not in lost.err
+    finally:
+        store_path.chmod(0o700)
 
 
 def test_the_index_answers_again_when_the_store_does(filled: LocalStore) -> None:
