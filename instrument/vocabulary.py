@@ -200,5 +200,10 @@ class ArtifactVersion(msgspec.Struct, frozen=True, kw_only=True):
         """``name:vN``, or ``name:unrecorded`` when the store could not take it."""
         return f"{self.name}:v{self.version}" if self.version else f"{self.name}:unrecorded"
 
+    @property
+    def home(self) -> str | None:
+        """Id of the store that an import brought it from; None for one that was made here."""
+        return self.origin.partition("/")[0] if self.origin else None
+
     def __str__(self) -> str:
         return self.ref

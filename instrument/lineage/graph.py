@@ -6,7 +6,7 @@ it *made* or, when the content was there already, *logged again*, an artifact to
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -15,8 +15,11 @@ from instrument.protocols import Store
 from instrument.protocols.upkeep import HasUpkeep
 from instrument.summary import RunSummary
 from instrument.summary.parentage import made_from
+from instrument.vocabulary import ArtifactVersion
 
 NodeKind: TypeAlias = Literal["artifact", "run"]
+ELSEWHERE: Final = "ELSEWHERE"
+"""State of a run that is in another store: a bundle brought what it made, and came without it."""
 EdgeKind: TypeAlias = Literal["used", "made", "logged again", "derived"]
 
 
@@ -28,7 +31,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         kind: ``artifact`` or ``run``.
         type: Type of the artifact; None for a run.
         name: Name of the artifact, or what the user calls the run.
-        state: State of the run; None for an artifact.
+        state: State of the run, ``DELETED``, or ``ELSEWHERE``: in the store that a bundle came
+            from. None for an artifact.
         maker: The run that logged the artifact first; None when that is not known.
         known: False for what is referred to and is not in the store.
     """
@@ -175,16 +179,19 @@ def build_graph(store: Store) -> Graph:
             graph.connect(graph.refer(each.run_id, "run"), each.ref)
     for run in runs:
         _add_run(graph, run)
-    _add_removed_runs(graph, store)
+    _add_absent_runs(graph, store, versions)
     return graph
 
 
-def _add_removed_runs(graph: Graph, store: Store) -> None:
-    """Runs that were removed on purpose are known, although their records are gone."""
-    missing = [node.id for node in graph.nodes if node.kind == "run" and not node.known]
+def _add_absent_runs(graph: Graph, store: Store, versions: Iterable[ArtifactVersion]) -> None:
+    """Runs are known, although not here, that were removed on purpose, or stayed elsewhere."""
+    missing = {node.id for node in graph.nodes if node.kind == "run" and not node.known}
+    here = {each.run_id for each in versions if each.home is None}
+    states = dict.fromkeys(missing - here, ELSEWHERE)
     if missing and isinstance(store, HasUpkeep):
-        for run_id in store.upkeep.dropped_runs().keys() & missing:
-            graph.add(Node(id=run_id, kind="run", state="DELETED"))
+        states |= dict.fromkeys(store.upkeep.dropped_runs().keys() & missing, "DELETED")
+    for run_id, state in states.items():
+        graph.add(Node(id=run_id, kind="run", state=state))
 
 
 def _add_run(graph: Graph, run: RunSummary) -> None:

@@ -1,10 +1,17 @@
 """Is the lineage sound?"""
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
-from instrument.lineage.graph import Graph
+from instrument.lineage.graph import ELSEWHERE, Graph
 from instrument.lineage.walks import components, cycles, levels
+
+_NOUNS: Final = {
+    "cycles": "cycle",
+    "missing_references": "node",
+    "orphaned": "artifact",
+    "runs_elsewhere": "run",
+}
 
 
 def validate(graph: Graph) -> dict[str, Any]:
@@ -12,8 +19,9 @@ def validate(graph: Graph) -> dict[str, Any]:
 
     Returns:
         ``is_valid``: no cycle among derivations and no reference to what is not there.
-        ``issues``: each with ``type`` (``cycles``, ``missing_references``, or ``orphaned``:
-        artifacts that nothing is known about, which is no error), ``message`` and ``details``.
+        ``issues``: each with ``type``, ``message`` and ``details``. The types are ``cycles``,
+        ``missing_references`` and, which are no errors, ``orphaned`` (artifacts that nothing is
+        known about) and ``runs_elsewhere`` (a bundle brought what they made, and not them).
         ``stats``: ``total_artifacts``, ``total_edges`` (derivations), ``artifacts_by_type``,
         ``artifacts_by_run``, ``max_depth`` (longest chain of derivations; None when there is a
         cycle), ``connected_components`` (of the derivations).
@@ -26,10 +34,12 @@ def validate(graph: Graph) -> dict[str, Any]:
         for node in graph.nodes
         if node.kind == "artifact" and not graph.before(node.id) and not graph.after(node.id)
     ]
+    elsewhere = [node.id for node in graph.nodes if node.state == ELSEWHERE]
     issues = [
         _issue("cycles", found, "of artifacts that were derived from themselves"),
         _issue("missing_references", missing, "referred to and not there"),
         _issue("orphaned", orphaned, "without parents, descendants or a run"),
+        _issue("runs_elsewhere", elsewhere, "left in another store by a bundle"),
     ]
     return {
         "is_valid": not found and not missing,
@@ -51,11 +61,10 @@ def _missing(graph: Graph) -> list[dict[str, Any]]:
 
 
 def _issue(kind: str, details: list[Any], what: str) -> dict[str, Any]:
-    words = {"cycles": "cycle", "missing_references": "node", "orphaned": "artifact"}
     plural = "" if len(details) == 1 else "s"
     return {
         "type": kind,
-        "message": f"{len(details)} {words[kind]}{plural} {what}",
+        "message": f"{len(details)} {_NOUNS[kind]}{plural} {what}",
         "details": details,
     }
 

@@ -1,17 +1,32 @@
 """``instrument export`` and ``instrument import``, typed by hand."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from bundles.making import DATA, RUN, WEIGHTS, bundle_of, files_of, full_run, log, logged, store_at
+from bundles.making import (
+    DATA,
+    RUN,
+    WEIGHTS,
+    bundle_of,
+    files_of,
+    full_run,
+    log,
+    logged,
+    store_at,
+    used,
+)
 
 from instrument import ExperimentContext
 from instrument.errors import StoreError
-from instrument.testing.samples import record_run
+from instrument.naming import parse_reference
+from instrument.testing.samples import record_run, run_started
 from instrument_local.bundles.reading import Bundle
+
+MODEL = parse_reference("model")
 
 
 def instrument(*words: str, store: Path) -> subprocess.CompletedProcess[str]:
@@ -48,6 +63,26 @@ def test_there_and_back(ours: Path, tmp_path: Path) -> None:
     assert "brought 0 objects" in again.stderr
     assert "from store" in again.stderr
     assert "for Bob" in instrument("ledger", "log", store=ours).stdout
+
+
+def test_a_run_that_stayed_elsewhere_leaves_the_lineage_sound(ours: Path, tmp_path: Path) -> None:
+    theirs, bundle, store = tmp_path / "theirs", tmp_path / "b", store_at(ours)
+    record_run(store, "20260304-later", run_started("later"), used(store.resolve(MODEL)))
+    store.seal("20260304-later")
+    bundle_of(store, bundle, "20260304-later")
+    assert instrument("import", str(bundle), store=theirs).returncode == 0
+    checked = instrument("lineage", "validate", "--json", store=theirs)
+    assert (checked.returncode, json.loads(checked.stdout)["is_valid"]) == (0, True)
+    (issue,) = json.loads(checked.stdout)["issues"]
+    assert (issue["type"], issue["details"]) == ("runs_elsewhere", [RUN])
+    told = instrument("lineage", "validate", store=theirs).stdout
+    assert told.startswith("sound: ")
+    assert "1 run left in another store by a bundle" in told
+    assert "repair" not in told
+    assert f"run {RUN}  ELSEWHERE" in instrument("lineage", "model", store=theirs).stdout
+    for run in ours.glob("runs/*/*"):
+        shutil.rmtree(run)
+    assert instrument("lineage", "validate", store=ours).returncode == 1
 
 
 def test_what_was_not_meant_is_told_in_one_line(ours: Path, tmp_path: Path) -> None:
