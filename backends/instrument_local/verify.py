@@ -28,8 +28,8 @@ from instrument_local.stamps import unstamp
 from instrument_local.verify_files import check_files
 from instrument_local.verify_objects import Hashed, hash_objects
 from instrument_local.verify_runs import Referrer, RunChecker
-from instrument_local.verify_unrecorded import Standing, check_unrecorded
-from instrument_local.version_files import fact_path, load_fact, load_version, version_path
+from instrument_local.verify_unrecorded import Standing, check_unrecorded, read_facts
+from instrument_local.version_files import load_version, version_path
 from instrument_local.versions import LocalVersions
 
 
@@ -182,18 +182,10 @@ class Verifier:
             for parent in version.parents:
                 self._check_reference(parent, path)
             if version.run_id is not None:
-                origin = version.origin.partition("/")[0] if version.origin else None
-                self._wanted_runs.setdefault(version.run_id, Referrer(path, origin))
+                self._wanted_runs.setdefault(version.run_id, Referrer(path, version.home))
 
     def _check_aliases(self, name: str) -> None:
-        for alias, last in self._versions.listing(name).facts.items():
-            for number in range(1, last + 1):
-                path = fact_path(self._layout.artifacts / name, alias, number)
-                with self._findings.reading("alias_damaged", path):
-                    fact = load_fact(path)
-                    if number == last:
-                        self._standing.facts[path] = fact
-                    self._findings.size_bytes += path.stat().st_size
+        self._standing.facts.update(read_facts(self._layout, self._findings, name))
 
     def _check_wanted_runs(self) -> None:
         """Check that the runs are there that made something, or began another run."""

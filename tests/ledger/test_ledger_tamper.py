@@ -20,6 +20,7 @@ from ledger.making import (
 from instrument.audit import ObjectsDropped, RunDropped
 from instrument.clock import SystemClock
 from instrument.errors import InstrumentError, IntegrityError, UsageError
+from instrument.naming import parse_reference
 from instrument.protocols import Verification
 from instrument.protocols.ledger import Evidence
 from instrument.testing.samples import AT
@@ -181,6 +182,8 @@ def test_T51_a_tail_that_was_cut_off_is_found_with_an_older_checkpoint(  # noqa:
     for directory in store_path.glob("runs/*/*"):
         if directory.name.encode() not in b"".join(remaining):
             shutil.rmtree(directory)  # or their seals would tell
+    if b"alias_moved" not in b"".join(remaining):
+        (store_path / "artifacts/model/best@1.json").unlink()
     forget(store_path)
     unanchored = verify(store)
     assert (unanchored.verdict, unanchored.size) == ("ok-unanchored", kept)
@@ -203,6 +206,46 @@ def test_T51_an_older_copy_of_the_whole_store_is_found_by_who_saw_the_newer(  # 
     assert verify(store_at(backup)).verdict == "ok-unanchored"
 
 
+@pytest.mark.parametrize("anchor", ["given", "seen", "kept"])
+def test_T51_nothing_is_taken_into_a_ledger_that_was_put_back_before_that_is_told(  # noqa: N802
+    store: LocalStore, store_path: Path, tmp_path: Path, anchor: str
+) -> None:
+    older = shutil.copytree(store_path / "ledger", tmp_path / "older")
+    add_run(store, THIRD)
+    store.tag(parse_reference("model:v1"), "gold", AT)
+    newer = store.ledger.checkpoint()
+    kept = shutil.copytree(store_path / "ledger/checkpoints", tmp_path / "kept")
+    shutil.rmtree(store_path / "ledger")
+    shutil.copytree(older, store_path / "ledger")
+    if anchor == "kept":
+        shutil.copytree(kept, store_path / "ledger/checkpoints", dirs_exist_ok=True)
+    if anchor == "seen":
+        for refused in (store.ledger.checkpoint, lambda: store.ledger.sign_with_ssh(tmp_path)):
+            with pytest.raises(IntegrityError, match="does not begin with the 5 entries"):
+                refused()
+    else:
+        forget(store_path)
+    evidence = Evidence(since=newer if anchor == "given" else None)
+    for _ in range(2):
+        result = verify(store_at(store_path), evidence)
+        [gone] = [each for each in result.problems if each.kind.startswith("ledger_")]
+        assert gone.kind == ("ledger_cut" if anchor == "kept" else "ledger_rolled_back")
+        assert (gone.expected or "").startswith("5 entries")
+        assert (gone.found or "").startswith("3 entries")
+        assert (result.verdict, result.size) == ("tampered", 3)
+        assert anchor == "given" or not store.verify().ok
+    assert len(lines(store_path)) == 3
+
+
+def test_what_was_entered_late_is_told(store: LocalStore, store_path: Path) -> None:
+    assert "only when they were found" not in " ".join(verify(store).says)
+    shutil.rmtree(store_path / "ledger")
+    forget(store_path)
+    for _ in range(2):
+        result = verify(store)
+        assert any("only when they were found: 2;" in sentence for sentence in result.says)
+
+
 def test_T51_a_fork_is_found_by_whoever_saw_one_side(  # noqa: N802
     store: LocalStore, store_path: Path, tmp_path: Path
 ) -> None:
@@ -211,6 +254,8 @@ def test_T51_a_fork_is_found_by_whoever_saw_one_side(  # noqa: N802
     add_run(store, THIRD)
     add_run(store_at(other), "20260304-050609-000000000004")
     assert verify(store).verdict == "ok"
+    assert kinds(verify(store_at(other))) == {"ledger_rolled_back"}  # their run waits
+    assert store_at(other).ledger.integrate() == 1
     assert "ledger_rewritten" in kinds(verify(store_at(other)))
     with pytest.raises(IntegrityError, match="does not begin with the 4 entries"):
         store_at(other).ledger.checkpoint()

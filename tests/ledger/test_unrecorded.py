@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from instrument import ExperimentContext
 from instrument.clock import SystemClock
 from instrument.naming import parse_reference
+from instrument.protocols import Damage
+from instrument.protocols.ledger import Evidence
 from instrument.testing.samples import AT
 from instrument_local import LocalStore, open_store
 from instrument_local.stamps import stamp
@@ -51,13 +54,54 @@ def test_an_alias_that_no_entry_tells_of_is_damage_until_it_is_pointed_anew(
     directory = Path(store.location, "artifacts/model")
     source = directory / "prod@1.json"
     _forge(directory / f"{alias}.json", source, **changes(msgspec.json.decode(source.read_bytes())))
-    for result in (store.verify(), store.verify("model:v1")):
-        found = [(each.kind, each.path) for each in result.problems]
+    for problems in _found_by_all(store):
+        found = [(each.kind, each.path) for each in problems]
         assert found == [("alias_unrecorded", f"artifacts/model/{alias}.json")]
-        assert not result.ok
+    assert store.ledger.verify(Evidence()).verdict == "tampered"
+    assert not store.verify().ok
     assert store.repair().steps == ()
     store.tag(parse_reference("model:v2"), alias.partition("@")[0], AT)
     assert store.verify().ok
+    assert store.ledger.verify(Evidence()).verdict == "ok"
+
+
+@pytest.mark.parametrize("change", ["the same move", "no move"])
+def test_a_move_of_before_does_not_tell_of_an_alias_that_is_put_back(
+    store: LocalStore, change: str
+) -> None:
+    store.tag(parse_reference("model:v2"), "prod", AT)
+    directory = Path(store.location, "artifacts/model")
+    changes = {"move": None} if change == "no move" else {}
+    _forge(directory / "prod@3.json", directory / "prod@1.json", **changes)
+    for problems in _found_by_all(store):
+        assert [each.kind for each in problems] == ["alias_unrecorded"]
+
+
+@pytest.mark.parametrize("gone", [["prod@3"], ["prod@1", "prod@3"]])
+def test_a_last_move_that_is_gone_is_found_though_an_earlier_one_was_to_the_same_version(
+    store: LocalStore, gone: list[str]
+) -> None:
+    for days, version in ((1, "v2"), (2, "v1")):
+        store.tag(parse_reference(f"model:{version}"), "prod", AT + timedelta(days))
+    assert store.ledger.verify(Evidence()).problems == ()
+    for name in gone:
+        Path(store.location, f"artifacts/model/{name}.json").unlink()
+    expected = {"alias_missing"} if len(gone) == 1 else {"alias_damaged"}
+    assert {each.kind for each in store.ledger.verify(Evidence()).problems} == expected
+    assert {each.kind for each in store.verify().problems} == expected
+
+
+def test_the_check_of_the_ledger_tells_of_an_alias_that_is_damaged(store: LocalStore) -> None:
+    path = Path(store.location, "artifacts/model/prod@1.json")
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2'))
+    assert [each.kind for each in store.ledger.verify(Evidence()).problems] == ["alias_damaged"]
+
+
+def _found_by_all(store: LocalStore) -> list[tuple[Damage, ...]]:
+    """What every check of the store, of an artifact and of the ledger finds."""
+    results = (store.verify(), store.verify("model:v1"), store.ledger.verify(Evidence()))
+    return [result.problems for result in results]
 
 
 def test_a_version_that_its_run_does_not_tell_of_is_noted(store: LocalStore) -> None:

@@ -1,10 +1,12 @@
-"""The last checkpoint that this user saw of a store, kept in the user's home, not in the store.
+"""Older checkpoints from outside the store: what is brought along, and what this user saw last.
 
-Trust on first use: the first is believed, and every later ledger must contain it.
+The latter is kept in the user's home. Trust on first use: the first is believed, and every later
+ledger must contain it.
 """
 
 import os
 import secrets
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import msgspec
 
 from instrument.errors import IntegrityError, UsageError
 from instrument_local.files import read_file
+from instrument_local.findings import Findings
 from instrument_local.ledger.notes import Checkpoint, parse_line, parse_note
+from instrument_local.ledger.verdict import Anchor
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -88,3 +92,54 @@ def given(since: str) -> Checkpoint:
             f"{since!r:.80} is {reason}; use the line or the file that "
             "`instrument ledger checkpoint` gave"
         ) from error
+
+
+def brought(origin: str, since: str | None) -> list[Anchor]:
+    """The older checkpoints that there are of the store `origin`, `since` among them.
+
+    Raises:
+        UsageError: There is none in `since`, or it is of another store.
+    """
+    found = []
+    if since is not None:
+        checkpoint = given(since)
+        if checkpoint.origin != origin:
+            raise UsageError(
+                f"the checkpoint is of store {checkpoint.origin}, and this is {origin}"
+            )
+        source = "the checkpoint that was given"
+        found.append(Anchor(checkpoint, source, "Look for the copy of the store it is of."))
+    seen = last_seen(origin)
+    if seen is not None:
+        checkpoint, content, path = seen
+        source = f"the checkpoint that this user saw on {content.at}"
+        way_out = (
+            "Two copies of a store that are both used look so, too: go on with one, and bring "
+            "what the other recorded by `instrument export` and `instrument import`. If the "
+            f"store was rightly put back to an older copy, or copied so, remove {path}."
+        )
+        found.append(Anchor(checkpoint, source, way_out))
+    return found
+
+
+def compare(
+    older: Sequence[Anchor], roots: Mapping[int, bytes], findings: Findings, path: Path
+) -> list[Anchor]:
+    """The ledger, at `path` and with `roots`, must begin with what each of `older` stands for.
+
+    Returns:
+        They, with what came of it.
+    """
+    for anchor in older:
+        size = anchor.checkpoint.size
+        if size not in roots:
+            expected = f"{size} entries: {anchor.source}"
+            found = f"{max(roots)} entries: an older copy, or its end was cut off"
+            findings.add("ledger_rolled_back", path, expected, found)
+        elif roots[size] != anchor.checkpoint.root:
+            found = f"other first {size} entries: another history"
+            findings.add("ledger_rewritten", path, anchor.source, found)
+    return [
+        each._replace(fits=roots.get(each.checkpoint.size) == each.checkpoint.root)
+        for each in older
+    ]

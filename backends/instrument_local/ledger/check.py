@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ import msgspec
 from instrument.audit import (
     AliasMoved,
     Event,
+    GapFound,
     KeyRotated,
     ObjectsDropped,
     RunBegan,
@@ -29,7 +31,8 @@ from instrument_local.ledger.tree import Range, leaf_hash
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import unstamp
 from instrument_local.verify_runs import RunChecker
-from instrument_local.version_files import fact_path, load_fact, load_version, version_path
+from instrument_local.verify_unrecorded import Standing, check_unrecorded, read_facts
+from instrument_local.version_files import AliasFact, fact_path, load_version, version_path
 from instrument_local.versions import LocalVersions
 
 REDACTION: Final = "redaction"
@@ -52,6 +55,7 @@ class LedgerChecker:
         open_runs: Runs that began and were not closed since, with the index of the entry.
         dropped_runs: Runs that were removed on purpose.
         dropped_objects: Digests of objects that were removed on purpose.
+        late: How many runs and versions were entered when they were found, not when they were made.
         pending: How many events wait.
     """
 
@@ -76,6 +80,7 @@ class LedgerChecker:
         self.open_runs: dict[str, int] = {}
         self.dropped_runs: set[str] = set()
         self.dropped_objects: set[str] = set()
+        self.late = 0
         self.pending = 0
 
     def check(self) -> None:
@@ -85,6 +90,7 @@ class LedgerChecker:
         blocks = self._check_blocks()
         size = head.size if head is not None else sum(len(lines) for _, lines in blocks)
         beyond = self._read_blocks(blocks, size)
+        self.roots[self.tree.size] = self.tree.root()
         if head is not None:
             self._compare(head, blocks)
         self._check_beyond(beyond, waiting)
@@ -212,7 +218,10 @@ class LedgerChecker:
                 self.dropped_objects.update(digests)
             case AliasMoved(name=name, alias=alias):
                 self._moves[name, alias] = event
-            case VersionsMade(versions=versions):
+            case GapFound(runs=runs):
+                self.late += len(runs)
+            case VersionsMade(versions=versions, late=late):
+                self.late += len(versions) if late else 0
                 for ref, check in versions.items():
                     self._made.setdefault(ref, check)  # what was said first holds
             case KeyRotated():
@@ -227,7 +236,6 @@ class LedgerChecker:
 
     def _compare(self, head: Range, blocks: list[tuple[Block, list[bytes]]]) -> None:
         """Compare the tree of the entries with the one that the head tells of."""
-        self.roots[self.tree.size] = self.tree.root()
         if self.tree.size < head.size:
             expected = f"{head.size} entries, as the head says"
             found = f"{self.tree.size} entries"
@@ -286,18 +294,30 @@ class LedgerChecker:
                 self._findings.add("run_missing", path, f"entry {index}: it began", found, "note")
 
     def _check_aliases(self) -> None:
-        """Of every alias that was moved by hand the last move must be known to the artifacts."""
-        versions = LocalVersions(self._layout)
+        """Of every alias the last move must be there, and no fact that no move made."""
+        versions, facts = LocalVersions(self._layout), self._read_facts()
+        known = Counter((fact.name, fact.alias) for fact in facts.values())
+        done = {(fact.name, fact.alias, fact.version, fact.move) for fact in facts.values()}
         for (name, alias), move in self._moves.items():
-            directory = self._layout.artifacts / name
             last = versions.listing(name).facts.get(alias, 0)
-            facts = (
-                _version_of(fact_path(directory, alias, number)) for number in range(last, 0, -1)
-            )
-            if not any(fact in {move.version, None} for fact in facts):
+            is_readable = known[name, alias] == last  # else that was told
+            if is_readable and (name, alias, move.version, move.move) not in done:
                 expected = f"{alias} at v{move.version}, as the ledger says"
-                path = fact_path(directory, alias, last + 1)
+                path = fact_path(self._layout.artifacts / name, alias, last + 1)
                 self._findings.add("alias_missing", path, expected, "nothing")
+        if self._runs is not None:  # else it was told already
+            check_unrecorded(self._layout, self._findings, Standing({}, facts), set())
+
+    def _read_facts(self) -> dict[Path, AliasFact]:
+        """The facts about all aliases; only about those that moved where the rest was checked."""
+        names, findings = {name for name, _ in self._moves}, Findings(self._layout)
+        if self._runs is not None:
+            names.update(LocalVersions(self._layout).names())
+            findings = self._findings
+        facts: dict[Path, AliasFact] = {}
+        for name in sorted(names):
+            facts |= read_facts(self._layout, findings, name)
+        return facts
 
     def _check_versions(self) -> None:
         """Of every version that the ledger heard of the file must be there, as it was made."""
@@ -333,11 +353,3 @@ class LedgerChecker:
             expected = f"{digest}, as the ledger says"
             self._findings.add("seal_changed", seal.path, expected, found)
         return False
-
-
-def _version_of(fact: Path) -> int | None:
-    """Where the alias in the file `fact` points; None where it is damaged, which was told."""
-    try:
-        return load_fact(fact).version
-    except (IntegrityError, OSError):
-        return None

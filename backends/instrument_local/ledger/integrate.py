@@ -29,7 +29,6 @@ from instrument_local.run_files import RunFile
 from instrument_local.versions import LocalVersions
 
 _PREFIX: Final = b'{"event":"run_sealed"'
-_MOVE_PREFIX: Final = b'{"event":"alias_moved"'
 _MOMENT_SECONDS: Final = 0.05
 _MOST_RUNS: Final = 1000
 
@@ -79,7 +78,7 @@ def integrate(layout: Layout, held: Maintenance, *, at_most: int | None = None) 
 def _finish_moves(layout: Layout, events: Iterable[pending.Waiting]) -> None:
     """Do what was noted and not done, since a crash came in between."""
     for waiting in events:
-        if waiting.line.startswith(_MOVE_PREFIX):
+        if waiting.line.startswith(pending.MOVE_PREFIX):
             event = decode_event(waiting.line)
             if isinstance(event, AliasMoved) and event.move is not None:
                 LocalVersions(layout).finish(event)

@@ -87,8 +87,6 @@ class LocalLedger:
 
     def verify(self, evidence: Evidence, told: Told = nobody) -> LedgerVerification:
         """See `instrument.protocols.ledger.Ledger`."""
-        with suppress(InstrumentError, OSError):  # where that cannot be, what waits is told
-            self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
         findings = Findings(self._layout, told)
         runs = RunChecker(self._layout, findings)
         result, checker = self._check(findings, evidence, runs)
@@ -108,8 +106,6 @@ class LocalLedger:
 
     def check_into(self, findings: Findings) -> LedgerChecker:
         """The same as a part of a check of the whole store."""
-        with suppress(InstrumentError, OSError):
-            self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
         return self._check(findings, Evidence(), None)[1]  # that check reads the journals
 
     def checkpoint(self) -> str:
@@ -124,7 +120,6 @@ class LocalLedger:
         with store_errors("sign a checkpoint"):
             current = self._announced()
             if current is None:
-                self._expect_what_was_seen()
                 self._announce(KeyRotated(old=None, new=str(signer.key), **_now()))
             elif current != signer.key:
                 raise keys.not_in_force(signer.key, path, current)
@@ -232,8 +227,8 @@ class LocalLedger:
         """
         if self._layout.lacks_format():
             self._layout.create()  # a checkpoint names the store
+        self._expect_what_was_seen()  # before what is taken in hides how much is gone
         self.integrate()
-        self._expect_what_was_seen()
         checkpoint = self._log.checkpoint()
         if not checkpoint.size:
             raise NotFoundError("the ledger is empty: no run was closed yet")
@@ -274,13 +269,24 @@ class LocalLedger:
         return parse_key(found[-1].new) if found else None
 
     def _announce(self, event: KeyRotated) -> None:
+        self._expect_what_was_seen()
         pending.note(self._layout, event)
         self.integrate()
+
+    def _take_in(self, older: Iterable[Anchor]) -> None:
+        """Enter what waits, unless entries are gone: that would hide how many those are."""
+        sizes = [anchor.checkpoint.size for anchor in older]
+        for kind in ("note", "ssh"):
+            sizes += [size for size, _ in checkpoints.paths(self._layout, kind)]
+        with suppress(InstrumentError, OSError):  # where that cannot be, what waits is told
+            if self._log.tree().size >= max(sizes, default=0):
+                self.integrate(wait_seconds=_SHORT_WAIT_SECONDS)
 
     def _check(
         self, findings: Findings, evidence: Evidence, runs: RunChecker | None
     ) -> tuple[Result, LedgerChecker]:
-        origin, older = self._log.origin, self._anchors(evidence)
+        origin, older = self._log.origin, anchors.brought(self._log.origin, evidence.since)
+        self._take_in(older)
         stored = checkpoints.load(self._layout, findings)
         ssh_sizes = [size for size, _ in checkpoints.paths(self._layout, "ssh")]
         sizes = {each.note.checkpoint.size for each in stored}.union(ssh_sizes)
@@ -288,7 +294,7 @@ class LocalLedger:
         checker = LedgerChecker(self._layout, findings, sizes, runs)
         checker.check()
         fitting = checkpoints.compare(stored, origin, checker.roots, findings)
-        older = self._compare(older, checker, findings)
+        older = anchors.compare(older, checker.roots, findings, self._log.entries)
         asked_for = bool(evidence.keys or evidence.allowed_signers)
         brought = dict.fromkeys(_own_key(), not asked_for)
         brought |= dict.fromkeys(map(parse_key, evidence.keys), True)
@@ -304,58 +310,13 @@ class LocalLedger:
             pending=checker.pending,
             begun=len(checker.open_runs),
             dropped=len(checker.dropped_runs),
+            late=checker.late,
             anchors=tuple(older),
             signed=tuple(signed),
         )
         if result.verdict != "tampered" and result.checkpoint.size and self._layout.store_id:
             anchors.remember(result.checkpoint, _today())
         return result, checker
-
-    def _anchors(self, evidence: Evidence) -> list[Anchor]:
-        """The older checkpoints from outside the store."""
-        found, origin = [], self._log.origin
-        if evidence.since is not None:
-            checkpoint = anchors.given(evidence.since)
-            if checkpoint.origin != origin:
-                raise UsageError(
-                    f"the checkpoint is of store {checkpoint.origin}, and this is {origin}"
-                )
-            source = "the checkpoint that was given"
-            found.append(Anchor(checkpoint, source, "Look for the copy of the store it is of."))
-        seen = anchors.last_seen(origin)
-        if seen is not None:
-            checkpoint, content, path = seen
-            source = f"the checkpoint that this user saw on {content.at}"
-            way_out = (
-                "Two copies of a store that are both used look so, too: go on with one, and bring "
-                "what the other recorded by `instrument export` and `instrument import`. If the "
-                f"store was rightly put back to an older copy, or copied so, remove {path}."
-            )
-            found.append(Anchor(checkpoint, source, way_out))
-        return found
-
-    def _compare(
-        self, brought: list[Anchor], checker: LedgerChecker, findings: Findings
-    ) -> list[Anchor]:
-        """The ledger must begin with what an older checkpoint stands for.
-
-        Returns:
-            The checkpoints, with what came of it.
-        """
-        for anchor in brought:
-            checkpoint = anchor.checkpoint
-            root = checker.roots.get(checkpoint.size)
-            if root is None:
-                expected = f"{checkpoint.size} entries: {anchor.source}"
-                found = f"{checker.tree.size} entries: an older copy, or its end was cut off"
-                findings.add("ledger_rolled_back", self._log.entries, expected, found)
-            elif root != checkpoint.root:
-                found = f"other first {checkpoint.size} entries: another history"
-                findings.add("ledger_rewritten", self._log.entries, anchor.source, found)
-        return [
-            each._replace(fits=checker.roots.get(each.checkpoint.size) == each.checkpoint.root)
-            for each in brought
-        ]
 
 
 def _decode(line: bytes, index: int | None) -> Event:

@@ -25,6 +25,8 @@ from instrument_local.layout import Layout, seal_number
 from instrument_local.ledger.queue import PENDING
 from instrument_local.stamps import stamp, unstamp
 
+MOVE_PREFIX: Final = b'{"event":"alias_moved"'
+"""How the line of a moved alias begins."""
 _MOST_VERSIONS: Final = 1000
 
 

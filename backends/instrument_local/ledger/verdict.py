@@ -47,6 +47,7 @@ class Result(NamedTuple):
         pending: Events that wait.
         begun: How many runs began and are not closed.
         dropped: How many runs were removed on purpose.
+        late: How many runs and versions were entered when they were found, not when they were made.
         anchors: The older checkpoints.
         signed: The signatures that are good, be it of these entries or of others.
     """
@@ -56,6 +57,7 @@ class Result(NamedTuple):
     pending: int
     begun: int
     dropped: int
+    late: int
     anchors: tuple[Anchor, ...]
     signed: tuple[Signed, ...]
 
@@ -82,7 +84,7 @@ class Result(NamedTuple):
 
     def says(self) -> tuple[str, ...]:
         """What is proven and what is not, each in a sentence or two."""
-        about_runs = (self._dropped(), self._begun(), self._waiting())
+        about_runs = (self._dropped(), self._late(), self._begun(), self._waiting())
         parts = (self._whole(), *about_runs, *self._anchored(), self._signed(), *self._misfits())
         return tuple(part for part in parts if part)
 
@@ -92,8 +94,9 @@ class Result(NamedTuple):
             return f"The ledger does not hold; {entries} could be read: see what was found."
         return (
             f"The ledger has {entries}; each byte of them, their order, the seal and journals of "
-            "every run that they close, and the file of every version that they name were checked. "
-            "What those refer to, content and the environment, `instrument verify` checks."
+            "every run that they close, the file of every version that they name, and every alias "
+            "were checked. What those refer to, content and the environment, `instrument verify` "
+            "checks, and whether something tells of each version."
         )
 
     def _dropped(self) -> str:
@@ -101,6 +104,15 @@ class Result(NamedTuple):
             f"Runs that were removed on purpose: {self.dropped}; their entries stay, and "
             "`instrument ledger log` tells who did it, when and why."
             if self.dropped
+            else ""
+        )
+
+    def _late(self) -> str:
+        return (
+            f"Runs and versions that came into the ledger only when they were found: {self.late}; "
+            "what was done to them until then could go unseen. `instrument ledger log` tells of "
+            "each gap."
+            if self.late
             else ""
         )
 
