@@ -6,11 +6,12 @@ from typing import Any
 
 from instrument import given, registry, settings
 from instrument.artifacts import Artifact, log_value
+from instrument.artifacts.presence import roll_back
 from instrument.clock import SystemClock
 from instrument.context import ExperimentContext
 from instrument.current import current_run
 from instrument.given import Referring
-from instrument.naming import LATEST, Reference, parse_reference, versioned
+from instrument.naming import parse_reference, versioned
 from instrument.protocols import Clock, Store
 from instrument.vocabulary import ArtifactVersion
 
@@ -141,11 +142,9 @@ class ArtifactManager:
             to_version: Number, ``vN`` or alias.
 
         Raises:
-            NotFoundError: There is no such version.
+            NotFoundError: There is no such version, or its bytes are not in the store.
         """
-        version = self._resolved(name, to_version)
-        reference = Reference(version.name, version.version, None)
-        return self.store.tag(reference, LATEST, self._clock.now())
+        return roll_back(self.store, self._resolved(name, to_version), self._clock.now())
 
     def _resolved(self, name: str, version: int | str | None) -> ArtifactVersion:
         return self.store.resolve(parse_reference(versioned(name, version)))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from instrument.artifacts.presence import why_lacking
 from instrument.cli.output import facts, section, table, text
 from instrument.cli.words import ago, listed, moment, size, value_text
 from instrument.errors import InstrumentError
@@ -49,7 +50,7 @@ def _collected(store: Store, version: ArtifactVersion) -> list[tuple[str, str]]:
         event = store.upkeep.dropped_objects().get(gone[0])
     except InstrumentError:
         damaged = ("ledger", "damaged: `instrument verify` says how")
-        return [("bytes", _obituary(store, gone[0])), damaged]
+        return [("bytes", why_lacking(store, version) or "here again"), damaged]
     if event is None:
         return []
     which = "" if len(gone) == len(version.files) else f"{len(gone)} files, "
@@ -57,15 +58,6 @@ def _collected(store: Store, version: ArtifactVersion) -> list[tuple[str, str]]:
     why = f", because {event.why}" if event.why else ""
     told = f"{which}{moment(event.at)} by {who}, by the rules {event.rule}{why}"
     return [("collected", told)]
-
-
-def _obituary(store: Store, digest: str) -> str:
-    """What the store knows of bytes that it lacks."""
-    try:
-        store.open(digest).close()
-    except InstrumentError as error:
-        return str(error)
-    return "here again"
 
 
 def _files(store: Store, version: ArtifactVersion) -> "RenderableType":

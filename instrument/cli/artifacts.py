@@ -11,12 +11,14 @@ from typing import Any, Final, Literal
 import click
 import msgspec
 
+from instrument.artifacts.presence import roll_back
+from instrument.cli.lacking import warn_if_lacking
 from instrument.cli.opening import Options, find_artifact, open_any_store, open_store
 from instrument.cli.output import emit, emit_json, say, show, table
 from instrument.cli.why import why_option
 from instrument.cli.words import ago, moment, short_digest, short_ids, size, visible
 from instrument.errors import InstrumentError, NotFoundError, StoreError, UsageError
-from instrument.naming import LATEST, Reference, check_alias, check_artifact_name
+from instrument.naming import LATEST, Reference, check_alias, versioned
 from instrument.protocols import Store
 from instrument.protocols.upkeep import HasUpkeep
 from instrument.vocabulary import ArtifactVersion
@@ -204,14 +206,16 @@ def tag_artifact(options: Options, ref: str, alias: str, why: str | None) -> Non
 def rollback_artifact(options: Options, name: str, version: str, why: str | None) -> None:
     """Point `latest` of NAME at an earlier VERSION (N, vN or an alias). Later ones stay."""
     store = open_store(options)
-    word = f"v{version}" if version.isdigit() else version
-    found = find_artifact(store, f"{check_artifact_name(name)}:{word}")
-    emit(_pointed(store, found, LATEST, why))
+    emit(_pointed(store, find_artifact(store, versioned(name, version)), LATEST, why))
 
 
 def _pointed(store: Store, version: ArtifactVersion, alias: str, why: str | None) -> str:
+    if alias == LATEST:
+        return roll_back(store, version, datetime.now(UTC), why).ref
     reference = Reference(version.name, version.version, None)
-    return store.tag(reference, alias, datetime.now(UTC), why).ref
+    tagged = store.tag(reference, alias, datetime.now(UTC), why).ref
+    warn_if_lacking(store, version)
+    return tagged
 
 
 def _write_out(store: Store, version: ArtifactVersion) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, cast
 import click
 import msgspec
 
+from instrument.artifacts.presence import why_lacking
 from instrument.cli.opening import Options, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table
 from instrument.cli.retention import policy, policy_from_table, seconds
@@ -23,7 +24,6 @@ from instrument.protocols.upkeep import (
     Plan,
     Policy,
     Scope,
-    Upkeep,
 )
 from instrument.vocabulary import ArtifactVersion
 
@@ -154,33 +154,36 @@ def _check_names(store: _Kept, scope: Scope, *, only_tell: bool) -> None:
         if unknown not in types:
             say(f"hint: nothing has --type {visible(unknown)}; there are {listed(sorted(types))}")
     for given in scope.policies:
-        for rule in _without_effect(store.upkeep, scope, given, versions):
+        for rule in _without_effect(store, scope, given, versions):
             if not only_tell:
                 raise UsageError(_refusal(rule, given))
             say(f"hint: --keep {visible(rule.text)} keeps nothing; see that its name is right")
 
 
 def _without_effect(
-    upkeep: Upkeep, scope: Scope, given: Policy, versions: Sequence[ArtifactVersion]
+    store: "_Kept", scope: Scope, given: Policy, versions: Sequence[ArtifactVersion]
 ) -> list[Keep]:
     """The rules of `given` whose name nothing has, where something would go all the same."""
-    named = [rule for rule in given.keep if rule.name and not _is_alias_of(rule, given, versions)]
+    aliased = [rule for rule in given.keep if _is_alias_of(store, rule, given, versions)]
+    named = [rule for rule in given.keep if rule.name and rule not in aliased]
     if not named:
         return []
     # By itself: another policy may have a rule of the same text, which keeps something there.
     by_itself = msgspec.structs.replace(given, keep=(*given.keep, Keep(text="held", kind="held")))
     alone = msgspec.structs.replace(scope, policies=(by_itself,), unreferenced=False)
-    plan = upkeep.plan(alone)
+    plan = store.upkeep.plan(alone)
     return [rule for rule in named if plan.drops and not plan.kept.get(rule.text)]
 
 
-def _is_alias_of(rule: Keep, given: Policy, versions: Iterable[ArtifactVersion]) -> bool:
-    """Whether `rule` names an alias that anything of these types has.
+def _is_alias_of(
+    store: Store, rule: Keep, given: Policy, versions: Iterable[ArtifactVersion]
+) -> bool:
+    """Whether `rule` names an alias that anything of these types has whose bytes are here.
 
     An alias moves on: what has it is often too young to go, or in use.
     """
     return rule.kind == "alias" and any(
-        rule.name in version.aliases
+        rule.name in version.aliases and why_lacking(store, version) is None
         for version in versions
         if not given.types or version.type in given.types or CAPTURE in given.types
     )
@@ -190,9 +193,9 @@ def _refusal(rule: Keep, given: Policy) -> str:
     what = "the alias" if rule.kind == "alias" else "the metric"
     of_types = f" of type {' or '.join(given.types)}" if given.types else ""
     return (
-        f"--keep {rule.text} keeps nothing: of all{of_types} that may go nothing has {what} "
-        f"{rule.name.removeprefix('metrics.')!r}; nothing was removed: see that the name is right "
-        "(--dry-run shows what would go), or leave the rule out"
+        f"--keep {rule.text} keeps nothing: of all{of_types} that may go, and whose bytes are "
+        f"here, nothing has {what} {rule.name.removeprefix('metrics.')!r}; nothing was removed: "
+        "see that the name is right (--dry-run shows what would go), or leave the rule out"
     )
 
 

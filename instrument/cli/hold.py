@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-from instrument.cli.opening import Options, full_name, open_store
+from instrument.cli.lacking import warn_if_lacking
+from instrument.cli.opening import Options, find_artifact, full_name, open_store
 from instrument.cli.output import emit_json, say, show, table
 from instrument.cli.why import why_option
 from instrument.cli.words import last_day, moment
@@ -38,6 +39,8 @@ def set_hold(options: Options, subject: str, until: str, why: str | None) -> Non
     name = full_name(store, subject)
     upkeep_of(store).hold(name, _day(until), why)
     say(f"{name} is held until {until}")
+    if ":" in name:
+        warn_if_lacking(store, find_artifact(store, name))
 
 
 @hold.command("list")

@@ -98,7 +98,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         drops: What goes.
         objects: How many objects that are.
         size_bytes: Bytes that become free, leftovers included.
-        kept: How many versions each rule keeps that would go without it.
+        kept: How many versions, whole in the store, each rule keeps that would go without it.
         young: How many objects stay since they are younger than the grace period.
         leftovers: Files that dead processes left, relative to the store.
     """

@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 from cli.support import Cli
-from upkeep.keeping import add_version, grow_old, run_id, runs_with_checkpoints, store_at, there
+from upkeep.keeping import (
+    add_version,
+    grow_old,
+    run_id,
+    runs_with_checkpoints,
+    scope,
+    store_at,
+    there,
+)
 
-from instrument import ExperimentContext
+from instrument import ArtifactManager, ExperimentContext
 from instrument.cli.retention import keep_rule, seconds
 from instrument.errors import NotFoundError, UsageError
 from instrument.naming import parse_reference
@@ -109,7 +117,8 @@ def test_a_policy_whose_rule_names_nothing_is_refused_with_all_others(
     )
     refused = cli("gc", "--policies", "--yes")
     assert refused.code == 2
-    assert "of all of type evaluation that may go nothing has the metric 'loss'" in refused.err
+    assert "of all of type evaluation that may go, and whose bytes are here" in refused.err
+    assert "nothing has the metric 'loss'" in refused.err
     assert len(there(store, store.artifacts())) == 5
     told = cli("gc", "--policies", "--dry-run", "--json")
     assert (told.code, told.json["objects"]) == (0, 4)
@@ -152,6 +161,31 @@ def test_an_alias_that_only_something_younger_has_is_none_to_refuse(
     done = cli("gc", *rules)
     assert (done.code, done.err) == (0, "removed 2 objects, 18 B\n")
     assert there(store, store.artifacts()) == ["ckpt:v3", "ckpt:v4"]
+
+
+@pytest.mark.parametrize("rule", ["alias=prod", "best=1:metrics.loss:min"])
+def test_a_rule_that_names_only_what_was_collected_is_refused(
+    store: LocalStore, cli: Cli, rule: str
+) -> None:
+    """Or it would keep nothing, and all that is left would go."""
+    add_version(store, "ckpt", b"without a metric", run=run_id(99))
+    grow_old(store)
+    store.tag(parse_reference("ckpt:v1"), "prod", datetime.now(UTC))
+    store.upkeep.collect(scope(where="metrics.loss > 0"))
+    left = there(store, store.artifacts())
+    refused = cli("gc", "--type", "checkpoint", "--keep", rule, "--yes")
+    assert refused.code == 2
+    assert f"--keep {rule} keeps nothing" in refused.err
+    assert there(store, store.artifacts()) == left == ["ckpt:v5"]
+
+
+def test_the_checkpoints_that_are_left_compete_for_the_best(store: LocalStore, cli: Cli) -> None:
+    cli("gc", "--type", "checkpoint", "--where", "metrics.loss < 3", "--yes")
+    told = cli("gc", *BEST, "--dry-run")
+    assert "kept by best=1:metrics.loss:min: 1" in told.out
+    assert "1 object, 9 B would go" in told.out
+    assert cli("gc", *BEST, "--yes").code == 0
+    assert there(store, store.artifacts()) == ["ckpt:v3"]
 
 
 def test_a_hold_is_no_reason_to_refuse_a_name(store: LocalStore, cli: Cli) -> None:
@@ -260,6 +294,39 @@ def test_what_was_collected_says_so_everywhere(store: LocalStore, cli: Cli, tmp_
     assert (page.code, page.err) == (0, "")
     assert "disk full; to log the same content again brings it back" in words
     assert "ledger damaged: `instrument verify` says how" in words
+
+
+def test_what_was_collected_does_not_become_latest(store: LocalStore, cli: Cli) -> None:
+    cli("gc", *BEST, "--yes")
+    for words in (("rollback", "ckpt", "2"), ("tag", "ckpt:v2", "latest")):
+        refused = cli("artifacts", *words)
+        assert (refused.code, refused.out) == (2, "")
+        assert "ckpt:v2 cannot become latest: object sha256:" in refused.err
+        assert "to log the same content again brings it back" in refused.err
+    with pytest.raises(NotFoundError, match=r"ckpt:v2 cannot become latest: .* was collected on"):
+        ArtifactManager(store).rollback("ckpt", 2)
+    assert store.resolve(parse_reference("ckpt")).version == 4
+    assert cli("artifacts", "rollback", "ckpt", "1").code == 0
+
+
+def test_who_tags_or_holds_what_was_collected_is_told(store: LocalStore, cli: Cli) -> None:
+    cli("gc", *BEST, "--yes")
+    for words in (("artifacts", "tag"), ("hold", "set", "--until", "forever")):
+        more = ("prod",) if "tag" in words else ()
+        assert "warning" not in cli(*words, "ckpt:v1", *more).err
+        told = cli(*words, "ckpt:v2", *more)
+        assert told.code == 0
+        assert "warning: bytes of ckpt:v2 are not here: object sha256:" in told.err
+        assert "brings it back" in told.err
+
+
+def test_a_hold_on_what_is_gone_already_keeps_no_collection_back(
+    store: LocalStore, cli: Cli
+) -> None:
+    cli("gc", "--type", "checkpoint", "--where", "metrics.loss == 2", "--yes")
+    cli("hold", "set", "ckpt:v2", "--until", "forever")
+    assert cli("gc", *BEST, "--yes").code == 0
+    assert there(store, store.artifacts()) == ["ckpt:v1"]
 
 
 def test_policies_of_the_project(store: LocalStore, cli: Cli) -> None:

@@ -86,6 +86,49 @@ def test_what_has_no_metric_is_not_among_the_best(store: LocalStore) -> None:
     assert subjects(store.upkeep.plan(scope(keep=["best=2:loss:max"]))) == ["model:v1"]
 
 
+COUNTED = [
+    ("best=1:metrics.loss:max", 1),
+    ("last=1", 1),
+    ("last=2", 2),
+    ("tagged", 0),
+    ("alias=latest", 0),
+    ("used", 0),
+]
+
+
+@pytest.mark.parametrize(("rule", "left"), COUNTED)
+def test_what_was_collected_takes_no_place_and_is_not_told_as_kept(
+    store: LocalStore, rule: str, left: int
+) -> None:
+    made = runs_with_checkpoints(store)
+    add_run(store, 5, used(made[3]))
+    store.tag(parse_reference("ckpt:v4"), "prod", AT)
+    store.upkeep.collect(scope(where="metrics.loss >= 3"))
+    plan = store.upkeep.plan(scope(keep=[rule]))
+    assert plan.kept == ({rule: left} if left else {})
+    assert subjects(plan) == ["ckpt:v1", "ckpt:v2"][: 2 - left]
+
+
+def test_what_is_left_of_a_version_stays_as_it_would_and_takes_no_place(store: LocalStore) -> None:
+    """It may come back: from a copy, or by an import."""
+    part, rest = store.put_bytes(b"part"), store.put_bytes(b"rest")
+    parts = (File(path="a", digest=part, size_bytes=4), File(path="b", digest=rest, size_bytes=4))
+    for number, files in ((1, parts), (2, ()), (3, ())):
+        fields = {"is_tree": True, "files": files} if files else {}
+        add_version(store, "ckpt", b"%d" % number, run=run_id(number), loss=number, **fields)
+        add_run(store, number)
+    store.path_of(rest).unlink()  # type: ignore[union-attr] - it is there
+    grow_old(store)
+    plan = store.upkeep.plan(scope(keep=["best=1:metrics.loss:min"]))
+    assert (subjects(plan), plan.kept) == (["ckpt:v3"], {"best=1:metrics.loss:min": 1})
+
+
+def test_a_run_that_never_had_any_takes_its_place_among_the_newest(store: LocalStore) -> None:
+    runs_with_checkpoints(store, 2)
+    add_run(store, 3)
+    assert subjects(store.upkeep.plan(scope(keep=["last=2"]))) == ["ckpt:v1"]
+
+
 def test_age_type_and_runs_narrow_what_may_go(store: LocalStore) -> None:
     runs_with_checkpoints(store)
     add_version(store, "report", b"text", run=run_id(1), type="evaluation", days=40)

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ class Planner:
         with store_errors("find out what refers to what; nothing was removed"):
             now = server_time(self._layout)
             lying = objects_in(self._layout)  # first: what comes later is not looked at
-            catalogue = self._catalogue()
+            catalogue = self._catalogue(lying)
             going, kept = _going(scope, catalogue, datetime.fromtimestamp(now, UTC))
             needed = _digests(item for item in catalogue.items if item.subject not in going)
             choosing = _Choosing(lying, now - scope.grace_seconds, needed)
@@ -78,14 +78,14 @@ class Planner:
             leftovers=tuple(left),
         )
 
-    def _catalogue(self) -> Catalogue:
+    def _catalogue(self, lying: Collection[str]) -> Catalogue:
         alive = self._markers.alive_run_ids()
         self._references.refresh()
         named = self._references
         makers = {version.ref: version.run_id for version in named.versions}
         held = holds.holds(self._layout)
         covered = holds.covered(held, named.runs, makers)
-        return Catalogue(self._runs(), named.runs, named.versions, covered, alive)
+        return Catalogue(self._runs(), named.runs, named.versions, covered, alive, lying)
 
 
 def objects_in(layout: Layout) -> dict[str, Lying]:
@@ -172,7 +172,8 @@ def _going(
         staying |= chosen.staying
     for subject in staying & going.keys():
         del going[subject]
-    held = [subject for subject in going if subject in catalogue.held]
+    left = (subject for subject, (item, _) in going.items() if not catalogue.is_gone(item))
+    held = [subject for subject in left if subject in catalogue.held]
     if held:
         raise HeldError(_refusal(held, catalogue))
     return going, kept

@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from instrument.naming import LATEST
 from instrument.protocols.upkeep import CAPTURE, Keep, Policy
@@ -14,6 +14,8 @@ from instrument.summary import RunSummary
 from instrument.summary.parentage import made_from
 from instrument.vocabulary import ArtifactVersion
 from instrument_local.upkeep.references import RunReferences, digests_of
+
+_T = TypeVar("_T")
 
 
 class Item(NamedTuple):
@@ -25,6 +27,8 @@ class Item(NamedTuple):
         made_at: When it was made; None when that is not known.
         maker: The run that made it first; None for what was logged by hand.
         digests: Its objects.
+        is_here: Whether all of a version is there, or anything that was captured of a run; what is
+            not here takes no place of what a rule counts.
         aliases: Aliases of the version, or of what the run made.
         metrics: Metrics that were given with it.
     """
@@ -34,6 +38,7 @@ class Item(NamedTuple):
     made_at: datetime | None
     maker: str | None
     digests: frozenset[str]
+    is_here: bool
     aliases: tuple[str, ...] = ()
     metrics: Mapping[str, object] = {}
 
@@ -47,22 +52,25 @@ class Catalogue:
         versions: All versions.
         held: What is held, each with the subject of the hold.
         alive: Runs that are recording.
+        lying: The objects that are there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that there is
         self,
         runs: Sequence[RunSummary],
         references: Mapping[str, RunReferences],
         versions: Sequence[ArtifactVersion],
         held: Mapping[str, str],
         alive: set[str],
+        lying: Collection[str],
     ) -> None:
         self.runs = {run.id: run for run in runs}
         self.references = references
         self.held = held
         self.used = {ref for named in references.values() for ref in named.used}
         self._versions = versions
-        self.items = [*map(_of_version, versions), *self._captures(versions)]
+        self._lying = lying
+        self.items = [*(_of_version(each, lying) for each in versions), *self._captures(versions)]
         self.living = {*alive, *self.around(alive)}
 
     def around(self, run_ids: set[str]) -> set[str]:
@@ -70,6 +78,10 @@ class Catalogue:
         named = [self.references[run_id] for run_id in run_ids if run_id in self.references]
         refs = {ref for each in named for ref in (*each.logged, *each.used)}
         return refs | {item.subject for item in self.items if item.maker in run_ids}
+
+    def is_gone(self, item: Item) -> bool:
+        """Whether nothing of it is there."""
+        return not any(digest in self._lying for digest in item.digests)
 
     @cached_property
     def parents(self) -> Mapping[str, tuple[str, ...]]:
@@ -95,7 +107,9 @@ class Catalogue:
             run = self.runs.get(run_id)
             at = run.started_at if run is not None else None
             tagged = tuple(sorted(aliases.get(run_id, ())))
-            yield Item(run_id, CAPTURE, at, run_id, named.captured, tagged)
+            captured = named.captured
+            is_here = not captured or any(digest in self._lying for digest in captured)
+            yield Item(run_id, CAPTURE, at, run_id, captured, is_here, tagged)
 
 
 class Chosen(NamedTuple):
@@ -104,7 +118,7 @@ class Chosen(NamedTuple):
     Attributes:
         going: What goes, unless another policy keeps it.
         staying: Subjects that its rules keep.
-        kept: How many items each rule keeps.
+        kept: How many items, of those that are here, each rule keeps.
     """
 
     going: list[Item]
@@ -115,11 +129,12 @@ class Chosen(NamedTuple):
 def choose(policy: Policy, catalogue: Catalogue, now: datetime) -> Chosen:
     """Apply `policy`."""
     selected = list(_selected(policy, catalogue, now))
+    left = [item for item in selected if not catalogue.is_gone(item)]
     kept, staying = Counter[str](), set[str]()
     for rule in policy.keep:
-        found = {item.subject for item in _KEPT[rule.kind](rule, policy, catalogue, selected)}
-        kept[rule.text] += len(found)
-        staying |= found
+        found = list(_KEPT[rule.kind](rule, policy, catalogue, left))
+        kept[rule.text] += sum(item.is_here for item in found)
+        staying.update(item.subject for item in found)
     going = [item for item in selected if item.subject not in staying]
     if policy.keep_parents:
         going = _without_parents(going, catalogue)
@@ -131,12 +146,17 @@ def _selected(policy: Policy, catalogue: Catalogue, now: datetime) -> Iterator[I
     met = _runs_that_meet(policy.where, catalogue)
     seconds = policy.older_than_seconds
     before = now - timedelta(seconds=seconds) if seconds is not None else None
-    for item in catalogue.items:
-        of_type = item.type in policy.types
-        by_default = not policy.types and item.type != CAPTURE and item.maker is not None
+    for item in _of_types(policy, catalogue):
         is_old = before is None or (item.made_at is not None and item.made_at < before)
         is_met = policy.where is None or item.maker in met
-        if (of_type or by_default) and is_old and is_met and item.subject not in catalogue.living:
+        if is_old and is_met and item.subject not in catalogue.living:
+            yield item
+
+
+def _of_types(policy: Policy, catalogue: Catalogue) -> Iterator[Item]:
+    for item in catalogue.items:
+        by_default = not policy.types and item.type != CAPTURE and item.maker is not None
+        if by_default or item.type in policy.types:
             yield item
 
 
@@ -157,9 +177,36 @@ def _without_parents(going: list[Item], catalogue: Catalogue) -> list[Item]:
 
 
 def _last(rule: Keep, policy: Policy, catalogue: Catalogue, selected: list[Item]) -> Iterator[Item]:
-    newest = set(_runs_that_meet(policy.where, catalogue)[: rule.count])
+    emptied = _emptied(policy, catalogue)
+    runs = _runs_that_meet(policy.where, catalogue)
+    newest = set(_first(runs, rule.count, lambda run_id: run_id not in emptied))
     around = newest | catalogue.around(newest)
     return (item for item in selected if item.subject in around)
+
+
+def _emptied(policy: Policy, catalogue: Catalogue) -> set[str]:
+    """The runs that made or used something of these types, of which nothing is here any more."""
+    around = list(_around(policy, catalogue))
+    with_something = {run_id for run_id, item in around if item.is_here}
+    return {run_id for run_id, _ in around} - with_something
+
+
+def _around(policy: Policy, catalogue: Catalogue) -> Iterator[tuple[str, Item]]:
+    """Each run with what it made, made again or used of the types of `policy`."""
+    items = {item.subject: item for item in _of_types(policy, catalogue)}
+    yield from ((item.maker, item) for item in items.values() if item.maker is not None)
+    for run_id, named in catalogue.references.items():
+        found = (items.get(ref) for ref in (*named.logged, *named.used))
+        yield from ((run_id, item) for item in found if item is not None)
+
+
+def _first(ranked: Iterable[_T], count: int, takes_place: Callable[[_T], bool]) -> Iterator[_T]:
+    """The first of `ranked` until `count` of them took a place."""
+    for each in ranked:
+        if count == 0:
+            return
+        yield each
+        count -= takes_place(each)
 
 
 def _tagged(_: Keep, __: Policy, ___: Catalogue, selected: list[Item]) -> Iterator[Item]:
@@ -181,7 +228,7 @@ def _best(rule: Keep, _: Policy, catalogue: Catalogue, selected: list[Item]) -> 
         key=lambda pair: pair[0],
         reverse=not rule.lowest,
     )
-    return (item for _, item in ranked[: rule.count])
+    return _first((item for _, item in ranked), rule.count, lambda item: item.is_here)
 
 
 def _held(_: Keep, __: Policy, catalogue: Catalogue, selected: list[Item]) -> Iterator[Item]:
@@ -199,7 +246,7 @@ _KEPT: Final[Mapping[str, _Rule]] = {
 }
 
 
-def _of_version(version: ArtifactVersion) -> Item:
+def _of_version(version: ArtifactVersion, lying: Collection[str]) -> Item:
     metrics = version.metadata.get("metrics")
     return Item(
         subject=version.ref,
@@ -207,6 +254,7 @@ def _of_version(version: ArtifactVersion) -> Item:
         made_at=version.created_at,
         maker=version.run_id,
         digests=frozenset(digests_of(version)),
+        is_here=all(file.digest in lying for file in version.files),
         aliases=version.aliases,
         metrics=metrics if isinstance(metrics, dict) else {},
     )
