@@ -1,7 +1,7 @@
 """Names: what an artifact, a run and a reference may be called, and who builds the usual ones.
 
-A *reference* is ``name:vN``, ``name:ALIAS`` (``latest`` always exists) or a bare ``name``, which
-means ``name:latest``.
+A *reference* is ``name:vN`` (``name:N`` means the same), ``name:ALIAS`` (``latest`` always exists)
+or a bare ``name``, which means ``name:latest``.
 """
 
 import os
@@ -17,7 +17,8 @@ CHECKPOINTS: Final = "checkpoint_"
 MAX_NAME_LENGTH: Final = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_VERSION = re.compile(r"v([1-9][0-9]{0,8})")
+_VERSION = re.compile(r"v?([1-9][0-9]{0,8})")
+_LIKE_VERSION = re.compile(r"[vV]?[0-9]+")
 _SEMANTIC = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(?:[-+].*)?")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,63}")
 
@@ -55,12 +56,20 @@ def check_artifact_name(name: str) -> str:
 
 
 def check_alias(alias: str) -> str:
-    """`alias`, if it can be one (``vN`` is taken by the versions themselves)."""
-    is_word = isinstance(alias, str) and _ALIAS.fullmatch(alias) and len(alias) <= MAX_NAME_LENGTH
-    if not is_word or _VERSION.fullmatch(alias):
+    """`alias`, if a new one can be called so; what reads like a version is none."""
+    if _LIKE_VERSION.fullmatch(_check_word(alias)):
         raise UsageError(
-            f"{alias!r:.80} cannot be an alias: use letters, digits and . _ + -, and not vN"
+            f"{alias!r:.80} cannot be an alias: it reads like a version; add a word, such as "
+            f"release-{alias:.40}"
         )
+    return alias
+
+
+def _check_word(alias: str) -> str:
+    """`alias`, if some store can have it: before, names were taken that read like versions."""
+    is_word = isinstance(alias, str) and _ALIAS.fullmatch(alias) and len(alias) <= MAX_NAME_LENGTH
+    if not is_word:
+        raise UsageError(f"{alias!r:.80} cannot be an alias: use letters, digits and . _ + -")
     return alias
 
 
@@ -111,7 +120,7 @@ def parse_reference(text: str) -> Reference:
         return Reference(name, None, LATEST)
     if match := _VERSION.fullmatch(rest):
         return Reference(name, int(match[1]), None)
-    return Reference(name, None, check_alias(rest))
+    return Reference(name, None, _check_word(rest))
 
 
 def versioned(name: str, version: int | str | None) -> str:

@@ -196,12 +196,19 @@ class VersionsContract:
         with pytest.raises(NotFoundError):
             store.tag(parse_reference("model:v9"), "best", AT)
 
+    def test_a_number_is_that_of_a_version(self, store: Store) -> None:
+        for content in (b"a", b"b"):
+            store.claim(draft("model", content))
+        assert store.resolve(parse_reference("model:1")).ref == "model:v1"
+        with pytest.raises(NotFoundError, match="there is no model:v7"):
+            store.resolve(parse_reference("model:7"))
+
     def test_unusable_names_and_parents_are_refused(self, store: Store) -> None:
         store.claim(draft("model", b"a"))
         for name in ("", "../up", "a/b", "-x", "x" * 129):
             with pytest.raises(UsageError):
                 store.claim(draft(name, b"a"))
-        for alias in ("v7", "a b", ""):
+        for alias in ("v7", "V7", "7", "07", "a b", ""):
             with pytest.raises(UsageError):
                 store.tag(parse_reference("model"), alias, AT)
         with pytest.raises(NotFoundError):

@@ -31,7 +31,7 @@ def test_log_use_list(manager: ArtifactManager) -> None:
 def test_versions_in_every_spelling(manager: ArtifactManager) -> None:
     for number in range(1, 12):
         manager.log_artifact("data", data={"n": number})
-    for version in (None, "latest", 11, "v11"):
+    for version in (None, "latest", 11, "v11", "11"):
         assert manager.use_artifact("data", version).ref == "data:v11"
     assert manager.use_artifact("data:v3").ref == "data:v3"
     assert manager.use_artifact("data", 3).load() == {"n": 3}
@@ -50,6 +50,7 @@ def test_a_rollback_moves_latest_and_loses_nothing(manager: ArtifactManager) -> 
     assert manager.use_artifact("data:v3").load() == {"n": 3}
     assert manager.log_artifact("data", data={"n": 4}).version == 4
     assert manager.use_artifact("data").ref == "data:v4"
+    assert manager.rollback("data", "2").version == 2
     with pytest.raises(NotFoundError):
         manager.rollback("data", 9)
 

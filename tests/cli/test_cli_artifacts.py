@@ -116,7 +116,8 @@ def test_an_alias_points_where_it_is_told_and_latest_goes_back(cli: Cli, writer:
     assert cli("artifacts", "show", "model", "--json").json["version"] == 1
     assert cli("artifacts", "rollback", "model", "v2").code == 0
     assert cli("artifacts", "show", "model:latest", "--json").json["version"] == 2
-    assert cli("artifacts", "tag", "model:v1", "v7").code == 2
+    for alias in ("v7", "V7", "2"):
+        assert cli("artifacts", "tag", "model:v1", alias).code == 2
     assert cli("artifacts", "tag", "model:v9", "prod").code == 2
     assert cli("verify").code == 0
 

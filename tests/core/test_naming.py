@@ -48,9 +48,16 @@ def test_usual_names_are_built_and_valid() -> None:
     assert naming.experience_buffer_name(moment) == "experience_buffer_20260102T030405000006"
 
 
-def test_an_alias_cannot_look_like_a_version() -> None:
-    with pytest.raises(UsageError):
-        naming.check_alias("v3")
+@pytest.mark.parametrize("alias", ["v3", "V3", "3", "v03", "0", "20261122"])
+def test_an_alias_cannot_look_like_a_version(alias: str) -> None:
+    with pytest.raises(UsageError, match=f"it reads like a version; .* release-{alias}"):
+        naming.check_alias(alias)
+
+
+def test_digits_are_the_number_of_a_version() -> None:
+    for text in ("model:2", "model:v2"):
+        assert naming.parse_reference(text) == ("model", 2, None)
+    assert naming.parse_reference("model:1.2.0").alias == "1.2.0"
 
 
 def test_the_word_for_the_latest_run_is_taken() -> None:

@@ -39,6 +39,23 @@ def test_other_aliases_move(store: Store, alias: str) -> None:
     assert store.resolve(parse_reference(f"model:{alias}")).version == 1
 
 
+def test_an_alias_of_before_that_reads_like_a_version_is_no_obstacle(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_at(store_path)
+    for content in (b"one", b"two"):
+        store.put_bytes(content)
+        store.claim(draft("model", content))
+    with monkeypatch.context() as before:
+        before.setattr("instrument_local.versions.check_alias", str)
+        for alias in ("1", "V9"):
+            store.tag(parse_reference("model:v2"), alias, AT)
+    assert store.resolve(parse_reference("model:1")).version == 1
+    found = store.resolve(parse_reference("model:V9"))
+    assert (found.version, found.aliases) == (2, ("1", "V9", "latest"))
+    assert store.verify().ok
+
+
 def test_of_many_who_set_it_at_once_one_wins(store: Store, store_path: Path) -> None:
     def tag(version: int) -> bool:
         own = store_at(store_path) if isinstance(store, LocalStore) else store
