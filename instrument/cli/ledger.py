@@ -74,8 +74,8 @@ def verify(
 ) -> int:
     """Check the ledger, and the runs that it closed, against everything that is at hand.
 
-    Of those runs every byte of their seals and journals is read; `instrument verify` checks what
-    they refer to, too.
+    Of those runs every byte of their seals and journals is read, and every alias; `instrument
+    verify` checks what they refer to, too.
     Compares with the checkpoint that --since brings, and with the one that you saw last time, which
     is kept in your home. Says which changes the check would have found, and which it cannot know.
     Exits with 0 when all is well, 1 when something was changed, 3 when not all could be checked.
@@ -109,7 +109,12 @@ def checkpoint(options: Options, as_json: bool) -> None:
 
 @ledger.command()
 @_key
-@click.option("--ssh", type=_path, metavar="KEY", help="Sign with an SSH key, by ssh-keygen.")
+@click.option(
+    "--ssh",
+    type=_path,
+    metavar="KEY",
+    help="Sign with an SSH key, by ssh-keygen; that counts in no proof or bundle.",
+)
 @click.pass_obj
 def sign(options: Options, key: Path | None, ssh: Path | None) -> None:
     """Sign the checkpoint of now, with the key of `ledger key new` or an SSH key."""
@@ -206,7 +211,7 @@ def show_key(options: Options, key: Path | None) -> None:
 @why_option()
 @click.pass_obj
 def rotate(options: Options, new: Path, key: Path | None, lost: bool, why: str | None) -> None:
-    """Let the key in NEW sign from now on; the old key signs that it agrees.
+    """Let the private key in NEW sign from now on; the old key signs that it agrees.
 
     Where the old one is your usual key, NEW is copied to its place, and the old one is kept beside
     it. `ledger key new --output NEW` makes a key.

@@ -108,6 +108,7 @@ class Ledger(Protocol):
 
         Raises:
             UsageError: `evidence` cannot be read, or is of another store.
+            MissingDependencyError: It has allowed signers, and there is no ssh-keygen.
         """
 
     def checkpoint(self) -> str:

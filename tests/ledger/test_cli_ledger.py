@@ -123,19 +123,83 @@ def test_a_signature_of_the_first_entries_still_fits_when_later_ones_do_not(
     assert "The signature of ann@lab under 5 entries does not fit these entries." in page
 
 
-def test_an_ssh_signature_of_other_entries_does_not_fit(store: Path, tmp_path: Path) -> None:
+def _ssh_key(tmp_path: Path) -> Path:
     if not shutil.which("ssh-keygen"):
         pytest.skip("needs ssh-keygen")
     key = tmp_path / "id"
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    ledger("sign", "--ssh", key)
+    return key
+
+
+def test_an_ssh_signature_of_other_entries_does_not_fit(store: Path, tmp_path: Path) -> None:
+    ledger("sign", "--ssh", _ssh_key(tmp_path))
     assert ledger("verify", "--json").json["signed"] == 3
     _edit_an_entry(store)
     result = ledger("verify", "--json", code=1).json
     assert result["signed"] == 0
     said = "The signature of an SSH key under 3 entries does not fit these entries."
     assert said in result["says"]
+
+
+def test_without_ssh_keygen_an_ssh_signature_is_not_checked_and_that_is_told(
+    tmp_path: Path,
+) -> None:
+    key = _ssh_key(tmp_path)
+    ledger("sign", "--ssh", key)
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f"ann@lab {key.with_suffix('.pub').read_text()}")
+    (tmp_path / "bin").mkdir()
+    without = {"PATH": str(tmp_path / "bin")}
+    refused = ledger("verify", "--allowed-signers", allowed, env=without, code=3)
+    assert refused.err.startswith("error: ssh-keygen is not installed, and without it no SSH sig")
+    noted = ledger("verify", "--json", env=without).json
+    assert [(each["kind"], each["severity"]) for each in noted["problems"]] == [
+        ("signature_unchecked", "note")
+    ]
+    assert ledger("verify", "--allowed-signers", allowed, "--json").json["signed_by"] == "ann@lab"
+
+
+def test_an_ssh_key_is_told_to_count_in_no_proof_or_bundle(tmp_path: Path) -> None:
+    key = _ssh_key(tmp_path)
+    ledger("sign", "--ssh", key)
+    ledger("proof", RUNS[0], "-o", tmp_path / "proof")
+    assert "— " not in (tmp_path / "proof").read_text()
+    assert call("export", RUNS[0], "-o", tmp_path / "bundle").code == 0
+    public = key.with_suffix(".pub")
+    for arguments in (
+        ("ledger", "check-proof", tmp_path / "proof", "--key", public),
+        ("import", tmp_path / "bundle", "--require-signature", public),
+        ("ledger", "verify", "--key", public.read_text()),
+    ):
+        refused = call(*arguments)
+        assert refused.code == 2
+        assert "is an SSH key: its signatures are checked by" in refused.err
+        assert refused.err.count("\n") == 1
+
+
+def test_a_private_key_that_is_given_for_a_public_one_is_not_shown(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="makes a key")
+    private = tmp_path / "one.key"
+    ledger("key", "new", "--output", private)
+    told = ledger("verify", "--key", private, code=2).err
+    assert "the file that ends in .pub" in told
+    assert private.read_text().splitlines()[1][:20] not in told
+
+
+@pytest.mark.parametrize("command", [("rotate",), ("show", "--key")])
+def test_a_key_that_is_not_there_is_named_as_it_was_given(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    public = _sign(tmp_path)
+    told = ledger("key", *command, "nosuch.key", code=2).err
+    assert told.startswith("error: there is no private key at nosuch.key; ")
+    told = ledger("key", *command, public, code=2).err
+    assert f"{public} is the public half of a key; name its private half, " in told
+    assert ".pub.pub" not in told
+    Path("lone.key").touch()
+    told = ledger("key", *command, "lone.key", code=2).err
+    assert told == ("error: lone.key has no public half beside it: lone.key.pub is missing\n")
 
 
 @pytest.mark.parametrize("damage", ["journal", "seal", "entry", "cut"])

@@ -85,11 +85,22 @@ def public(path: Path) -> Key:
     try:
         return parse_key(public_path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NotFoundError(
-            f"there is no key at {public_path(path)}; `instrument ledger key new` makes one"
-        ) from None
+        raise _missing(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{public_path(path)} cannot be read: {error}") from error
+
+
+def _missing(path: Path) -> NotFoundError:
+    """Says why there is no public half of the key `path`."""
+    if path.suffix == ".pub" and path.exists():
+        return NotFoundError(
+            f"{path} is the public half of a key; name its private half, {path.with_suffix('')}"
+        )
+    if path.exists():
+        return NotFoundError(f"{path} has no public half beside it: {public_path(path)} is missing")
+    return NotFoundError(
+        f"there is no private key at {path}; `instrument ledger key new --output {path}` makes one"
+    )
 
 
 def load(path: Path, passphrase: bytes | None) -> Signer:
@@ -265,6 +276,7 @@ def _cryptography() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingDependencyError(
             "signing needs cryptography, which is not installed; pip install "
-            "'instrument-ml[signing]', or sign with `--ssh KEY`, which needs nothing"
+            "'instrument-ml[signing]', or sign with `--ssh KEY`, which needs ssh-keygen alone and "
+            "counts in no proof or bundle"
         ) from error
     return serialization, ed25519

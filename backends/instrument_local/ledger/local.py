@@ -87,6 +87,8 @@ class LocalLedger:
 
     def verify(self, evidence: Evidence, told: Told = nobody) -> LedgerVerification:
         """See `instrument.protocols.ledger.Ledger`."""
+        if evidence.allowed_signers is not None:
+            ssh.expect("no SSH signature can be checked")
         findings = Findings(self._layout, told)
         runs = RunChecker(self._layout, findings)
         result, checker = self._check(findings, evidence, runs)

@@ -23,6 +23,7 @@ from instrument_local.ledger import ed25519
 MOST_SIGNATURES: Final = 64
 _MOST_BYTES: Final = 64 * 1024
 _ED25519: Final = b"\x01"
+_SSH: Final = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-")
 _DASH: Final = "— "
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
@@ -115,6 +116,16 @@ def parse_key(text: str) -> Key:
     Raises:
         UsageError: It spells none, or its key id is not its own.
     """
+    if "PRIVATE KEY-----" in text:  # which is not to be shown
+        raise UsageError(
+            "a private key was given, and its public half is asked for: the file that ends in .pub"
+        )
+    if text.startswith(_SSH):
+        raise UsageError(
+            f"{text!r:.80} is an SSH key: its signatures are checked by `instrument ledger verify "
+            "--allowed-signers FILE` alone, and count in no proof or bundle; for those ask who "
+            "signs for the public half of a key of `instrument ledger key new`"
+        )
     name, plus, rest = text.strip().partition("+")
     key_id, more, encoded = rest.partition("+")
     data = _decode(encoded)

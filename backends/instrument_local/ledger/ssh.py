@@ -17,14 +17,31 @@ class Answer(NamedTuple):
     """What ssh-keygen said of a signature.
 
     Attributes:
-        good: Whether it is one of the text, by whatever key; None where that cannot be checked.
+        good: Whether it is one of the text, by whatever key.
         principal: Whose it is, by the file of allowed signers; None: nobody's in it.
         said: In its own words.
     """
 
-    good: bool | None = None
+    good: bool
     principal: str | None = None
     said: str = ""
+
+
+def is_there() -> bool:
+    """Whether there is ssh-keygen."""
+    return shutil.which("ssh-keygen") is not None
+
+
+def expect(what: str) -> None:
+    """See that there is ssh-keygen, without which `what`.
+
+    Raises:
+        MissingDependencyError: There is none.
+    """
+    if not is_there():
+        raise MissingDependencyError(
+            f"ssh-keygen is not installed, and without it {what}; install openssh-client"
+        )
 
 
 def sign(text: str, key: Path) -> bytes:
@@ -34,8 +51,7 @@ def sign(text: str, key: Path) -> bytes:
         UsageError: ssh-keygen refused; the message has its words.
         MissingDependencyError: There is no ssh-keygen.
     """
-    if shutil.which("ssh-keygen") is None:
-        raise MissingDependencyError("ssh-keygen is not installed; install openssh-client")
+    expect("no SSH key can sign")
     done = _run(["-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(key)], text)
     if done.returncode:
         said = _one_line(done.stderr)
@@ -44,9 +60,7 @@ def sign(text: str, key: Path) -> bytes:
 
 
 def check(text: str, signature: bytes, allowed_signers: Path | None) -> Answer:
-    """Whether `signature` is one of `text`, and by whom."""
-    if shutil.which("ssh-keygen") is None:
-        return Answer(said="ssh-keygen is not installed")
+    """Whether `signature` is one of `text`, and by whom. Needs ssh-keygen."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "signature"
         path.write_bytes(signature)
