@@ -10,6 +10,7 @@ at any moment leaves a store that is whole up to the last record that was acknow
     objects.py      bytes by digest             ingest.py         many files at once
     sources.py      the user's files            hashes.py         digests of unchanged files
     copying.py      copies and hashes at once   errands.py        calls beside the caller's
+    quarantine.py   where damaged files go      healing.py        objects that are stored again
     versions.py     artifacts and aliases       references.py     what a record needs to be there
     version_files.py  their files               version_evidence.py  which of them belong here
     journal.py      records of one process      journal_files.py  its files

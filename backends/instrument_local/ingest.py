@@ -10,10 +10,12 @@ Found to be there means there to stay: an object that is used again is made youn
 leaves the young alone, looks once more before it removes anything (`instrument_local.upkeep`).
 """
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,7 +23,7 @@ from instrument.errors import StoreError
 from instrument.vocabulary import File
 from instrument_local.copying import COPY_BYTES, Told, copy_and_hash, hash_file, start_writing
 from instrument_local.errands import side_by_side
-from instrument_local.files import READ, READ_WRITE, Files, is_regular, store_errors
+from instrument_local.files import READ, READ_WRITE, Files, is_regular, naming, store_errors
 from instrument_local.hashes import HashCache, Key, Row, key_of
 from instrument_local.layout import Layout
 from instrument_local.sources import READ_SOURCE, Sources, StrPath
@@ -30,6 +32,7 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _THREADS: Final = 4  # syncs wait for the disk; side by side they wait less
 _BATCH_FILES: Final = 64  # copies that a thread has open before it syncs them
 _TRIES: Final = 3
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 # An object that is younger is not made young again; a quarter of what gc leaves alone at least.
 _YOUNG_SECONDS: Final = 6 * 3600.0
 
@@ -70,8 +73,9 @@ class _Copy:
 
     def finish(self) -> None:
         """Make the bytes durable, and hear of everything that went wrong with them."""
-        self._files.sync(self.fd)
-        self._close()
+        with naming(self.path):
+            self._files.sync(self.fd)
+            self._close()
 
     def discard(self) -> None:
         """Give up the file, or after it was named its first name."""
@@ -136,13 +140,15 @@ class Ingest:
     def has_good(self, digest: str) -> bool:
         """Whether the object is there, whole and durable; every byte of it is read."""
         path = self._layout.object_path(digest)
-        if path is None or not is_regular(path) or not (self._stays(path) and _is_good(path)):
+        if path is None or not is_regular(path) or not self._stays(path):
+            return False
+        if _found(path) != path.name:
             return False
         self._files.make_durable(path)  # whoever made it may not have come so far
         return True
 
     def place(self, temporary: Path, digest: str) -> set[Path]:
-        """Name a finished file; an object of that name that is damaged, or may go, is replaced.
+        """Name a finished file; an object of that name that is damaged, or may go, makes way.
 
         Returns:
             The directories to be synced before anything may refer to it.
@@ -150,10 +156,20 @@ class Ingest:
         target = self._layout.object_path(digest)
         assert target is not None  # noqa: S101 - `digest` was computed here
         above = self._files.make_directory(target.parent)
-        made = self._files.place(temporary, target, durable=False)
-        if not made and not (self._stays(target) and _is_good(target)):
-            self._files.disk.rename(temporary, target)
+        if not self._files.place(temporary, target, durable=False):
+            self._replace(target, temporary)
         return {target.parent, *above}
+
+    def _replace(self, target: Path, temporary: Path) -> None:
+        """Let `temporary` take the place of the object `target`, unless that is good and stays."""
+        stays, found = self._stays(target), _found(target)
+        if stays and found == target.name:
+            return
+        if found != target.name and not _is_free(target):
+            from instrument_local.healing import set_aside
+
+            set_aside(self._layout, target, found)
+        self._files.disk.rename(temporary, target)
 
     def _known(self, keys: Sequence[Key]) -> list[str | None]:
         """For each source its object, where neither has changed since it was hashed."""
@@ -289,7 +305,8 @@ class Ingest:
         try:
             before, will_show = self._sources.look(fd, source.path)
             finish = self._files.sync if before.st_size > COPY_BYTES else start_writing
-            found, size = copy_and_hash(self._files.disk, fd, copy.fd, finish, told)
+            with _naming_side(source.path, copy.path):
+                found, size = copy_and_hash(self._files.disk, fd, copy.fd, finish, told)
             make_read_only(copy.fd)
             is_steady = _changes(before) == _changes(os.fstat(fd))
         finally:
@@ -306,6 +323,16 @@ class Ingest:
             if made.key is not None
         ]
         self._hashes.put([*sources, *((key, digest, None) for digest, key in objects.items())])
+
+
+@contextmanager
+def _naming_side(source: StrPath, copy: Path) -> Iterator[None]:
+    """Let an error of copying name the file that failed; both, where the system does not tell."""
+    try:
+        yield
+    except OSError as error:
+        with naming(*([copy] if error.errno in _NO_ROOM else [source, copy])):
+            raise
 
 
 def make_read_only(fd: int) -> None:
@@ -339,16 +366,26 @@ def _key(path: Path) -> Key | None:
         return None
 
 
-def _is_good(path: Path) -> bool:
-    """Whether the object at `path` has the bytes that its name says."""
+def _is_free(path: Path) -> bool:
+    """Whether nothing is at `path`, or what somebody reserves the name with who has no links."""
     try:
-        fd = os.open(path, READ)
+        status = path.lstat()
     except OSError:
-        return False
-    try:
-        return hash_file(fd) == path.name
-    finally:
-        os.close(fd)
+        return True
+    return (
+        not status.st_size and bool(status.st_mode & stat.S_IWUSR) and stat.S_ISREG(status.st_mode)
+    )
+
+
+def _found(path: Path) -> str | None:
+    """The digest of the object at `path` in hex: its name, if it is good; None: unreadable."""
+    with suppress(OSError):
+        fd = os.open(path, READ)
+        try:
+            return hash_file(fd)
+        finally:
+            os.close(fd)
+    return None
 
 
 def _changes(status: os.stat_result) -> tuple[int, int, int]:

@@ -71,6 +71,7 @@ class Journal:
         name: str | None = None,
     ) -> None:
         self._layout = layout
+        self._notices = layout.notices
         self._markers = markers
         self._clock = clock
         self._process = process
@@ -154,7 +155,7 @@ class Journal:
                 raise
             finally:
                 self._busy = False
-            if self._later:
+            if self._later or self._notices:
                 self._take_later()
         finally:
             try:  # noqa: SIM105 - as above
@@ -180,6 +181,8 @@ class Journal:
                 return
             if self._fd < 0:
                 self._go_on(urgent=False)
+            if self._fd >= 0 and self._notices:
+                self._take_later()
             fd, seq = self._fd, self._seq
             retired, self._retired = self._retired, []
         for old in retired:
@@ -300,8 +303,11 @@ class Journal:
             self._retire()
 
     def _take_later(self) -> None:
-        """Take what came from a signal handler meanwhile."""
+        """Take what came from a signal handler meanwhile, and what the store set right."""
         later, self._later = self._later, []
+        with suppress(IndexError):  # another journal took it
+            while self._notices:
+                later.append((self._notices.popleft(), self._clock.now()))
         for record, at in later:
             self.take(record, at)
 
@@ -351,9 +357,6 @@ class Journal:
             self._append(self._process, now)
             if untold:
                 self._append(RecordsLost(count=untold, reason=self._reason), now)
-            if notice := self._layout.notice:
-                self._append(notice, now)
-                self._layout.notice = None
         except BaseException:
             self._fd = -1
             with suppress(OSError):

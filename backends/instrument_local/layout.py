@@ -15,6 +15,7 @@ trash/                       objects that gc is about to remove
 import os
 import re
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -99,7 +100,8 @@ class Layout:
         self.clock = clock
         self._format = self._read_format()
         self._is_durable = False
-        self.notice: Problem | None = None  # what `create` found, until a journal tells it
+        self.notices = deque[Problem]()  # what was found and set right, until a journal tells it
+        self.set_aside = 0  # how many damaged objects were, because they were stored again
 
     @property
     def format(self) -> Format | None:
@@ -155,9 +157,8 @@ class Layout:
         self._format = self._read_format()  # somebody else may have been first
         if made and lacked:
             message = _AS_TOLD if told else _NEW_ID.format(content.store_id)
-            self.notice = Problem(
-                doing="find the store's FORMAT", error="StoreError", message=message
-            )
+            doing = "find the store's FORMAT"
+            self.notices.append(Problem(doing=doing, error="StoreError", message=message))
 
     def _read_format(self) -> Format | None:
         path = self.root / "FORMAT"

@@ -9,13 +9,17 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from local.faulty_disk import FaultyDisk
 
+from instrument import ExperimentContext
+from instrument.audit import Repaired
 from instrument.clock import SystemClock
 from instrument.errors import IntegrityError, NotFoundError, StoreError
+from instrument.records import Problem, RunFinished
 from instrument_local import LocalStore, open_store
 
 MIB = 1024 * 1024
@@ -52,6 +56,78 @@ def test_a_damaged_object_is_healed_by_storing_it_again(store: LocalStore, tmp_p
             store.get_bytes(digest)
         assert put(b"content") == digest
         assert store.get_bytes(digest) == b"content"
+
+
+@pytest.mark.parametrize("put", ["bytes", "file", "files"])
+@pytest.mark.parametrize("left", [b"CONTENT", None])
+def test_a_damaged_object_that_makes_way_is_kept_aside_and_told(
+    store: LocalStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    put: str,
+    left: bytes | None,
+) -> None:
+    source = _source(tmp_path, b"content")
+    path = _object(store, store.put_files([source])[0].digest)
+    path.unlink()
+    path.mkdir() if left is None else path.write_bytes(left)
+    if put == "bytes":
+        store.put_bytes(b"content")
+    else:
+        store.put_file(source) if put == "file" else store.put_files([source])
+    assert path.read_bytes() == b"content"
+    (kept,) = Path(store.location).glob(f"quarantine/*/objects/??/{path.name}")
+    assert kept.is_dir() if left is None else kept.read_bytes() == left
+    assert kept.with_name(f"{path.name}.why.json").exists()
+    (event,) = (each.event for each in store.ledger.entries() if isinstance(each.event, Repaired))
+    assert (event.path, event.kind, event.action) == (
+        f"objects/{path.name[:2]}/{path.name}",
+        "object_changed",
+        "quarantined",
+    )
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"instrument: object sha256:{path.name} was damaged; ")
+    assert store.verify().problems == ()
+
+
+@pytest.mark.faults
+def test_whatever_fails_while_a_damaged_object_makes_way_its_bytes_are_kept(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    path = _object(store, store.put_bytes(b"content"))
+    path.unlink()
+    path.write_bytes(b"CONTENT")
+    for fail in range(1, 200):
+        root = shutil.copytree(store.location, tmp_path / f"{fail}")
+        disk = FaultyDisk(fail, forever=True)
+        with suppress(StoreError):
+            LocalStore(root, SystemClock(), disk).put_bytes(b"content")
+        lies = root / path.relative_to(store.location)
+        assert b"CONTENT" in {each.read_bytes() for each in root.rglob(path.name)}
+        assert lies.read_bytes() in {b"content", b"CONTENT"}, "its name is never free"
+        open_store(root, SystemClock()).put_bytes(b"content")
+        assert lies.read_bytes() == b"content"
+        if disk.calls < fail:
+            return
+    pytest.fail("it never came through")
+
+
+def test_the_run_that_stores_a_damaged_object_anew_has_it_on_record(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = _source(store_path.parent, b"content")
+    with ExperimentContext(store=store_path) as run:
+        digest = run.log_artifact("a", file_path=source).digest
+    path = _object(open_store(store_path, SystemClock()), digest)
+    path.chmod(0o600)
+    path.write_bytes(b"CONTENT")
+    with ExperimentContext(store=store_path) as run:
+        run.log_artifact("a", file_path=source)
+    entries = list(open_store(store_path, SystemClock()).entries(run.id))
+    told, _ = (each.record for each in entries if isinstance(each.record, Problem | RunFinished))
+    assert isinstance(told, Problem), "told before its end"
+    assert digest in told.message
+    assert digest in capsys.readouterr().err
 
 
 def _source(directory: Path, data: bytes, age_seconds: float = 0) -> Path:

@@ -19,7 +19,7 @@ from instrument.vocabulary import ArtifactVersion, RunState
 from instrument_local import LocalStore, open_store, spool
 from instrument_local.files import Disk
 from instrument_local.layout import Layout
-from instrument_local.repair.quarantine import Why
+from instrument_local.quarantine import Why
 from instrument_local.stamps import unstamp
 from instrument_local.versions import LocalVersions
 

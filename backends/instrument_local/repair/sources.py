@@ -9,7 +9,7 @@ from instrument.errors import InstrumentError
 from instrument_local.files import read_file
 from instrument_local.layout import Layout
 from instrument_local.objects import LocalObjects
-from instrument_local.repair.quarantine import NAME
+from instrument_local.quarantine import NAME
 
 
 class Sources:

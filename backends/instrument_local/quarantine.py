@@ -45,11 +45,11 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quarantine:
-    """The place for what one repair sets aside; made with the first file.
+    """The place for what is set aside at one time; made with the first file.
 
     Args:
         layout: The store.
-        why: The reason that was given for the repair.
+        why: The reason, as it was given for the repair.
     """
 
     def __init__(self, layout: Layout, why: str | None) -> None:
