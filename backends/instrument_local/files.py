@@ -66,6 +66,17 @@ def store_errors(doing: str) -> Iterator[None]:
         raise StoreError(f"cannot {doing}: {reason}{where}; check space and permissions") from error
 
 
+@contextmanager
+def naming(*paths: object) -> Iterator[None]:
+    """Let an error of the operating system that names no file, as of a descriptor, name `paths`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = " or ".join(map(str, paths))
+        raise
+
+
 def write_all(disk: Disk, fd: int, data: bytes | bytearray) -> None:
     """Write all of `data`: one call may take less than it is given."""
     rest = memoryview(data)
@@ -243,9 +254,10 @@ class Files:
 
     @contextmanager
     def discarding(self, temporary: Path) -> Iterator[None]:
-        """Leave no `temporary` behind, however the block ends."""
+        """Leave no `temporary` behind, however the block ends; what fails in it names the file."""
         try:
-            yield
+            with naming(temporary):
+                yield
         finally:
             with suppress(OSError):
                 self.disk.unlink(temporary)

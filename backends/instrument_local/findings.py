@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,7 +27,7 @@ class Findings:
     def __init__(self, layout: Layout, told: Told = nobody) -> None:
         self.told = told
         self._layout = layout
-        self._problems: list[Damage] = []
+        self._problems: dict[Damage, None] = {}
         self.runs = 0
         self.objects = 0
         self._size_bytes = 0
@@ -58,7 +58,7 @@ class Findings:
         """Note down one finding."""
         relative = self._layout.relative(path)
         damage = Damage(kind=kind, path=relative, expected=expected, found=found, severity=severity)
-        self._problems.append(damage)
+        self._problems[damage] = None  # once, where several checks came upon it
 
     def want(self, digest: str | None, referrer: Path) -> None:
         """The object `digest` must be there, since the file `referrer` says so."""
@@ -86,7 +86,8 @@ class Findings:
         except FileNotFoundError:
             self.add(kind, path, "a file", "nothing", severity)
         except OSError as error:
-            self.add("unreadable", path, "a readable file", error.strerror or str(error), severity)
+            found = (error.strerror or str(error)) + _whose(error)
+            self.add("unreadable", path, "a readable file", found, severity)
 
     def result(self) -> Verification:
         """The outcome."""
@@ -97,3 +98,13 @@ class Findings:
             size_bytes=self.size_bytes,
             problems=tuple(self._problems),
         )
+
+
+def _whose(error: OSError) -> str:
+    """Whose file it is, where that is why it may not be read."""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        with suppress(OSError):
+            owner, us = os.lstat(error.filename).st_uid, os.geteuid()
+            if owner != us:
+                return f": it belongs to user {owner}, and you are user {us}"
+    return ""

@@ -67,6 +67,7 @@ class RunChecker:
         self._findings.runs += 1
         with self._findings.reading("run_unreadable", self._layout.run_path(run_id)):
             files = self._layout.run_files(run_id)
+            self._findings.runs -= not (files.journals or files.seals)  # it was never written
             origins = Origins(files.facts)
             for journal in files.journals:
                 with self._findings.reading("journal_missing", journal.path):

@@ -1,6 +1,7 @@
 """Every call to the disk fails, once and forever, in every operation: nothing is lost unseen."""
 
 import errno
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -129,6 +130,21 @@ def test_what_fails_says_so_leaves_the_store_whole_and_works_the_next_time(
             assert store.resolve(parse_reference("model:best")).version == 2
             assert store.resolve(parse_reference("model:latest")).version == 1
     pytest.fail(f"the operation makes more than {MAX_CALLS} calls")
+
+
+def test_which_side_of_a_copy_failed_is_told_or_both_are_named(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"weights")
+    in_store = f"{tmp_path}/store/tmp/"
+    for call, code, place in (
+        ("write", errno.ENOSPC, f"({in_store}"),
+        ("write", errno.EIO, f"({source} or {in_store}"),
+        ("fsync", errno.EIO, f"({in_store}"),
+    ):
+        disk = FaultyDisk(1, code, forever=True, only=(call,))
+        open_store(tmp_path / "store", SystemClock()).put_bytes(b"kept")
+        with pytest.raises(StoreError, match=re.escape(place)):
+            LocalStore(tmp_path / "store", SystemClock(), disk).put_file(source)
 
 
 def test_without_hard_links_files_are_renamed_into_place(tmp_path: Path) -> None:

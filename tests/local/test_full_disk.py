@@ -70,17 +70,23 @@ def test_what_cannot_be_stored_says_so_and_leaves_nothing(small_disk: Path, tmp_
     store.put_bytes(b"kept")
     source = tmp_path / "big"
     source.write_bytes(b"b" * 1_000_000)
+    many = [tmp_path / f"{number}" for number in range(4)]
+    for number, path in enumerate(many):
+        path.write_bytes(bytes([number]) * 200_000)
+    full = rf"No space left on device \({small_disk}/store/tmp/"
     for _ in range(2):
-        with pytest.raises(StoreError, match="No space left on device"):
+        with pytest.raises(StoreError, match=full):
             store.put_file(source)
-        with pytest.raises(StoreError, match="No space left on device"):
+        with pytest.raises(StoreError, match=full):
+            store.put_files(many)
+        with pytest.raises(StoreError, match=full):
             store.put_bytes(b"b" * 1_000_000)
         assert list((small_disk / "store" / "tmp").iterdir()) == []
     record_run(store, RUN)
     _fill(small_disk)
     with pytest.raises(StoreError, match="cannot seal run"):
         store.seal(RUN)
-    with pytest.raises(StoreError, match="cannot store a version"):
+    with pytest.raises(StoreError, match=rf"cannot store a version.*\({small_disk}/store/"):
         store.claim(draft("model", b"kept"))
     assert store.run(RUN).state is RunState.COMPLETED
     result = store.verify()
@@ -107,6 +113,13 @@ def test_space_that_comes_back_is_used(small_disk: Path) -> None:
     counts = [int(line.split()[0]) for line in run.recording.problems if "records lost" in line]
     assert sum(counts) == journal.lost
     assert store.verify().ok
+
+
+def test_a_run_of_which_nothing_was_written_is_counted_by_nobody(small_disk: Path) -> None:
+    store = open_store(small_disk / "store", SystemClock())
+    record_run(store, RUN)
+    (small_disk / "store/runs/202603/20260304-050608-0123456789ab").mkdir()
+    assert len(store.runs()) == store.verify().runs == 1
 
 
 def test_a_run_that_begins_on_a_full_disk_goes_on_unrecorded(small_disk: Path) -> None:

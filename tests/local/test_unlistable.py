@@ -4,6 +4,7 @@ A directory that is a link to itself fails as one on a network disk that went aw
 well: with an error that is neither "not there" nor "no directory".
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,6 +117,20 @@ def test_of_many_runs_that_cannot_be_read_a_few_are_named(
     told = _list().err
     assert told.startswith("warning: 9 runs cannot be read: 20260304-0 (Permission denied), ")
     assert (told.count("Permission denied"), told.count("and 4 more")) == (5, 1)
+
+
+def test_verify_tells_whose_it_is_that_another_may_not_read(
+    filled: LocalStore, store_path: Path
+) -> None:
+    if os.getuid() != 0:
+        pytest.skip("SKIPPED LOUDLY: only root gives files to another user")
+    record_run(filled, "20260304-of-another")
+    directory = store_path / "runs/202603/20260304-of-another"
+    directory.chmod(0)
+    os.chown(directory, 65534, 65534)
+    problems = call("verify", "--json", behind=as_ordinary_user()).json["problems"]
+    (found,) = [each["found"] for each in problems if each["kind"] == "unreadable"]
+    assert found == "Permission denied: it belongs to user 65534, and you are user 0"
 
 
 def test_a_run_that_has_only_just_begun_is_no_warning(filled: LocalStore, store_path: Path) -> None:
