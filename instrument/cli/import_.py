@@ -72,7 +72,7 @@ def _tell(brought: "Import", *, dry_run: bool) -> None:
         f"{_vouched(brought.verified)}"
     )
     if brought.left_out:
-        say(f"{count(brought.left_out, 'object')} were left out of the bundle")
+        say(f"left out of the bundle: {count(brought.left_out, 'object')}")
 
 
 def _vouched(by: str | None) -> str:

@@ -21,7 +21,7 @@ from bundles.making import (
 )
 
 from instrument import ExperimentContext
-from instrument.errors import StoreError
+from instrument.errors import IntegrityError, StoreError
 from instrument.naming import parse_reference
 from instrument.testing.samples import record_run, run_started
 from instrument_local.bundles.reading import Bundle
@@ -124,7 +124,7 @@ def test_what_a_bundle_came_without_is_no_deed_of_who_imports_it(
     theirs, none, whole = tmp_path / "theirs", str(tmp_path / "none"), str(tmp_path / "whole")
     out = instrument("export", RUN, "-o", none, "--without-objects", store=ours)
     done = instrument("import", none, "--why", "to look", store=theirs)
-    assert "2 objects were left out" in done.stderr
+    assert "left out of the bundle: 2 objects\n" in done.stderr
     came = f"bundle {out.stdout.strip()} came without it (imported on 20"
     back = ": to look); importing a bundle that has it, or logging the same content, brings it back"
     got = instrument("artifacts", "get", "model", "-o", str(tmp_path / "got"), store=theirs)
@@ -163,6 +163,14 @@ def test_what_is_said_of_a_damaged_bundle_begins_with_its_name(
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert done.stderr.startswith(f"error: {name} is not used: "), done.stderr
         assert done.stderr.count("is not used") == 1, done.stderr
+
+
+def test_a_bundle_that_is_cut_says_so_wherever_it_is_cut(ours: Path, tmp_path: Path) -> None:
+    whole, cut = bundle_of(store_at(ours), tmp_path / "whole").read_bytes(), tmp_path / "cut"
+    for size in (0, 1, 18, 19, 20, 21, len(whole) // 2, len(whole) - 1):
+        cut.write_bytes(whole[:size])
+        with pytest.raises(IntegrityError, match=f"cut off at offset {size}; copy it again"):
+            store_at(tmp_path / "theirs").bundles.import_(cut)
 
 
 def test_a_lost_version_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -247,10 +255,22 @@ def test_a_removed_run_does_not_come_back_under_another_id(ours: Path, tmp_path:
     assert instrument(*words, store=ours).returncode == 0
     done = instrument("import", str(tmp_path / "c"), store=ours)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
-    assert f"run {renamed} was removed" in done.stderr
+    assert f"run {RUN}, {renamed} in the bundle, was removed" in done.stderr
     with pytest.raises(StoreError, match="was removed"):
         store_at(ours).bundles.import_(bundle)
     store_at(ours).bundles.import_(bundle, again=True)
+
+
+def test_a_run_that_was_removed_is_named_as_it_was_called_here(ours: Path, tmp_path: Path) -> None:
+    theirs, bundle = tmp_path / "theirs", str(bundle_of(store_at(ours), tmp_path / "b"))
+    full_run(store_at(theirs), weights=b"others")
+    assert instrument("import", bundle, store=theirs).returncode == 0
+    (renamed,) = {run.id for run in store_at(theirs).runs()} - {RUN}
+    words = ("runs", "delete", renamed, "--why", "gone", "--redact", "--yes")
+    assert instrument(*words, store=theirs).returncode == 0
+    done = instrument("import", bundle, store=theirs)
+    assert done.returncode == 3
+    assert f"error: run {renamed}, {RUN} in the bundle, was removed on 20" in done.stderr
 
 
 def test_where_the_ledger_is_damaged_nobody_knows_what_was_removed(

@@ -155,11 +155,13 @@ def check_magic(start: bytes) -> None:
     """Whether a file that begins with `start` is a bundle.
 
     Raises:
-        IntegrityError: It is none.
+        IntegrityError: It is none, or was cut off.
         StoreVersionError: It is one of another format.
     """
     if start == MAGIC:
         return
+    if MAGIC.startswith(start):
+        raise IntegrityError(f"it was cut off at offset {len(start)}; copy it again")
     if _ANY_MAGIC.fullmatch(start):
         raise StoreVersionError(
             f"it is {start[:30].decode().strip()!r}, and this version knows format {FORMAT}; "

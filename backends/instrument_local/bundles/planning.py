@@ -131,9 +131,10 @@ class Plan:
             seals = (f"sha256:{file.content.sha256}" for file in files if _is_seal(file))
             event = next((removed[key] for key in (each.run.here, *seals) if key in removed), None)
             if event is not None:
+                there = "" if event.run_id == each.run.id else f", {each.run.id} in the bundle,"
                 raise StoreError(
-                    f"run {each.run.id} was removed {in_words(event)}; nothing is imported; "
-                    "--again brings it back all the same"
+                    f"run {event.run_id}{there} was removed {in_words(event)}; "
+                    "nothing is imported; --again brings it back all the same"
                 )
 
     def _removed(self) -> dict[str, RunDropped]:

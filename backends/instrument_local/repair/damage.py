@@ -18,9 +18,9 @@ from instrument.protocols import Damage
 from instrument_local.files import read_file
 from instrument_local.layout import Layout
 from instrument_local.objects import LocalObjects
+from instrument_local.quarantine import Quarantine
 from instrument_local.repair.last_moves import is_lost, last_moves
 from instrument_local.repair.plan import Plan
-from instrument_local.quarantine import Quarantine
 from instrument_local.repair.sealed_journals import SealedJournals
 from instrument_local.repair.sources import Sources
 from instrument_local.run_files import LooseFile

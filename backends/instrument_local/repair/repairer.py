@@ -14,10 +14,10 @@ from instrument_local.layout import Layout
 from instrument_local.ledger.pending import note, this_user
 from instrument_local.liveness import Markers
 from instrument_local.maintenance import Maintenance, maintenance
+from instrument_local.quarantine import Quarantine
 from instrument_local.repair.abandoned_runs import AbandonedRuns
 from instrument_local.repair.damage import DamageControl
 from instrument_local.repair.plan import Plan
-from instrument_local.quarantine import Quarantine
 from instrument_local.repair.sources import Sources
 from instrument_local.repair.spools import Spools
 from instrument_local.summaries import Summaries

@@ -10,8 +10,8 @@ from typing import Final
 from instrument.errors import InstrumentError
 from instrument.protocols import Damage
 from instrument_local.layout import Layout
-from instrument_local.repair.plan import Plan
 from instrument_local.quarantine import Quarantine
+from instrument_local.repair.plan import Plan
 from instrument_local.repair.sources import Sources
 from instrument_local.summaries import SealedJournal, load_seal
 
