@@ -9,6 +9,7 @@ an hour by the clock of the server that keeps the files. Where a lock is taken f
 spite of all (somebody removed the file), its holder finds out at the next `Maintenance.check`.
 """
 
+import errno
 import os
 import random
 import re
@@ -32,6 +33,7 @@ from instrument_local.stamps import stamp, unstamp
 STALE_SECONDS: Final = 30 * 60.0
 REFRESH_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.1
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _NAME: Final = re.compile(r"([1-9][0-9]{0,17})\.(json|done)")
 
 
@@ -100,6 +102,26 @@ def maintenance(layout: Layout, doing: str, *, wait_seconds: float = 0.0) -> Ite
         LockedError: Another holds it.
         StoreError: It cannot be written.
     """
+    with _telling_of_space(), _locked(layout, doing, wait_seconds) as held:
+        yield held
+
+
+@contextmanager
+def _telling_of_space() -> Iterator[None]:
+    """Where the disk is full say that what frees space wants some first."""
+    try:
+        yield
+    except StoreError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _FULL:
+            raise
+        raise StoreError(
+            f"{error}; make 1 MB free on that disk first: also what frees space, such as gc, "
+            "writes some KB before it removes anything"
+        ) from error.__cause__
+
+
+@contextmanager
+def _locked(layout: Layout, doing: str, wait_seconds: float) -> Iterator[Maintenance]:
     with store_errors(f"lock the store for {doing}"):
         layout.create()
         held = _take(layout, doing, time.monotonic() + wait_seconds)

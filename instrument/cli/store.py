@@ -28,8 +28,10 @@ def pack(options: Options, everything: bool, why: str | None, as_json: bool) -> 
     """Move runs that have ended into a few compressed files.
 
     They are listed, shown, compared and verified as before. Runs of the last 24 hours stay as they
-    are, and what is left over when there are few; --all packs them, too. It may be interrupted at
-    any moment, and called again.
+    are, and what is left over when there are few; --all packs them, too. What was not closed in
+    order (a process was killed, `repair` sealed the run) waits a week after its last record, with
+    --all, too: its process could only be asleep. It may be interrupted at any moment, and called
+    again.
     """
     packing = _open(options).pack(everything=everything, why=why)
     if as_json:
