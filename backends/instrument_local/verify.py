@@ -29,7 +29,7 @@ from instrument_local.verify_files import check_files
 from instrument_local.verify_objects import Hashed, hash_objects
 from instrument_local.verify_runs import Referrer, RunChecker
 from instrument_local.verify_unrecorded import Standing, check_unrecorded, read_facts
-from instrument_local.version_files import load_version, version_path
+from instrument_local.version_files import fact_path, load_version, version_path
 from instrument_local.versions import LocalVersions
 
 
@@ -186,6 +186,11 @@ class Verifier:
 
     def _check_aliases(self, name: str) -> None:
         self._standing.facts.update(read_facts(self._layout, self._findings, name))
+        for alias, last in self._versions.listing(name).facts.items():
+            for number in range(1, last):
+                path = fact_path(self._layout.artifacts / name, alias, number)
+                if not os.path.lexists(path):
+                    self._findings.add("alias_damaged", path, "a file", "nothing")
 
     def _check_wanted_runs(self) -> None:
         """Check that the runs are there that made something, or began another run."""

@@ -5,6 +5,7 @@ the others the run that made it tells. A process may be killed between a version
 a version without one is noted. An alias without one has no such excuse.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,14 +40,15 @@ class Standing(NamedTuple):
 
 
 def read_facts(layout: Layout, findings: Findings, name: str) -> dict[Path, AliasFact]:
-    """All facts about the aliases of artifact `name`; what cannot be read is a finding."""
+    """All facts about the aliases of artifact `name` that are there; a damaged one is a finding."""
     found = {}
     for alias, last in LocalVersions(layout).listing(name).facts.items():
         for number in range(1, last + 1):
             path = fact_path(layout.artifacts / name, alias, number)
-            with findings.reading("alias_damaged", path):
-                found[path] = load_fact(path)
-                findings.size_bytes += path.stat().st_size
+            if os.path.lexists(path):
+                with findings.reading("alias_damaged", path):
+                    found[path] = load_fact(path)
+                    findings.size_bytes += path.stat().st_size
     return found
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections import Counter
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -295,18 +295,22 @@ class LedgerChecker:
 
     def _check_aliases(self) -> None:
         """Of every alias the last move must be there, and no fact that no move made."""
-        versions, facts = LocalVersions(self._layout), self._read_facts()
-        known = Counter((fact.name, fact.alias) for fact in facts.values())
+        facts = self._read_facts()
         done = {(fact.name, fact.alias, fact.version, fact.move) for fact in facts.values()}
         for (name, alias), move in self._moves.items():
-            last = versions.listing(name).facts.get(alias, 0)
-            is_readable = known[name, alias] == last  # else that was told
-            if is_readable and (name, alias, move.version, move.move) not in done:
-                expected = f"{alias} at v{move.version}, as the ledger says"
-                path = fact_path(self._layout.artifacts / name, alias, last + 1)
-                self._findings.add("alias_missing", path, expected, "nothing")
+            if (name, alias, move.version, move.move) not in done:
+                self._tell_lost(move, facts)
         if self._runs is not None:  # else it was told already
             check_unrecorded(self._layout, self._findings, Standing({}, facts), set())
+
+    def _tell_lost(self, move: AliasMoved, facts: Collection[Path]) -> None:
+        """Tell of a move that is in none of the `facts`, unless a damaged one was told."""
+        last = LocalVersions(self._layout).listing(move.name).facts.get(move.alias, 0)
+        directory = self._layout.artifacts / move.name
+        paths = [fact_path(directory, move.alias, number) for number in range(1, last + 2)]
+        if all(path in facts or not os.path.lexists(path) for path in paths):
+            expected = f"{move.alias} at v{move.version}, as the ledger says"
+            self._findings.add("alias_missing", paths[-1], expected, "nothing")
 
     def _read_facts(self) -> dict[Path, AliasFact]:
         """The facts about all aliases; only about those that moved where the rest was checked."""

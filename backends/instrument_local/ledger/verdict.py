@@ -95,8 +95,8 @@ class Result(NamedTuple):
         return (
             f"The ledger has {entries}; each byte of them, their order, the seal and journals of "
             "every run that they close, the file of every version that they name, and every alias "
-            "were checked. What those refer to, content and the environment, `instrument verify` "
-            "checks, and whether something tells of each version."
+            "were checked. What those refer to, content, the environment and the versions that "
+            "runs made, `instrument verify` checks, and whether something tells of each version."
         )
 
     def _dropped(self) -> str:
