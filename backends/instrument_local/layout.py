@@ -217,8 +217,10 @@ class Layout:
         return bool(self.run_directories(run_id)) or self.packs.holds(run_id)
 
     def run_path(self, run_id: str) -> Path:
-        """Where the run lies or lay, to show."""
-        return next(iter(self.run_directories(run_id)), self.runs / run_id)
+        """Where the run lies or lay, to show; without its month where nothing tells that."""
+        dated = _DATED.match(run_id)
+        lay = self.runs / dated[1] / run_id if dated else self.runs / run_id
+        return next(iter(self.run_directories(run_id)), lay)
 
     def run_directory_to_write(self, run_id: str) -> Path:
         """Where a new journal of the run goes; it may not exist yet."""

@@ -1,5 +1,6 @@
 """``instrument repair``: set right what crashes and broken disks leave, and say what is lost."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ from instrument.cli.opening import Options, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table, text
 from instrument.cli.verify import show_verification, verification_json
 from instrument.cli.why import why_option
-from instrument.cli.words import count, short_digests
+from instrument.cli.words import count, listed, short_digests, visible
 from instrument.errors import UsageError
 from instrument.protocols import Damage
 from instrument.protocols.repair import Repair, Repairs
@@ -76,6 +77,7 @@ def repair(
                 "dry_run": done.dry_run,
                 "steps": done.steps,
                 "verification": verification_json(done.verification),
+                "elsewhere": done.elsewhere,
             }
         )
     else:
@@ -83,6 +85,7 @@ def repair(
         _show_useless(done, sources)
         show_verification(store, done.verification)
         _show_ways_out(done)
+        _show_elsewhere(done)
     if any(step.error for step in done.steps):
         return 3
     return 0 if done.verification.ok else 1
@@ -110,9 +113,26 @@ def _show(done: Repair) -> None:
 def _show_useless(done: Repair, sources: tuple[Path, ...]) -> None:
     """Say which of the places that the user named gave nothing back."""
     used = [f"{step.path} {step.detail}/" for step in done.steps]
+    used += [f"{each.place}/" for each in done.elsewhere]
     for place in sources:
         if not any(f"{place.absolute()}/" in each for each in used):
-            say(f"nothing that is missed here is in {place}")
+            say(f"{visible(place)} has nothing that is missed here, of what `repair` brings back")
+
+
+def _show_elsewhere(done: Repair) -> None:
+    """Say what the user can bring back by hand."""
+    for place, found in groupby(done.elsewhere, lambda each: each.place):
+        lies = {each.path: each.packed_run for each in found}
+        if loose := [path for path, run in lies.items() if run is None]:
+            say(
+                f"{visible(place)} has {listed(loose, most=3)}: move what is damaged here out of "
+                "the store, and copy that to the same place"
+            )
+        if runs := sorted({run for run in lies.values() if run is not None}):
+            say(
+                f"{visible(place)} has {listed(runs, most=3)} in a pack: `instrument --store "
+                f"{visible(place)} export RUN -o FILE`, then `instrument import FILE`"
+            )
 
 
 def _show_ways_out(done: Repair) -> None:

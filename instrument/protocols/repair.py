@@ -28,6 +28,20 @@ class RepairStep(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy of the store has that is damaged or missing here, and no repair puts back.
+
+    Attributes:
+        place: The copy.
+        path: The file or directory, in the copy as in the store.
+        packed_run: The run whose file it is, when it lies in a pack of the copy, with others.
+    """
+
+    place: str
+    path: str
+    packed_run: str | None = None
+
+
 class Repair(msgspec.Struct, frozen=True, kw_only=True):
     """What a repair did.
 
@@ -35,11 +49,13 @@ class Repair(msgspec.Struct, frozen=True, kw_only=True):
         dry_run: Whether nothing was done, and `steps` are what would be.
         steps: What was done, in order.
         verification: A check of the whole store afterwards: what is left is lost.
+        elsewhere: What of that the given places have.
     """
 
     dry_run: bool
     steps: tuple[RepairStep, ...]
     verification: Verification
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 @runtime_checkable

@@ -130,7 +130,9 @@ def test_repair_shows_its_plan_then_does_it_then_has_nothing_to_do(
     places = ("--from", tmp_path / "elsewhere", "--from", tmp_path / "model.bin")
     done = cli("repair", *places, "--why", "a broken disk")
     assert done.code == 0, done
-    assert done.err.splitlines()[1:] == [f"nothing that is missed here is in {places[1]}"]
+    assert done.err.splitlines()[1:] == [
+        f"{places[1]} has nothing that is missed here, of what `repair` brings back"
+    ]
     assert "quarantined" in done.out
     assert "restored" in done.out
     assert "intact" in done.out
@@ -215,6 +217,51 @@ def test_repair_names_what_mends_a_run_that_is_gone(
     assert "`instrument import` a bundle of that run" in told.err
     assert cli("import", bundle).code == 0
     assert cli("repair").err == "nothing to repair\n"
+
+
+@pytest.mark.parametrize("run_id", ["only-run", "20260304-only"])
+def test_repair_names_what_a_copy_has_that_is_put_back_by_hand(
+    cli: Cli, writer: Writer, store_path: Path, tmp_path: Path, run_id: str
+) -> None:
+    writer.run(run_id)
+    assert cli("ledger", "checkpoint").code == 0
+    copy = shutil.copytree(store_path, tmp_path / "copy")
+    [directory] = store_path.glob(f"runs/*/{run_id}")
+    lies = directory.relative_to(store_path)
+    shutil.rmtree(directory)
+    [problem] = [each for each in cli("verify", "--json").json["problems"] if each["expected"]]
+    if run_id.startswith("2026"):
+        assert problem["path"] == f"{lies}/run.json"
+    told = cli("repair", "--from", copy)
+    assert (told.code, "has nothing" in told.err) == (1, False)
+    assert f"{copy} has {lies}: " in told.err
+    assert cli("repair", "--from", copy, "--json").json["elsewhere"] == [
+        {"place": str(copy), "path": str(lies), "packed_run": None}
+    ]
+    shutil.copytree(copy / lies, directory)
+    assert cli("verify").code == 0
+
+
+def test_repair_names_the_whole_pack_that_a_copy_has(
+    cli: Cli, writer: Writer, store_path: Path, tmp_path: Path
+) -> None:
+    writer.run("only-run")
+    assert cli("store", "pack", "--all").code == 0
+    copy = shutil.copytree(store_path, tmp_path / "copy")
+    [pack] = store_path.glob("packs/*.pack")
+    whole = pack.read_bytes()
+    pack.chmod(0o600)
+    pack.write_bytes(whole[:30] + bytes([whole[30] ^ 1]) + whole[31:])
+    told = cli("repair", "--from", copy)
+    assert (told.code, "has nothing" in told.err) == (1, False)
+    assert f"{copy} has packs/{pack.name}: " in told.err
+    pack.unlink()
+    told = cli("repair", "--from", copy)
+    assert f"{copy} has only-run in a pack: `instrument --store {copy} export" in told.err
+    bundle = tmp_path / "only.bundle"
+    assert cli("--store", copy, "export", "only-run", "-o", bundle).code == 0
+    assert cli("import", bundle).code == 0
+    assert cli("repair").code == 0
 
 
 def test_repair_with_what_is_not_there_is_wrong_usage(cli: Cli, writer: Writer) -> None:

@@ -17,6 +17,7 @@ from instrument_local.maintenance import Maintenance, maintenance
 from instrument_local.quarantine import Quarantine
 from instrument_local.repair.abandoned_runs import AbandonedRuns
 from instrument_local.repair.damage import DamageControl
+from instrument_local.repair.elsewhere import lying_elsewhere
 from instrument_local.repair.plan import Plan
 from instrument_local.repair.sources import Sources
 from instrument_local.repair.spools import Spools
@@ -47,12 +48,17 @@ class Repairer:
         with store_errors("repair the store"):
             if dry_run:
                 self._steps = [self._step(plan) for plan in plans]
-                return Repair(dry_run=True, steps=tuple(self._steps), verification=before)
+                return self._told(before, sources, dry_run=True)
             with maintenance(self._layout, "repair") as held:
                 for plan in plans:
                     self._do(plan, why, held)
         after = self._verify() if self._steps else before
-        return Repair(dry_run=False, steps=tuple(self._steps), verification=after)
+        return self._told(after, sources, dry_run=False)
+
+    def _told(self, found: Verification, sources: Sequence[Path], *, dry_run: bool) -> Repair:
+        elsewhere = lying_elsewhere(self._layout, sources, found.problems)
+        steps = tuple(self._steps)
+        return Repair(dry_run=dry_run, steps=steps, verification=found, elsewhere=elsewhere)
 
     def _format(self) -> Plan:
         """The file FORMAT, which the first step writes again, told apart from what follows."""
