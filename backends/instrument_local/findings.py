@@ -27,7 +27,8 @@ class Findings:
     def __init__(self, layout: Layout, told: Told = nobody) -> None:
         self.told = told
         self._layout = layout
-        self._problems: dict[Damage, None] = {}
+        self._problems: list[Damage] = []
+        self._unreadable = set[tuple[Path, str]]()
         self.runs = 0
         self.objects = 0
         self._size_bytes = 0
@@ -58,7 +59,7 @@ class Findings:
         """Note down one finding."""
         relative = self._layout.relative(path)
         damage = Damage(kind=kind, path=relative, expected=expected, found=found, severity=severity)
-        self._problems[damage] = None  # once, where several checks came upon it
+        self._problems.append(damage)
 
     def want(self, digest: str | None, referrer: Path) -> None:
         """The object `digest` must be there, since the file `referrer` says so."""
@@ -86,8 +87,10 @@ class Findings:
         except FileNotFoundError:
             self.add(kind, path, "a file", "nothing", severity)
         except OSError as error:
-            found = (error.strerror or str(error)) + _whose(error)
-            self.add("unreadable", path, "a readable file", found, severity)
+            if (path, severity) not in self._unreadable:  # several checks come upon it
+                self._unreadable.add((path, severity))
+                found = (error.strerror or str(error)) + _whose(error)
+                self.add("unreadable", path, "a readable file", found, severity)
 
     def result(self) -> Verification:
         """The outcome."""
