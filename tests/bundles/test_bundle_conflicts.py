@@ -156,6 +156,20 @@ def test_a_run_through_three_stores_means_the_same_everywhere(bundle: Path, tmp_
         here = bundle_of(store, tmp_path / f"b{number}", run)
 
 
+def test_a_run_that_another_store_renamed_is_known_at_home(
+    bundle: Path, theirs: LocalStore, tmp_path: Path
+) -> None:
+    record_run(theirs, RUN, Metrics(values={"mine": 1.0}, step=0))
+    theirs.seal(RUN)
+    renamed = theirs.bundles.import_(bundle).runs[0].here
+    ours = store_at(tmp_path / "ours")
+    before = [run.id for run in ours.runs()]
+    (home,) = ours.bundles.import_(bundle_of(theirs, tmp_path / "back", renamed)).runs
+    assert (home.id, home.here, home.change) == (renamed, RUN, "same")
+    assert [run.id for run in ours.runs()] == before
+    assert ours.verify().problems == ()
+
+
 def test_two_of_one_name_in_another_order(theirs: LocalStore, tmp_path: Path) -> None:
     """Here the numbers are the other way round: each reference still finds its bytes."""
     store = store_at(tmp_path / "crossed")

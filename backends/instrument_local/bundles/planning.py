@@ -150,6 +150,7 @@ class Plan:
     def _ids(self, run_id: str) -> Iterator[str]:
         """The ids that a run can have here; the same ones at each import of it."""
         start = run_id[: _ID_LENGTH - _TAG_LENGTH - 1]
+        yield from self._at_home(run_id)
         yield run_id
         yield f"{start}-{_tag(self._checked.bundle.manifest.origin)}"
         content = sorted(file.content.sha256 for file in self._checked.runs[run_id])
@@ -157,6 +158,13 @@ class Plan:
         while True:  # an id that is taken by something else, on purpose
             yield f"{start}-{_tag(' '.join(content) + str(number))}"
             number += 1
+
+    def _at_home(self, run_id: str) -> list[str]:
+        """The ids of runs that are here, under which this store recorded files of the run."""
+        home, origins = self._layout.store_id, self._checked.origins[run_id]
+        found = filter(None, map(origins.of, self._checked.runs[run_id]))
+        ids = {each.run_id for each in found if each.origin == home}
+        return sorted(filter(self._layout.has_run, ids))
 
 
 def _key(file: RunFile) -> tuple[str, str]:
