@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from instrument.artifacts.presence import why_lacking
 from instrument.cli.output import facts, section, table, text
 from instrument.cli.words import ago, listed, moment, size, value_text
 from instrument.errors import InstrumentError
@@ -49,6 +48,8 @@ def _collected(store: Store, version: ArtifactVersion) -> list[tuple[str, str]]:
     try:
         event = store.upkeep.dropped_objects().get(gone[0])
     except InstrumentError:
+        from instrument.artifacts.presence import why_lacking
+
         damaged = ("ledger", "damaged: `instrument verify` says how")
         return [("bytes", why_lacking(store, version) or "here again"), damaged]
     if event is None:

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 import click
 import msgspec
 
-from instrument.artifacts.presence import roll_back
 from instrument.cli.lacking import warn_if_lacking
 from instrument.cli.opening import Options, find_artifact, open_any_store, open_store
 from instrument.cli.output import emit, emit_json, say, show, table
@@ -211,6 +210,8 @@ def rollback_artifact(options: Options, name: str, version: str, why: str | None
 
 def _pointed(store: Store, version: ArtifactVersion, alias: str, why: str | None) -> str:
     if alias == LATEST:
+        from instrument.artifacts.presence import roll_back
+
         return roll_back(store, version, datetime.now(UTC), why).ref
     reference = Reference(version.name, version.version, None)
     tagged = store.tag(reference, alias, datetime.now(UTC), why).ref

@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol, cast
 import click
 import msgspec
 
-from instrument.artifacts.presence import why_lacking
 from instrument.cli.opening import Options, open_store
 from instrument.cli.output import Cell, emit, emit_json, say, show, table
 from instrument.cli.retention import policy, policy_from_table, seconds
@@ -182,6 +181,8 @@ def _is_alias_of(
 
     An alias moves on: what has it is often too young to go, or in use.
     """
+    from instrument.artifacts.presence import why_lacking
+
     return rule.kind == "alias" and any(
         rule.name in version.aliases and why_lacking(store, version) is None
         for version in versions
