@@ -131,8 +131,8 @@ def read_run(store: Store, selector: str) -> RunSummary:
     return found
 
 
-def warn_if_unreadable(store: Store) -> None:
-    """Tell on stderr which runs cannot be shown, or which packs, and why."""
+def warn_if_unreadable(store: Store) -> bool:
+    """Tell on stderr which runs cannot be shown, or which packs, and why; whether there are any."""
     from instrument.protocols.packing import Packs
 
     missing = store.unreadable() if isinstance(store, Packs) else {}
@@ -142,6 +142,7 @@ def warn_if_unreadable(store: Store) -> None:
         what = " and ".join(count(number, noun) for noun, number in amounts.items() if number)
         told = listed([f"{name} ({why})" for name, why in missing.items()], most=_MOST_SHOWN)
         say(f"warning: {what} cannot be read: {told}; `instrument verify` tells more")
+    return bool(missing)
 
 
 def _tell_removal(store: Store, run_id: str) -> None:

@@ -97,11 +97,12 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
     store = open_store(options)
     most = limit or DEFAULT_LIMIT
     found = past.runs(where, sort=sort, limit=limit if as_json else most + 1, store=store)
-    warn_if_unreadable(store)
+    lacks_some = warn_if_unreadable(store)
     if not found:
-        what = (
-            "no run meets that" if where else "no run yet; `instrument run -- COMMAND` records one"
+        none = (
+            "no other run" if lacks_some else "no run yet; `instrument run -- COMMAND` records one"
         )
+        what = "no run meets that" if where else none
         say(f"{what} (store {visible(store.location)})")
         if condition is not None:
             _say_hints(store, condition)

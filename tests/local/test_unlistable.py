@@ -145,6 +145,7 @@ def test_a_pack_that_can_be_read_again_is(filled: LocalStore, store_path: Path) 
     pack.chmod(0)
     listed = _list("--json")
     assert (listed.json, "warning: 1 pack cannot be read" in listed.err) == ([], True)
+    assert "no other run (store " in listed.err
     pack.chmod(0o600)
     listed = _list("--json")
     assert ([run["id"] for run in listed.json], listed.err) == ([RUN], "")
