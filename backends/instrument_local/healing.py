@@ -41,11 +41,9 @@ def set_aside(layout: Layout, path: Path, found: str | None) -> None:
     note(layout, _event(damage))
     Quarantine(layout, _WHY).take(path, damage, stays=True)
     layout.set_aside += 1
-    _tell(
-        layout,
-        f"object {damage.expected} was damaged; it is stored anew, and the damaged file "
-        f"is kept in {layout.root / NAME}",
-    )
+    what = "was damaged" if found else "could not be read"
+    kept = f"what was there is kept in {layout.root / NAME}"
+    _tell(layout, f"object {damage.expected} {what}; it is stored anew, and {kept}")
 
 
 def _tell(layout: Layout, message: str) -> None:
