@@ -16,11 +16,11 @@ ROW = Row(
     entrants=(
         Entrant("floor", "floor", ("100000",)),
         Entrant("sacred", "sacred", ("100000",)),
-        Entrant("wandb", "wandb", ("5000",)),
-        Entrant("mlflow_file", "mlflow", ("2000",)),
-        Entrant("mlflow_sqlite", "mlflow", ("100",)),
-        Entrant("trackio", "trackio", ("20000",)),
-        Entrant("dvclive", "dvclive", ("20000",)),
+        Entrant("wandb", "wandb", ("5000",), 3),
+        Entrant("mlflow_file", "mlflow", ("2000",), 3),
+        Entrant("mlflow_sqlite", "mlflow", ("100",), 3),
+        Entrant("trackio", "trackio", ("20000",), 3),
+        Entrant("dvclive", "dvclive", ("20000",), 3),
         Entrant("instrument_basic", "instrument", ("100000",)),
     ),
     columns={
@@ -38,5 +38,4 @@ ROW = Row(
     ),
     measure=one_by_one(_measure),
     warm_up=False,
-    most_rounds=3,
 )
