@@ -18,8 +18,9 @@ from upkeep.keeping import (
     there,
 )
 
-from instrument.errors import StoreError
-from instrument.records import Metrics
+from instrument.errors import NotFoundError, StoreError
+from instrument.protocols.upkeep import Scope
+from instrument.records import Metrics, Record
 from instrument.testing.samples import AT, process_started
 from instrument_local import LocalStore
 from instrument_local.upkeep import collecting
@@ -144,3 +145,29 @@ def test_t13_a_link_in_the_place_of_an_object_is_not_followed(
     assert store.upkeep.collect(OLD).objects == 3
     assert precious.read_bytes() == b"mine"
     assert lies.is_symlink()
+
+
+class Later(Record, frozen=True, kw_only=True, tag="of_a_later_version"):
+    """A kind of record that this version does not know."""
+
+    nested: dict[str, list[str]]
+
+
+class LaterMetrics(Record, frozen=True, kw_only=True, tag="metrics"):
+    """A kind that it does know, with a field that it does not."""
+
+    values: dict[str, float]
+    step: int
+    picture: str
+
+
+def test_t24_what_a_newer_version_names_is_not_let_go(store: LocalStore) -> None:
+    by_kind, by_field, unnamed = map(store.put_bytes, (b"by kind", b"by field", b"nobody's"))
+    later = Later(nested={"of": [by_kind]}), LaterMetrics(values={}, step=0, picture=by_field)
+    add_run(store, 9, *later)
+    store.pack(everything=True)
+    store.upkeep.collect(Scope(unreferenced=True, grace_seconds=0))
+    assert store.get_bytes(by_kind) == b"by kind"
+    assert store.get_bytes(by_field) == b"by field"
+    with pytest.raises(NotFoundError):
+        store.get_bytes(unnamed)
