@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -13,6 +13,7 @@ from instrument_local.copying import Told, nobody
 from instrument_local.files import open_below
 from instrument_local.layout import Layout
 
+_MANY: Final = 10_000
 _MOVED: Final = re.compile(r"^\S+ (?=holds|is damaged)")
 
 
@@ -29,6 +30,7 @@ class Findings:
         self._layout = layout
         self._problems: list[Damage] = []
         self._unreadable = set[tuple[Path, str]]()
+        self.damaged = 0
         self.runs = 0
         self.objects = 0
         self._size_bytes = 0
@@ -60,6 +62,29 @@ class Findings:
         relative = self._layout.relative(path)
         damage = Damage(kind=kind, path=relative, expected=expected, found=found, severity=severity)
         self._problems.append(damage)
+        self.damaged += severity == "damage"
+
+    def missing(
+        self,
+        kind: str,
+        numbers: Iterable[int],
+        path_of: Callable[[int], Path],
+        expected: str = "a file",
+    ) -> None:
+        """Note down each number below the highest of `numbers` that is not among them.
+
+        Of very many in a row the first tells of all: one stray file can have any number.
+        """
+        before = 0
+        for number in sorted(numbers):
+            gap = range(before + 1, number)
+            before = number
+            if len(gap) > _MANY:
+                others = f"nothing; nor the {len(gap) - 1:,} up to {path_of(gap[-1]).name}"
+                self.add(kind, path_of(gap[0]), expected, others)
+                continue
+            for each in gap:
+                self.add(kind, path_of(each), expected, "nothing")
 
     def want(self, digest: str | None, referrer: Path) -> None:
         """The object `digest` must be there, since the file `referrer` says so."""

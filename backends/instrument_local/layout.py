@@ -37,6 +37,7 @@ _DATED: Final = re.compile(r"((?:19|20)[0-9]{2}(?:0[1-9]|1[0-2]))")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 STORE_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MONTH: Final = re.compile(r"[0-9]{6}")
+_LATER_SEAL: Final = re.compile(r"run\.([2-9]|[1-9][0-9]{1,5})\.json")
 _IMPORTED: Final = re.compile(r"imported\.[0-9a-f]{16}\.json")
 GITIGNORE: Final = b"*\n"
 _AS_TOLD: Final = "it was missing, and is written again with the id that the checkpoints tell"
@@ -289,5 +290,5 @@ def seal_number(path: Path) -> int:
     """Inverse of `seal_name`; 0 for what is no seal."""
     if path.name == "run.json":
         return 1
-    match = re.fullmatch(r"run\.([0-9]{1,6})\.json", path.name)
+    match = _LATER_SEAL.fullmatch(path.name)
     return int(match[1]) if match else 0

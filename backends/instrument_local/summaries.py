@@ -8,7 +8,7 @@ counts only while the journals are as long as it says.
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,16 @@ from instrument_local.stamps import stamp, unstamp
 
 if TYPE_CHECKING:
     from instrument_local.imported import Origins
+
+
+COMPUTED: Final = frozenset(
+    {"data", "duration_seconds", "ended_by", "generations", "logged_again", "models"}
+    | {"recording", "seeds", "telemetry"}
+)
+"""Fields of a summary that another version of the program made otherwise, or did not know.
+
+A version that makes a further field otherwise than those before it puts it here.
+"""
 
 
 class SealedJournal(msgspec.Struct, frozen=True):
@@ -314,6 +324,28 @@ def _summary(seal: Seal, files: RunFiles) -> RunSummary:
     origins = _origins(files)
     origin = origins.of(files.seals[-1]) if origins else None
     return origin.summary(seal.run) if origin is not None else seal.run
+
+
+def contradictions(run_id: str, files: RunFiles) -> Iterator[tuple[str, Any, Any]]:
+    """Where the last seal, if it covers the journals, does not tell of the run what those tell.
+
+    Yields:
+        The field, what the seal says, and what is so.
+
+    Raises:
+        IntegrityError: The seal is damaged.
+        OSError: Something cannot be read.
+    """
+    sizes = _sizes(files)
+    seal = load_seal(files.seals[-1]) if files.seals else None
+    if seal is None or _covered(seal) != sizes:
+        return
+    entries = (entry for journal in files.journals for entry in _entries(journal, files))
+    so, said = _as_stored(summarise(run_id, entries, alive=False)), _summary(seal, files)
+    if _sizes(files) == sizes:  # else a process that had stopped went on meanwhile
+        for field in RunSummary.__struct_fields__:
+            if getattr(said, field) != getattr(so, field):
+                yield field, getattr(said, field), getattr(so, field)
 
 
 def _as_stored(summary: RunSummary) -> RunSummary:

@@ -11,7 +11,7 @@ somebody can do unseen who knows and may write to it, `instrument_local.ledger.v
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from instrument.errors import InstrumentError, NotFoundError, UsageError
@@ -69,6 +69,7 @@ class Verifier:
         self._runs.check_packs()
         for run_id in layout.run_ids():
             self._runs.check(run_id)
+        self._runs.tell_computed()
         self._check_references()
         self._check_ledger()
         check_unrecorded(layout, self._findings, self._standing, set(self._runs.references))
@@ -101,6 +102,7 @@ class Verifier:
         for directory in self._layout.run_directories(run_id):
             check_files(self._layout, self._findings, directory)
         self._runs.check(run_id)
+        self._runs.tell_computed()
         LedgerChecker(self._layout, self._findings).check_run(run_id)
         for version in self._check_references():
             self._want_files(version)
@@ -169,8 +171,10 @@ class Verifier:
 
     def _check_versions(self, name: str) -> None:
         directory = self._layout.artifacts / name
-        for number in range(1, max(self._versions.listing(name).versions, default=0) + 1):
+        numbers = self._versions.listing(name).versions
+        for number in numbers:
             self._check_version(version_path(directory, number))
+        self._findings.missing("version_damaged", numbers, partial(version_path, directory))
         self._check_aliases(name)
 
     def _check_version(self, path: Path) -> None:
@@ -186,11 +190,9 @@ class Verifier:
 
     def _check_aliases(self, name: str) -> None:
         self._standing.facts.update(read_facts(self._layout, self._findings, name))
-        for alias, last in self._versions.listing(name).facts.items():
-            for number in range(1, last):
-                path = fact_path(self._layout.artifacts / name, alias, number)
-                if not os.path.lexists(path):
-                    self._findings.add("alias_damaged", path, "a file", "nothing")
+        for alias, numbers in self._versions.listing(name).facts.items():
+            path_of = partial(fact_path, self._layout.artifacts / name, alias)
+            self._findings.missing("alias_damaged", numbers, path_of)
 
     def _check_wanted_runs(self) -> None:
         """Check that the runs are there that made something, or began another run."""

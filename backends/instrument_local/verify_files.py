@@ -21,9 +21,9 @@ _RUN: Final = "[A-Za-z0-9][A-Za-z0-9_-]{3,63}"
 _OURS: Final = (
     r"FORMAT|\.gitignore",
     rf"objects(/(?P<two>{_HEX}{{2}})(/(?P=two){_HEX}{{62}})?)?",
-    r"artifacts(/[^/]+(/(v[1-9][0-9]{0,8}|[^/]+@[0-9]+)\.json)?)?",
+    r"artifacts(/[^/]+(/(v[1-9][0-9]{0,8}|[^/]+@[1-9][0-9]*)\.json)?)?",
     rf"runs(/[0-9]{{6}}(/{_RUN}(\.[0-9]+)?)?)?",
-    rf"runs/[0-9]{{6}}/{_RUN}/([A-Za-z0-9._-]+\.jsonl|run(\.[0-9]+)?\.json|imported\.{_HEX}{{16}}\.json)",
+    rf"runs/[0-9]{{6}}/{_RUN}/([A-Za-z0-9._-]+\.jsonl|run(\.([2-9]|[1-9][0-9]{{1,5}}))?\.json|imported\.{_HEX}{{16}}\.json)",
     rf"packs(/{_HEX}{{64}}\.pack)?",
     rf"open(/{_RUN}~{_HEX}+\.(json|reserve))?",
     r"ledger(/(pending|entries|heads|checkpoints))?",

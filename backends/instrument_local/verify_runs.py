@@ -22,9 +22,10 @@ from instrument_local.lines import (
 from instrument_local.packs.check import flaws_of
 from instrument_local.references import Said, objects_of, said_by
 from instrument_local.run_files import RunFile
-from instrument_local.summaries import SealedJournal, load_seal
+from instrument_local.summaries import COMPUTED, SealedJournal, contradictions, load_seal
 
 _SECTOR_BYTES: Final = 512
+_SHOWN: Final = 200
 
 
 class Referrer(NamedTuple):
@@ -52,6 +53,7 @@ class RunChecker:
         self._findings = findings
         self.references: dict[str, dict[Said, Path]] = {}  # ref -> what is said of it, journal
         self.parents: dict[str, Referrer] = {}  # run that began another -> journal
+        self._computed: dict[str, list[Path]] = {}  # field -> seals that tell another
 
     def check_packs(self) -> None:
         """Check every byte of all packs."""
@@ -65,6 +67,7 @@ class RunChecker:
     def check(self, run_id: str) -> None:
         """Check all journals and seals of the run."""
         self._findings.runs += 1
+        before = self._findings.damaged
         with self._findings.reading("run_unreadable", self._layout.run_path(run_id)):
             files = self._layout.run_files(run_id)
             self._findings.runs -= not (files.journals or files.seals)  # it was never written
@@ -73,6 +76,8 @@ class RunChecker:
                 with self._findings.reading("journal_missing", journal.path):
                     self._check_journal(run_id, journal, origins)
             self._check_seals(run_id, files)
+            if self._findings.damaged == before:  # else it would tell the same once more
+                self._check_told(run_id, files)
 
     def _check_journal(self, run_id: str, journal: RunFile, origins: Origins) -> None:
         path, seq, offset = journal.path, 0, 0
@@ -140,14 +145,33 @@ class RunChecker:
 
     def _check_seals(self, run_id: str, files: RunFiles) -> None:
         numbers = {seal_number(seal.path): seal for seal in files.seals}
-        for number in range(1, max(numbers, default=0) + 1):
-            seal = numbers.get(number)
-            if seal is None:
-                missing = self._layout.run_path(run_id) / seal_name(number)
-                self._findings.add("seal_missing", missing, "a seal", "nothing")
-                continue
+        for _, seal in sorted(numbers.items()):
             self.check_seal(seal, files.journals)
+        directory = self._layout.run_path(run_id)
+        self._findings.missing(
+            "seal_missing", numbers, lambda number: directory / seal_name(number), "a seal"
+        )
         self.check_cover(files)
+
+    def _check_told(self, run_id: str, files: RunFiles) -> None:
+        """Check that the last seal tells of the run what its journals tell."""
+        with self._findings.reading("seal_damaged", self._layout.run_path(run_id)):
+            for field, said, so in contradictions(run_id, files):
+                expected = f"{field}: {_short(so)}, as its journals tell"
+                path = files.seals[-1].path
+                if field in COMPUTED:
+                    self._computed.setdefault(field, []).append(path)
+                else:
+                    self._findings.add("seal_untrue", path, expected, f"{field}: {_short(said)}")
+
+    def tell_computed(self) -> None:
+        """Note what seals tell that this version computes otherwise, all of a kind at once."""
+        for field, paths in sorted(self._computed.items()):
+            others = f", and {len(paths) - 1:,} more seals do" if len(paths) > 1 else ""
+            found = f"it tells another{others}: by another version, or forged"
+            expected = f"{field} as this version makes it of the journals"
+            self._findings.add("seal_otherwise", paths[0], expected, found, "note")
+        self._computed.clear()
 
     def check_cover(self, files: RunFiles) -> None:
         """Note the journals that went on after the last seal was made."""
@@ -200,6 +224,11 @@ def changed_files(layout: Layout, run_id: str) -> tuple[str, ...]:
             RunChecker(layout, findings).check_seal(seal, files.journals)
     found = (each.path for each in findings.result().problems if each.kind != "unreadable")
     return tuple(dict.fromkeys(found))
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _is_gap(line: bytes, offset: int) -> bool:

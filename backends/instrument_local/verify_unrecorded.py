@@ -42,8 +42,8 @@ class Standing(NamedTuple):
 def read_facts(layout: Layout, findings: Findings, name: str) -> dict[Path, AliasFact]:
     """All facts about the aliases of artifact `name` that are there; a damaged one is a finding."""
     found = {}
-    for alias, last in LocalVersions(layout).listing(name).facts.items():
-        for number in range(1, last + 1):
+    for alias, numbers in LocalVersions(layout).listing(name).facts.items():
+        for number in numbers:
             path = fact_path(layout.artifacts / name, alias, number)
             if os.path.lexists(path):
                 with findings.reading("alias_damaged", path):

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from instrument.audit import AliasMoved
 
 _FILE: Final = re.compile(
-    r"v(?P<version>[1-9][0-9]{0,8})\.json|(?P<alias>.+)@(?P<fact>[0-9]+)\.json"
+    r"v(?P<version>[1-9][0-9]{0,8})\.json|(?P<alias>.+)@(?P<fact>[1-9][0-9]*)\.json"
 )
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _SHOWN: Final = 20
+_HIGHEST: Final = 999_999_999  # what `_FILE` and references can name
 # How the file of a version begins. The listing of a large tree follows; it need not be read to
 # know whether the version holds some content.
 _HEAD: Final = re.compile(
@@ -61,11 +62,16 @@ class Listing(msgspec.Struct):
 
     Attributes:
         versions: Numbers of the versions, ascending.
-        facts: For each alias the number of its last fact.
+        facts: For each alias the numbers of its facts, ascending.
     """
 
     versions: list[int]
-    facts: dict[str, int]
+    facts: dict[str, list[int]]
+
+    def last(self, alias: str) -> int:
+        """The number of the last fact about `alias`; 0 where there is none."""
+        numbers = self.facts.get(alias)
+        return numbers[-1] if numbers else 0
 
 
 class LocalVersions:
@@ -137,17 +143,10 @@ class LocalVersions:
             self._move(version, alias, at, why)
             return _with_aliases(version, self._now(version.name))
 
-    def finish(self, move: "AliasMoved", highest: int | None = None) -> None:
-        """Point the alias where `move` says, unless that was done.
-
-        Args:
-            move: What the ledger says.
-            highest: The highest version that there was then; None: that there is now.
-        """
+    def finish(self, move: "AliasMoved") -> None:
+        """Point the alias where `move`, of the ledger, says, unless that was done."""
         with store_errors(f"point {move.name}:{move.alias} at v{move.version}"):
-            self._point(
-                move.name, move.alias, move.version, move.at, move=move.move, highest=highest
-            )
+            self._point(move.name, move.alias, move.version, move.at, move=move.move)
 
     def artifacts(self, name: str | None = None) -> Iterator[ArtifactVersion]:
         """See `instrument.protocols.Versions`; damaged versions are left to `verify`."""
@@ -171,7 +170,7 @@ class LocalVersions:
     def listing(self, name: str) -> Listing:
         """What is there under `name`."""
         versions: list[int] = []
-        facts: dict[str, int] = {}
+        facts: dict[str, list[int]] = {}
         with store_errors(f"list the versions of {name}"):
             try:
                 files = os.listdir(self._directory(name))  # noqa: PTH208 - names are enough
@@ -182,8 +181,8 @@ class LocalVersions:
             if match and match["version"]:
                 versions.append(int(match["version"]))
             elif match:
-                facts[match["alias"]] = max(int(match["fact"]), facts.get(match["alias"], 0))
-        return Listing(sorted(versions), facts)
+                facts.setdefault(match["alias"], []).append(int(match["fact"]))
+        return Listing(sorted(versions), {alias: sorted(facts[alias]) for alias in facts})
 
     def _directory(self, name: str) -> Path:
         return self._layout.artifacts / name
@@ -211,8 +210,10 @@ class LocalVersions:
             if same is not None:
                 return same, False
             number = max(list(known), default=0) + 1
-            data = stamp(msgspec.json.encode({"version": number, **content}))
             path = version_path(self._directory(draft.name), number)
+            if number > _HIGHEST:  # it would not be found again
+                raise StoreError(f"no number is left for {path}; move away the one before")
+            data = stamp(msgspec.json.encode({"version": number, **content}))
             if self._layout.files.publish(path, data):
                 known[number] = draft.digest
                 return msgspec.json.decode(data, type=ArtifactVersion), True
@@ -274,9 +275,9 @@ class LocalVersions:
         """
         highest = max(found.versions, default=0)
         aliases = {LATEST: highest} if highest else {}
-        for alias, number in found.facts.items():
+        for alias, numbers in found.facts.items():
             try:
-                fact = load_fact(fact_path(self._directory(name), alias, number))
+                fact = load_fact(fact_path(self._directory(name), alias, numbers[-1]))
             except (IntegrityError, OSError):
                 if alias == asked:
                     raise
@@ -306,7 +307,7 @@ class LocalVersions:
         )
         check_move(event.name, alias, before, event.version)
         noted = note(self._layout, event)
-        known = found.facts.get(alias, 0)
+        known = found.last(alias)
         try:
             self._point(event.name, alias, event.version, at, move=event.move, known=known)
         except BaseException:
@@ -321,9 +322,8 @@ class LocalVersions:
         Where nobody can tell it counts as made: no alias is to stand without its event.
         """
         try:
-            last = self.listing(move.name).facts.get(move.alias, 0)
-            facts = range(last, known, -1)
-            return self._has_moved(move.name, move.alias, facts, str(move.move))
+            found = self.listing(move.name)
+            return self._has_moved(move.name, move.alias, found, known, str(move.move))
         except (StoreError, OSError):
             return True
 
@@ -345,8 +345,7 @@ class LocalVersions:
         """
         while True:
             found = self.listing(name)
-            last = found.facts.get(alias, 0)
-            if move is not None and self._has_moved(name, alias, range(last, known, -1), move):
+            if move is not None and self._has_moved(name, alias, found, known, move):
                 return
             check_move(name, alias, self._aliases(name, found, alias).get(alias), version)
             there = found.versions[-1] if found.versions else version
@@ -358,12 +357,15 @@ class LocalVersions:
                 at=at,
                 move=move,
             )
-            path = fact_path(self._directory(name), alias, last + 1)
+            path = fact_path(self._directory(name), alias, found.last(alias) + 1)
             if self._layout.files.publish(path, stamp(msgspec.json.encode(fact))):
                 return
 
-    def _has_moved(self, name: str, alias: str, facts: Iterable[int], move: str) -> bool:
-        for number in facts:
+    def _has_moved(self, name: str, alias: str, found: Listing, known: int, move: str) -> bool:
+        """Whether one of the facts behind number `known` has `move`; the newest first."""
+        for number in reversed(found.facts.get(alias, [])):
+            if number <= known:
+                break
             with suppress(IntegrityError, FileNotFoundError):
                 if load_fact(fact_path(self._directory(name), alias, number)).move == move:
                     return True

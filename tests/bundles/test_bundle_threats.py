@@ -5,6 +5,7 @@ refused with one line that names it; nothing outside the store is touched, and n
 """
 
 import hashlib
+import json
 import os
 import stat
 import tarfile
@@ -587,6 +588,21 @@ def test_t09_what_a_newer_writer_adds_is_passed_over(good: Path, tmp_path: Path)
     store = store_at(tmp_path / "store")
     store.bundles.import_(forged(tmp_path / "x.bundle", good, edit))
     assert store.verify().problems == ()
+
+
+def test_t10_a_seal_that_tells_what_its_journals_do_not_is_refused(
+    good: Path, tmp_path: Path
+) -> None:
+    def lie(_: dict[str, Any], contents: dict[str, bytes]) -> None:
+        (path,) = (path for path in contents if path.endswith(f"{RUN}/run.json"))
+        run = json.loads(contents[path])["run"]
+        contents[path] = restamped(contents[path], run=run | {"metrics": {"loss": 0.0}})
+        del contents[f"proofs/{RUN}.tlog-proof"]
+
+    store = store_at(tmp_path / "store")
+    with pytest.raises(IntegrityError, match=r"tells its metrics otherwise than its journals"):
+        store.bundles.import_(forged(tmp_path / "x.bundle", good, lie))
+    assert not Path(store.location).exists()
 
 
 def test_t11_signatures(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ for number in range(3):
         instrument.use_artifact("shared:v1")
 """
 
+KILLED: Final = """
+import os, signal
+import instrument
+with instrument.ExperimentContext({"lr": 1}, name="dies"):
+    instrument.log_metrics({"loss": 0.5}, step=0)
+    print("recorded", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 FIELDS: Final = """
 import json
 from msgspec.structs import fields
@@ -65,9 +73,9 @@ class Version:
         self._work = work
         work.mkdir()
 
-    def record(self, who: str) -> subprocess.Popen[str]:
-        """Begin a program that records three runs."""
-        return self._start("-c", PROGRAM, who, str(self._source))
+    def record(self, who: str, program: str = PROGRAM) -> subprocess.Popen[str]:
+        """Begin a program that records; without a `program` one that records three runs."""
+        return self._start("-c", program, who, str(self._source))
 
     def says(self, *arguments: str, exit_code: int = 0) -> str:
         """What a command prints, on both channels."""
@@ -185,6 +193,17 @@ def test_what_one_holds_packs_and_lets_go_the_other_knows(
         version.says("verify")
         version.says("ledger", "verify")
     assert gone not in {run for run, _ in _known(newer)[0]}
+
+
+def test_what_one_leaves_in_a_crash_the_other_closes(older: Version, newer: Version) -> None:
+    for one, other in ((older, newer), (newer, older)):
+        program = one.record("dies", KILLED)
+        assert program.communicate()[0] == "recorded\n"
+        other.says("repair")
+        (run, *_) = newer.reads("runs", "list")
+        assert (run["state"], run["metrics"]) == ("INTERRUPTED", {"loss": 0.5})
+        for version in (older, newer):
+            version.says("verify")
 
 
 def test_bundles_go_both_ways(

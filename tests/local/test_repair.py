@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -247,12 +248,51 @@ def test_an_alias_comes_back_that_points_where_it_would_without(
     assert store.repair().steps == ()
 
 
-def test_a_move_is_not_made_again_over_one_that_came_later(store: LocalStore) -> None:
-    store.tag(parse_reference("model:v2"), "best", AT)
+@pytest.mark.parametrize("alias", ["good", "latest"])
+@pytest.mark.parametrize("left", [None, b"damaged"])
+@pytest.mark.parametrize("lost", [(1,), (2, 3), (1, 3, 4)])
+def test_moves_are_told_again_in_their_places(
+    store: LocalStore, alias: str, left: bytes | None, lost: tuple[int, ...]
+) -> None:
+    for version in (2, 1, 2, 1):
+        store.tag(parse_reference(f"model:v{version}"), alias, datetime.now(UTC))
     store.repair()
-    _overwrite(Path(store.location, "artifacts/model/best@1.json"))
-    assert [action for action, _ in _done(store.repair())] == ["quarantined"]
-    assert store.resolve(parse_reference("model:best")).version == 2
+    directory = Path(store.location, "artifacts/model")
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    for number in lost:
+        fact = directory / f"{alias}@{number}.json"
+        fact.unlink() if left is None else _overwrite(fact, left)
+    assert not store.verify().ok
+    done = store.repair()
+    assert (done.verification.ok, done.verification.problems) == (True, ())
+    assert {path: path.read_bytes() for path in directory.iterdir()} == before
+    assert store.resolve(parse_reference(f"model:{alias}")).version == 1
+    assert store.repair().steps == ()
+
+
+def test_the_last_file_about_an_alias_holds_whatever_the_order_in_the_ledger(
+    store: LocalStore,
+) -> None:
+    """As when two processes move it at once: who notes first may write last."""
+    for version, seconds in ((2, 9), (1, 5)):
+        store.tag(parse_reference(f"model:v{version}"), "good", AT + timedelta(seconds=seconds))
+    store.repair()
+    for number in (1, 2):
+        _overwrite(Path(store.location, f"artifacts/model/good@{number}.json"))
+        assert store.repair().verification.ok
+        assert store.resolve(parse_reference("model:good")).version == 1
+
+
+def test_a_move_is_not_told_again_where_its_place_is_not_known(store: LocalStore) -> None:
+    """An import holds `latest` by a file that no move tells of."""
+    store.tag(parse_reference("model:v1"), "latest", AT)
+    LocalVersions(Layout(Path(store.location), SystemClock(), Disk())).hold_latest("model", 0, AT)
+    store.tag(parse_reference("model:v2"), "latest", AT + timedelta(seconds=1))
+    store.repair()
+    for number in (1, 2):
+        _overwrite(Path(store.location, f"artifacts/model/latest@{number}.json"))
+    assert {action for action, _ in _done(store.repair())} == {"quarantined"}
+    assert store.resolve(parse_reference("model")).version == 2
     assert store.repair().steps == ()
 
 
@@ -265,9 +305,8 @@ def test_a_lost_move_of_latest_is_not_made_again_over_what_an_import_held(
     store.repair()
     store.claim(draft("model", b"imported"))
     Path(store.location, "artifacts/model/latest@1.json").unlink()
-    done = store.repair()
-    assert not done.verification.ok
-    assert done.steps == ()
+    assert _done(store.repair()) == [("restored", "artifacts/model/latest@1.json")]
+    assert {each.kind for each in store.verify().problems} == {"object_missing"}
     assert store.resolve(parse_reference("model")).version == 3
 
 

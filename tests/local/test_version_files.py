@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from instrument.clock import SystemClock
+from instrument.errors import StoreError
+from instrument.naming import parse_reference
 from instrument.protocols import Draft
+from instrument.testing.samples import AT, record_run, run_started
 from instrument.vocabulary import File
 from instrument_local import LocalStore, open_store
 
@@ -82,3 +85,37 @@ def test_what_stands_in_the_place_of_a_version_stops_no_other(
         assert each.claim(_draft(each, b"one")).version == 1
         assert each.claim(_draft(each, b"three")).ref == "model:v3"
     assert _again(store_path).verify().problems
+
+
+@pytest.mark.parametrize(
+    ("file", "first"),
+    [
+        ("artifacts/model/v999999999.json", "artifacts/model/v2.json"),
+        ("artifacts/model/best@999999999999.json", "artifacts/model/best@2.json"),
+        ("runs/202603/20260304-run/run.999999.json", "runs/202603/20260304-run/run.2.json"),
+    ],
+)
+def test_a_file_with_a_number_out_of_the_row_does_not_keep_a_check_from_its_end(
+    store_path: Path, file: str, first: str
+) -> None:
+    store = _again(store_path)
+    store.claim(_draft(store, b"one"))
+    store.tag(parse_reference("model:v1"), "best", AT)
+    record_run(store, "20260304-run", run_started("x"))
+    store.seal("20260304-run")
+    assert store.repair().verification.problems == ()
+    (store_path / file).write_text("{}")
+    found = {each.path: each.found for each in store.verify().problems}
+    assert {file, first} <= set(found)
+    assert str(found[first]).startswith("nothing; nor the 99")
+    assert [step.error for step in store.repair().steps if step.error] == []
+    assert store.resolve(parse_reference("model:best")).version == 1
+
+
+def test_a_version_is_refused_that_nobody_would_find_again(store_path: Path) -> None:
+    store = _again(store_path)
+    store.claim(_draft(store, b"one"))
+    (store_path / "artifacts/model/v999999999.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"no number is left for .*; move away the one before"):
+        store.claim(_draft(store, b"two"))
+    assert store.claim(_draft(store, b"one")).version == 1

@@ -19,14 +19,14 @@ from instrument_local.bundles.reading import Bundle, BundledFile
 from instrument_local.bundles.selecting import references_of
 from instrument_local.copying import Told, hash_file
 from instrument_local.imported import Imported, Origins
-from instrument_local.layout import seal_number
+from instrument_local.layout import RunFiles, seal_number
 from instrument_local.ledger import proofs
 from instrument_local.ledger.notes import Key
 from instrument_local.lines import TAIL_LENGTH, chain_of, finish_line, genesis, parse_line
 from instrument_local.references import objects_of
 from instrument_local.run_files import RunFile
 from instrument_local.stamps import unstamp
-from instrument_local.summaries import Seal, SealedJournal, load_seal
+from instrument_local.summaries import COMPUTED, Seal, SealedJournal, contradictions, load_seal
 
 if TYPE_CHECKING:
     from instrument.protocols.ledger import Proof
@@ -181,7 +181,16 @@ class _Checker:
             self._check_seal(seal, load_seal(seal), journals, origins.run_id(seal, run_id))
         if not seals or {each.name for each in load_seal(seals[-1]).journals} != set(journals):
             raise IntegrityError(f"run {run_id} has no seal that covers its journals")
+        journals_in_order = sorted(by_kind["journal"], key=lambda file: file.stem)
+        self._check_told(run_id, RunFiles(journals_in_order, seals, by_kind["fact"]))
         self._check_proof(run_id, seals[-1])
+
+    def _check_told(self, run_id: str, files: RunFiles) -> None:
+        """The last seal tells of the run what its journals tell."""
+        for field, _, _ in contradictions(run_id, files):
+            if field not in COMPUTED:
+                told = f"{files.seals[-1].name} of run {run_id} tells its {field}"
+                raise IntegrityError(f"{told} otherwise than its journals")
 
     def _check_journal(self, run_id: str, file: BundledFile, origins: Origins) -> _Journal:
         origin = origins.of(file)

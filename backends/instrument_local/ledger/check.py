@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -305,12 +306,13 @@ class LedgerChecker:
 
     def _tell_lost(self, move: AliasMoved, facts: Collection[Path]) -> None:
         """Tell of a move that is in none of the `facts`, unless a damaged one was told."""
-        last = LocalVersions(self._layout).listing(move.name).facts.get(move.alias, 0)
-        directory = self._layout.artifacts / move.name
-        paths = [fact_path(directory, move.alias, number) for number in range(1, last + 2)]
+        found = LocalVersions(self._layout).listing(move.name)
+        path_of = partial(fact_path, self._layout.artifacts / move.name, move.alias)
+        paths = map(path_of, found.facts.get(move.alias, []))
         if all(path in facts or not os.path.lexists(path) for path in paths):
             expected = f"{move.alias} at v{move.version}, as the ledger says"
-            self._findings.add("alias_missing", paths[-1], expected, "nothing")
+            path = path_of(found.last(move.alias) + 1)
+            self._findings.add("alias_missing", path, expected, "nothing")
 
     def _read_facts(self) -> dict[Path, AliasFact]:
         """The facts about all aliases; only about those that moved where the rest was checked."""

@@ -7,7 +7,8 @@ of them is still read, and `verify` goes on naming the damage.
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,14 +20,13 @@ from instrument_local.files import read_file
 from instrument_local.layout import Layout
 from instrument_local.objects import LocalObjects
 from instrument_local.quarantine import Quarantine
-from instrument_local.repair.last_moves import is_lost, last_moves
+from instrument_local.repair.lost_moves import lost_moves, told_moves, write_again
 from instrument_local.repair.plan import Plan
 from instrument_local.repair.sealed_journals import SealedJournals
 from instrument_local.repair.sources import Sources
 from instrument_local.run_files import LooseFile
 from instrument_local.version_evidence import VersionEvidence
 from instrument_local.version_files import decode_version
-from instrument_local.versions import LocalVersions
 
 # What is set aside when it is damaged: it can be made again, or it is worth nothing as it is.
 _SET_ASIDE: Final = {"object_changed", "alias_damaged", "seal_damaged", "event_damaged"}
@@ -49,7 +49,6 @@ class DamageControl:
     def __init__(self, layout: Layout, quarantine: Quarantine, sources: Sources) -> None:
         self._layout = layout
         self._objects = LocalObjects(layout)
-        self._versions = LocalVersions(layout)
         self._quarantine = quarantine
         self._sources = sources
 
@@ -66,7 +65,7 @@ class DamageControl:
         yield from self._restored_objects(found)
         yield from self._restored_versions(found)
         yield from SealedJournals(self._layout, self._quarantine, self._sources).restored(found)
-        yield from self._restored_aliases(found)
+        yield from self._restored_aliases(found, aside)
 
     def _is_to_be_set_aside(self, path: Path, damage: Damage) -> bool:
         parts = Path(damage.path).parts
@@ -123,23 +122,21 @@ class DamageControl:
                         yield Plan(path, damage.kind, "restored", f"from {source}", do)
                         break
 
-    def _restored_aliases(self, found: list[Damage]) -> Iterator[Plan]:
-        """Aliases whose last fact was lost, as the ledger knows them."""
-        lost = {
-            (path.parent.name, path.name.rpartition("@")[0]): path
-            for path in sorted(
-                Path(each.path)
-                for each in found
-                if each.kind in _LOST_ALIAS or (each.kind in _NO_FILE and _is_alias(each))
-            )
-        }
-        moves = last_moves(self._layout) if lost else {}
+    def _restored_aliases(self, found: list[Damage], aside: Collection[Path]) -> Iterator[Plan]:
+        """Facts about aliases that were lost, as the ledger knows them."""
+        lost = defaultdict[tuple[str, str], list[Path]](list)
+        for each in found:
+            if each.kind in _LOST_ALIAS or (each.kind in _NO_FILE and _is_alias(each)):
+                path = self._layout.root / each.path
+                damaged = lost[path.parent.name, path.name.rpartition("@")[0]]
+                if each.kind != "alias_missing":  # that one knows no file
+                    damaged.append(path)
+        moves = told_moves(self._layout) if lost else {}
         for key in sorted(lost.keys() & moves.keys()):
-            move = moves[key]
-            if is_lost(self._layout, move):
-                do = partial(self._versions.finish, move.event, move.highest)
-                path, detail = self._layout.root / lost[key], f"the ledger has {move}"
-                yield Plan(path, "alias_missing", "restored", detail, do)
+            for path, move in lost_moves(self._layout, moves[key], lost[key]).items():
+                if path in aside or not os.path.lexists(path):
+                    do = partial(write_again, self._layout, path, move)
+                    yield Plan(path, "alias_missing", "restored", f"the ledger has {move}", do)
 
 
 def _version_file(damage: Damage) -> str:
