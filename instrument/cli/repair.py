@@ -38,6 +38,8 @@ _WAYS_OUT: Final = {
     ),
     "seal_missing": "a run or a seal that is gone: put it back from a copy of the store, or "
     "`instrument import` a bundle of that run",
+    "seal_untrue": "a seal that tells of a run what its journals do not: somebody wrote it, and "
+    "what the journals tell counts; compare both with a copy of the store",
     "alias_missing": "an alias: `instrument artifacts tag REF ALIAS` points it anew",
     "alias_unrecorded": "an alias that nobody is on record for: `instrument artifacts tag REF "
     "ALIAS` points it anew, and that is told",
