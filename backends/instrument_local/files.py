@@ -86,8 +86,15 @@ def write_all(disk: Disk, fd: int, data: bytes | bytearray) -> None:
 
 def read_file(path: Path) -> bytes:
     """The bytes of the regular file `path`; a symbolic link is an error."""
-    with os.fdopen(os.open(path, READ), "rb") as stream:
-        return stream.read()
+    fd = os.open(path, READ)
+    try:
+        with os.fdopen(fd, "rb", closefd=False) as stream:
+            return stream.read()
+    except IsADirectoryError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(fd)
 
 
 def is_regular(path: Path) -> bool:

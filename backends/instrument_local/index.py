@@ -193,9 +193,10 @@ class Index:
     ) -> tuple[set[str], set[str]]:
         """Runs of which `month` has a name that it had not, and runs of which it lacks one."""
         try:
-            found = set(os.listdir(self._layout.runs / month))  # noqa: PTH208 - names are enough
-        except FileNotFoundError:
-            found = set()
+            names = os.listdir(self._layout.runs / month)  # noqa: PTH208 - names are enough
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        found = {name for name in names if name.isascii()}  # as all of ours are
         rows = database.execute("SELECT name FROM name WHERE month=?", (month,))
         known = {name for (name,) in rows}
         database.executemany(

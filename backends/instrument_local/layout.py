@@ -197,7 +197,8 @@ class Layout:
             names = os.listdir(self.runs)  # noqa: PTH208 - names only, and twice as fast
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [self.runs / name for name in sorted(names) if _MONTH.fullmatch(name)]
+        paths = [self.runs / name for name in sorted(names) if _MONTH.fullmatch(name)]
+        return [path for path in paths if is_directory(path)]
 
     def run_directories(self, run_id: str) -> list[Path]:
         """The directories of a run: one, or two when its first processes met a change of month.
@@ -238,7 +239,7 @@ class Layout:
     def loose_run_ids(self) -> set[str]:
         """Ids of the runs that have a directory."""
         names = {name for month in self.months() for name in os.listdir(month)}  # noqa: PTH208 - as above
-        return {name for name in names if "." not in name}
+        return {name for name in names if "." not in name and name.isascii()}
 
     def run_files(self, run_id: str) -> RunFiles:
         """The files of a run, none where there is none; of two equal ones the loose is meant.
@@ -272,8 +273,9 @@ class Layout:
         return next((file for file in files if file.name == name), None)
 
     def relative(self, path: Path) -> str:
-        """`path` as verify shows it."""
-        return path.relative_to(self.root).as_posix()
+        """`path` as verify shows it; of a name that is no UTF-8, the bytes with backslashes."""
+        name = path.relative_to(self.root).as_posix()
+        return name if name.isprintable() else os.fsencode(name).decode(errors="backslashreplace")
 
 
 def seal_name(number: int) -> str:

@@ -37,6 +37,10 @@ _OURS: Final = (
     r"quarantine(/.*)?",
 )
 _IS_OURS: Final = re.compile("|".join(f"(?:{each})" for each in _OURS))
+_IS_DIRECTORY: Final = re.compile(
+    rf"objects(/{_HEX}{{2}})?|artifacts(/[^/]+)?|runs(/[0-9]{{6}}(/{_RUN})?)?|packs|open|maintenance|"
+    r"ledger(/(pending|entries|heads|checkpoints))?|mirrors|quarantine|tmp|trash"
+)
 _UNSEEN: Final = ("mirrors/", "quarantine/", "tmp/", "trash/")
 _WRITABLE_BY_OTHERS: Final = 0o022
 
@@ -57,6 +61,8 @@ def check_files(layout: Layout, findings: Findings, part: Path | None = None) ->
             findings.add("unexpected_file", where, None, "a file of somebody else", "note")
         elif stat.S_ISLNK(status.st_mode):
             findings.add("symbolic_link", where, "no link", f"a link to {_target(where)}")
+        elif _IS_DIRECTORY.fullmatch(path) and not stat.S_ISDIR(status.st_mode):
+            findings.add("unexpected_file", where, "a directory", "a file of somebody else", "note")
         elif not path.startswith(_UNSEEN):
             _check_mode(findings, where, status, owner)
     if part is None:

@@ -9,6 +9,7 @@ The entry of an event is the line in its file, byte for byte. That of a seal nam
 import hashlib
 import os
 import pwd
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ from instrument_local.stamps import stamp, unstamp
 MOVE_PREFIX: Final = b'{"event":"alias_moved"'
 """How the line of a moved alias begins."""
 _MOST_VERSIONS: Final = 1000
+_EVENT: Final = re.compile(r"[^~]+~[^~]+\.json")
 
 
 class _SealHead(msgspec.Struct):
@@ -102,13 +104,13 @@ def this_user() -> Who:
 
 
 def paths(layout: Layout) -> list[Path]:
-    """The files of all events that wait."""
+    """The files of all events that wait; what is not called like one is passed over."""
     directory = layout.root / PENDING
     try:
         names = os.listdir(directory)  # noqa: PTH208 - names are enough
     except FileNotFoundError:
         return []
-    return sorted(directory / name for name in names)
+    return sorted(directory / name for name in names if _EVENT.fullmatch(name))
 
 
 def identity(path: Path) -> str | bytes | None:
