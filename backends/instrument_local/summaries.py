@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from instrument.errors import IntegrityError, NotFoundError
+from instrument.errors import IntegrityError, NotFoundError, StoreError
 from instrument.naming import check_run_id
 from instrument.records import Entry, ProcessFinished
 from instrument.summary import RunSummary, summarise
@@ -155,9 +155,17 @@ class Summaries:
             return summary
 
     def seal_bytes(self, run_id: str) -> bytes:
-        """What a seal of the run would hold that is made now. Raises as `read`."""
+        """What a seal of the run would hold that is made now.
+
+        Raises:
+            NotFoundError: There is no such run.
+            StoreError: A process may record for it still.
+        """
         with store_errors(f"read run {run_id}"):
-            return stamp(msgspec.json.encode(self._make_seal(run_id, self._files(run_id))))
+            seal = self._make_seal(run_id, self._files(run_id))
+        if seal.run.state is RunState.RUNNING:
+            raise StoreError(f"run {run_id} may be recording still; repair again when it has ended")
+        return stamp(msgspec.json.encode(seal))
 
     def entries(self, run_id: str) -> Iterator[Entry]:
         """See `instrument.protocols.Catalogue`."""

@@ -20,6 +20,7 @@ from instrument.vocabulary import ArtifactVersion, RunState
 from instrument_local import LocalStore, open_store, spool
 from instrument_local.files import Disk
 from instrument_local.layout import Layout
+from instrument_local.liveness import Markers
 from instrument_local.quarantine import Why
 from instrument_local.stamps import unstamp
 from instrument_local.versions import LocalVersions
@@ -194,6 +195,19 @@ def test_a_link_in_the_place_of_an_object_is_set_aside(store: LocalStore, tmp_pa
     assert done.verification.problems == ()
     assert not _path(store).is_symlink()
     assert outside.read_bytes() == b"weights"
+
+
+def test_a_run_is_not_sealed_as_running_where_a_second_look_finds_it_alive(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its marker could be read the first time, and not the second."""
+    monkeypatch.setattr(Markers, "alive", lambda *_: True)
+    (step,) = [each for each in store.repair().steps if DEAD in each.path]
+    assert "may be recording still" in str(step.error)
+    assert not list(Path(store.location).glob(f"runs/*/{DEAD}/run*.json"))
+    monkeypatch.undo()
+    assert store.repair().verification.problems == ()
+    assert store.run(DEAD).state is RunState.INTERRUPTED
 
 
 def test_an_alias_comes_back_from_the_ledger(store: LocalStore) -> None:
