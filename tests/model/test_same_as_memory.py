@@ -150,7 +150,9 @@ class SameAsMemory(RuleBasedStateMachine):
     @rule()
     def verify(self) -> None:
         result = self.local.verify()
-        assert result.problems == (), result.problems
+        # A process may outlive the seal of its run: what it says then is noted.
+        assert {each.kind for each in result.problems} <= {"journal_went_on"}, result.problems
+        assert result.ok
         assert self.memory.verify().ok
 
     @invariant()
