@@ -111,9 +111,11 @@ class Version:
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source of the version that made the golden store."""
     added = _git("log", "--diff-filter=A", "--format=%H", "--", "tests/golden/format-1/FORMAT")
-    if not added.strip():
+    first = added.decode().split()[-1:]
+    # In a shallow copy the commit that it begins with seems to add everything.
+    if not first or _git("ls-tree", *first, "--", "tests/golden/whole-1"):
         pytest.skip("SKIPPED LOUDLY: this copy of the repository has no history to take it from")
-    archive = _git("archive", added.decode().split()[-1], "instrument", "backends")
+    archive = _git("archive", *first, "instrument", "backends")
     path = tmp_path_factory.mktemp("older")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(path, filter="data")
