@@ -12,7 +12,7 @@ import hashlib
 import operator
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -99,15 +99,17 @@ def _parse_unknown(line: bytes, writer: str) -> Entry:
     return Entry(writer=writer, seq=raw.seq, at=raw.at, record=decode_record(raw.record))
 
 
+# Times with and without an offset cannot be compared, and ours all have one.
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _AnyRecord: Any = functools.reduce(operator.or_, KINDS.values())
 _known_decoder: Final[Any] = msgspec.json.Decoder(
-    msgspec.defstruct("_Known", [("seq", int), ("at", datetime), ("record", _AnyRecord)])
+    msgspec.defstruct("_Known", [("seq", int), ("at", _Moment), ("record", _AnyRecord)])
 )
 
 
 class _Raw(msgspec.Struct):
     seq: int
-    at: datetime
+    at: _Moment
     record: msgspec.Raw
 
 

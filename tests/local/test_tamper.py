@@ -16,6 +16,7 @@ from instrument.records import ArtifactLogged, EnvironmentCaptured, Metrics, Par
 from instrument.testing.samples import AT, draft, process_started, record_run
 from instrument.vocabulary import RunState
 from instrument_local import LocalStore, open_store
+from instrument_local.lines import TAIL_LENGTH, chain_of, finish_line, genesis
 
 RUN = "20260304-050607-0123456789ab"
 OPEN_RUN = "20260304-crashed"
@@ -204,6 +205,23 @@ def test_expected_and_found_are_named(store_path: Path) -> None:
     for read in (store.get_bytes, store.open):
         with pytest.raises(IntegrityError, match="has changed"):
             read(f"sha256:{good}")
+
+
+def test_a_time_without_an_offset_is_damage_and_stops_nobody(store_path: Path) -> None:
+    store = _fill(store_path)
+    journal = _journal(store_path, OPEN_RUN)
+    chain, lines = genesis(OPEN_RUN, journal.stem), []
+    for line in journal.read_bytes().splitlines(keepends=True):
+        body = line[:-TAIL_LENGTH].replace(
+            b'Z","record":{"kind":"metrics"', b'","record":{"kind":"metrics"'
+        )
+        chain = chain_of(body, chain)
+        lines.append(finish_line(body, chain))
+    _write(journal, b"".join(lines))
+    (problem,) = store.verify().problems
+    assert (problem.kind, problem.severity) == ("line_damaged", "damage")
+    assert {run.id for run in store.runs()} == {RUN, OPEN_RUN}
+    assert "could not read line" in str(store.run(OPEN_RUN).recording.problems)
 
 
 def test_an_object_that_is_gone_names_who_refers_to_it(store_path: Path) -> None:
